@@ -1,0 +1,1 @@
+"""jaxdaw: train decision-making agents on JAX."""
