@@ -1,0 +1,17 @@
+"""Arrays in, arrays out, one sequence or one sample at a time; `jax.vmap` gives the batch."""
+
+from jaxdaw.math._losses import element_wise_huber_loss, element_wise_squared_loss, index_with_actions
+from jaxdaw.math._returns import NStepReturn, discounted_returns, generalized_advantages, n_step_return
+from jaxdaw.math._updates import clip_by_norm_per_variable, soft_update
+
+__all__ = [
+    "NStepReturn",
+    "clip_by_norm_per_variable",
+    "discounted_returns",
+    "element_wise_huber_loss",
+    "element_wise_squared_loss",
+    "generalized_advantages",
+    "index_with_actions",
+    "n_step_return",
+    "soft_update",
+]

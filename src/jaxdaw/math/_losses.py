@@ -1,0 +1,76 @@
+"""Element-wise losses and the value of a taken action."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jaxdaw.errors import SpecError, explain
+
+
+def _require_same_shape(target: jax.Array, prediction: jax.Array) -> None:
+    if jnp.shape(target) != jnp.shape(prediction):
+        raise SpecError(
+            explain(
+                "a loss was given targets and predictions of two shapes",
+                expected=str(jnp.shape(prediction)),
+                got=str(jnp.shape(target)),
+                cause="a trailing axis of size 1; the two would broadcast to a matrix, one row for every pair.",
+                fix="target = target.reshape(prediction.shape)",
+            )
+        )
+
+
+def element_wise_huber_loss(target: jax.Array, prediction: jax.Array) -> jax.Array:
+    """Returns Huber's loss with delta 1 for every element: quadratic within one unit of error, linear beyond.
+
+    Args:
+      target: any shape, in units of return.
+      prediction: the same shape.
+
+    Raises:
+      SpecError: the shapes differ; nothing is broadcast.
+
+    Source: Huber 1964; the default of Mnih et al. 2015.
+
+    >>> element_wise_huber_loss(jnp.array([0.5, 3.0]), jnp.zeros(2))  # .5 * .25, 3 - .5
+    Array([0.125, 2.5  ], dtype=float32)
+    """
+    _require_same_shape(target, prediction)
+    error = jnp.abs(target - prediction)
+    quadratic = jnp.minimum(error, 1.0)
+    return 0.5 * quadratic**2 + (error - quadratic)
+
+
+def element_wise_squared_loss(target: jax.Array, prediction: jax.Array) -> jax.Array:
+    """Returns the squared error of every element, without a factor of one half.
+
+    Raises:
+      SpecError: the shapes differ; nothing is broadcast.
+
+    >>> element_wise_squared_loss(jnp.array([3.0]), jnp.array([1.0]))
+    Array([4.], dtype=float32)
+    """
+    _require_same_shape(target, prediction)
+    return jnp.square(target - prediction)
+
+
+def index_with_actions(values: jax.Array, actions: jax.Array) -> jax.Array:
+    """Returns the entry of each row that its action names.
+
+    Written as a sum over a one-hot row: for the few actions of a Q-network that is cheaper than a gather, and its
+    gradient is a product instead of a scatter.
+
+    Args:
+      values: `[..., A]`.
+      actions: integers `[...]` in `0..A-1`. An action outside gives NaN: nothing is clamped or wrapped.
+
+    Returns:
+      `[...]`.
+
+    >>> index_with_actions(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0]))
+    Array([2., 3.], dtype=float32)
+    """
+    one_hot = actions[..., None] == jnp.arange(values.shape[-1])
+    picked = jnp.sum(jnp.where(one_hot, values, 0.0), axis=-1)
+    return jnp.where((actions >= 0) & (actions < values.shape[-1]), picked, jnp.nan)
