@@ -1,0 +1,653 @@
+"""Agent: what every algorithm shares. Gradients, clipping, the optimizer, the finite guard, counters and summaries."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdaw import specs
+from jaxdaw.agents import _summaries
+from jaxdaw.errors import ConfigError, MaskError, NonFiniteError, SpecError, SpecTypeError, explain
+from jaxdaw.math import clip_by_norm_per_variable
+from jaxdaw.networks import Module, Network, Weights
+from jaxdaw.policies import Policy, Splitter, split_observation
+from jaxdaw.trajectories import LossInfo, TimeStep, Trajectory, Transition
+
+
+class AgentState(NamedTuple):
+    """Everything that training changes, as one pytree of raw arrays; the state that `update` maps to the next.
+
+    Attributes:
+      params: trainable arrays, one nested dict for each network's name.
+      rest: the networks' other arrays (batch statistics, dropout counters), the same keys.
+      target: what the algorithm keeps beside them: target networks; `()` if nothing.
+      opt_state: the optimizer's.
+      train_step: `[]` int32, updates applied.
+      summaries: the latest summaries by tag; empty unless asked for.
+    """
+
+    params: dict[str, Any]
+    rest: dict[str, Any]
+    target: Any
+    opt_state: Any
+    train_step: Any
+    summaries: dict[str, Any]
+
+
+class BatchLoss(NamedTuple):
+    """What an algorithm says of one batch.
+
+    Attributes:
+      per_example: `[B]` float32, unweighted, 0 for rows that teach nothing.
+      extra: the algorithm's record of per-example values.
+      rest: the networks' other arrays after the forward passes.
+      debug: `{tag: array}`, summarised when `debug_summaries` is on.
+    """
+
+    per_example: jax.Array
+    extra: Any
+    rest: dict[str, Any]
+    debug: dict[str, jax.Array]
+
+
+class StepCounter:
+    """A number of train steps that several agents may share, by being passed to each."""
+
+    def __init__(self, value: int = 0):
+        self.value = value
+
+    def __int__(self) -> int:
+        return self.value
+
+    __index__ = __int__
+
+    def __eq__(self, other: object) -> bool:
+        return self.value == int(other) if isinstance(other, int | StepCounter | np.integer) else NotImplemented
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"StepCounter({self.value})"
+
+
+class Agent(Module):
+    """An algorithm that learns from experience, and the policies that it gives.
+
+    The pure core is `init` and `update` over an `AgentState`; the shell, `initialize`, `train` and `loss`, validates its
+    input and keeps the weights in the networks, where whoever holds a network sees it train. A subclass writes
+    `_batch_loss`, and `_after_update` if something follows a step.
+
+    Args:
+      time_step_spec: a TimeStep of specs.
+      action_spec: a nest of BoundedTensorSpec.
+      policy: for use and evaluation.
+      collect_policy: for gathering experience.
+      networks: what the optimizer trains, by name.
+      optimizer: an optax transformation.
+      train_sequence_length: the T that `train` needs; None for any.
+      observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None.
+      gradient_clipping: each variable's gradient is scaled to at most this norm, by its own norm; None for none.
+      debug_summaries: whether to summarise what the loss is made of.
+      summarize_grads_and_vars: whether to summarise gradients and variables.
+      enable_summaries: False turns both off.
+      summary_interval: train steps between two summaries.
+      train_step_counter: a StepCounter to share; None makes one of its own.
+      training_data_spec: the spec of `experience`; None is the collect policy's.
+      name: defaults to the class name.
+
+    Raises:
+      ConfigError: the optimizer is not an optax transformation, a network holds NaN, or a number is outside its range.
+      SpecTypeError: `time_step_spec` is not a TimeStep.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: TimeStep,
+        action_spec: Any,
+        policy: Policy,
+        collect_policy: Policy,
+        *,
+        networks: dict[str, Network],
+        optimizer: optax.GradientTransformation,
+        train_sequence_length: int | None = None,
+        observation_and_action_constraint_splitter: Splitter | None = None,
+        gradient_clipping: float | None = None,
+        debug_summaries: bool = False,
+        summarize_grads_and_vars: bool = False,
+        enable_summaries: bool = True,
+        summary_interval: int = 100,
+        train_step_counter: StepCounter | None = None,
+        training_data_spec: Any = None,
+        name: str | None = None,
+    ):
+        super().__init__(name)
+        if not isinstance(optimizer, optax.GradientTransformation):
+            raise ConfigError(
+                explain(
+                    "optimizer is not an optax transformation",
+                    expected="optax.GradientTransformation",
+                    got=type(optimizer).__module__ + "." + type(optimizer).__name__,
+                    cause="a Keras or PyTorch optimizer.",
+                    fix="optax.adam(1e-3)",
+                )
+            )
+        check_range("gradient_clipping", gradient_clipping, 0.0, math.inf, low_open=True, optional=True)
+        check_range("summary_interval", summary_interval, 1, math.inf, integer=True)
+        if train_step_counter is not None and not isinstance(train_step_counter, StepCounter):
+            raise ConfigError(
+                explain(
+                    "train_step_counter cannot be shared", expected="StepCounter", got=repr(train_step_counter), fix="StepCounter(0)"
+                )
+            )
+        self._time_step_spec = time_step_spec
+        self._action_spec = action_spec
+        self._policy = policy
+        self._collect_policy = collect_policy
+        self._networks = networks
+        self._splitter = observation_and_action_constraint_splitter
+        self._train_sequence_length = train_sequence_length
+        self._debug_summaries = debug_summaries
+        self._summarize_grads_and_vars = summarize_grads_and_vars
+        self._summaries_enabled = enable_summaries
+        self._summary_interval = summary_interval
+        self._train_step_counter = StepCounter() if train_step_counter is None else train_step_counter
+        self._training_data_spec = collect_policy.trajectory_spec if training_data_spec is None else training_data_spec
+        clipping = () if gradient_clipping is None else (clip_by_norm_per_variable(gradient_clipping),)
+        self._optimizer = optax.chain(*clipping, optimizer)
+        for label, network in networks.items():
+            _check_weights(label, network)
+        self._state: AgentState | None = None
+        self._pending: deque[tuple[jax.Array, Any]] = deque()
+        self._admitted: set[Any] = set()
+        self._compiled_update = jax.jit(self.update, donate_argnums=0)
+        self._compiled_update_many = jax.jit(self.update_many, donate_argnums=0)
+        self._compiled_loss = jax.jit(self._loss_of, static_argnums=3)
+
+    # What an algorithm writes (pure).
+
+    def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
+        """Returns the loss of one validated batch; pure. Differentiated with respect to `params` only."""
+        raise NotImplementedError(f"{type(self).__name__} must define _batch_loss")
+
+    def _make_target(self, weights: dict[str, Weights], fresh: bool) -> Any:
+        """Returns the first `AgentState.target`, in arrays of its own; pure."""
+        del weights, fresh
+        return ()
+
+    def _after_update(self, state: AgentState, applied: jax.Array) -> AgentState:
+        """Returns the state after what follows a step (target networks). `applied`: the step was not refused; pure."""
+        del applied
+        return state
+
+    def policy_weights(self, state: AgentState) -> Any:
+        """Returns the collect policy's weights as they are in `state`; pure."""
+        raise NotImplementedError(f"{type(self).__name__} must define policy_weights")
+
+    # The pure core.
+
+    def init(self, key: jax.Array) -> AgentState:
+        """Returns a fresh state: new weights, an empty optimizer. Pure; `vmap` it over keys for a population."""
+        keys = jax.random.split(key, len(self._networks))
+        weights = {name: network.init_weights(k) for (name, network), k in zip(self._networks.items(), keys)}
+        return self._first_state(weights, fresh=True)
+
+    def update(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
+        """Returns the state after one gradient step, and the loss before it; pure.
+
+        A step whose loss or gradient is not finite is refused: weights, optimizer, targets and counter stay as they were,
+        and the returned loss is NaN.
+
+        Args:
+          state: from `init` or the update before.
+          experience: frames `[B, T, ...]`, or a Transition `[B, ...]`.
+          weights: None, `[]` or `[B]`, multiplied with each example's loss before the mean.
+        """
+        (loss, batch), gradients = jax.value_and_grad(self._weighted_loss, has_aux=True)(
+            state.params, state, experience, weights, True
+        )
+        size = sum(jnp.sum(jnp.abs(g)) for g in jax.tree.leaves(gradients))
+        applied = jnp.isfinite(loss) & jnp.isfinite(size)
+        updates, opt_state = self._optimizer.update(gradients, state.opt_state, state.params)
+        stepped = state._replace(
+            params=optax.apply_updates(state.params, updates),
+            rest=batch.rest,
+            opt_state=opt_state,
+            train_step=state.train_step + 1,
+        )
+        stepped = self._after_update(stepped, applied)
+        stepped = jax.tree.map(lambda new, old: jnp.where(applied, new, old), stepped, state)
+        if self.summaries_enabled and state.summaries:
+            stepped = stepped._replace(
+                summaries=jax.lax.cond(
+                    applied & (state.train_step % self._summary_interval == 0),
+                    lambda: self._summarize(loss, batch, gradients, stepped),
+                    lambda: state.summaries,
+                )
+            )
+        return stepped, LossInfo(loss=jnp.where(applied, loss, jnp.nan), extra=batch.extra)
+
+    def update_many(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
+        """Returns the state after K gradient steps in one program; leaves of `experience` are `[K, B, ...]`; pure."""
+        return jax.lax.scan(lambda s, batch: self.update(s, *batch), state, (experience, weights))
+
+    def _weighted_loss(
+        self, params: Any, state: AgentState, experience: Any, weights: Any, training: bool
+    ) -> tuple[jax.Array, BatchLoss]:
+        batch = self._batch_loss(params, state, experience, training)
+        per_example = batch.per_example
+        if weights is not None:
+            per_example = jnp.where(weights == 0.0, 0.0, weights * per_example)  # 0 * NaN is 0: the row was weighted out
+        loss = jnp.mean(per_example)
+        for name, network in self._networks.items():
+            loss += network.regularization_loss(params[name])
+        return loss, batch
+
+    def _loss_of(self, state: AgentState, experience: Any, weights: Any, training: bool) -> LossInfo:
+        loss, batch = self._weighted_loss(state.params, state, experience, weights, training)
+        return LossInfo(loss=loss, extra=batch.extra)
+
+    def _first_state(self, weights: dict[str, Weights], fresh: bool) -> AgentState:
+        params = {name: w.params for name, w in weights.items()}
+        state = AgentState(
+            params=params,
+            rest={name: w.rest for name, w in weights.items()},
+            target=self._make_target(weights, fresh),
+            opt_state=self._optimizer.init(params),
+            train_step=jnp.zeros((), jnp.int32),
+            summaries={},
+        )
+        return state._replace(summaries=self._empty_summaries(state)) if self.summaries_enabled else state
+
+    def _summarize(self, loss: jax.Array, batch: BatchLoss, gradients: Any, state: AgentState) -> dict[str, Any]:
+        regularization = sum(n.regularization_loss(state.params[name]) for name, n in self._networks.items())
+        summaries: dict[str, Any] = {
+            "Losses/td_loss": loss - regularization,
+            "Losses/reg_loss": jnp.float32(regularization),
+            "Losses/total_loss": loss,
+        }
+        if self.debug_summaries:
+            for tag, values in batch.debug.items():
+                summaries |= _summaries.distribution_summary(tag, values)
+        if self.summarize_grads_and_vars:
+            summaries |= _summaries.variable_summaries(state.params, state.rest)
+            summaries |= _summaries.gradient_summaries(gradients)
+        return summaries
+
+    def _empty_summaries(self, state: AgentState) -> dict[str, Any]:
+        if not (self.debug_summaries or self.summarize_grads_and_vars):
+            return {}
+        frames = self._train_sequence_length or 2
+        experience = jax.eval_shape(lambda: specs.zeros(self._training_data_spec, (1, frames)))
+
+        def summarize(experience: Any) -> dict[str, Any]:
+            loss, batch = self._weighted_loss(state.params, state, experience, None, True)
+            return self._summarize(loss, batch, state.params, state)
+
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(summarize, experience))
+
+    # The documented shell.
+
+    def initialize(self, seed: int | jax.Array | None = None) -> None:
+        """Makes the agent ready to train: a fresh optimizer, targets copied from the online weights.
+
+        Args:
+          seed: an integer or a key draws new weights for every network; None keeps the weights they have.
+
+        Raises:
+          RuntimeError: the base constructor was not called.
+        """
+        self._require_initialized()
+        if seed is not None:
+            key = seed if isinstance(seed, jax.Array) else jax.random.key(seed)
+            self.set_state(jax.jit(self.init)(key))
+        else:
+            weights = {name: network.get_weights() for name, network in self._networks.items()}
+            self.set_state(jax.tree.map(jnp.copy, self._first_state(weights, fresh=True)))
+
+    def train(self, experience: Any, weights: Any = None) -> LossInfo:
+        """Takes one gradient step on a batch.
+
+        Args:
+          experience: a Trajectory `[B, T, ...]` with T equal to `train_sequence_length` unless that is None; or a
+            Transition `[B, ...]` made by `to_n_step_transition`. Extra dictionary keys are dropped.
+          weights: None, `[]` or `[B]`: multiplied with each example's loss before the mean over B.
+
+        Returns:
+          The loss before the step. It is not waited for: reading it does that.
+
+        Raises:
+          TypeError: `experience` is neither a Trajectory nor a Transition, or a leaf has another dtype.
+          ValueError: another structure, shape or T; an action or mask outside its spec; weights of another shape.
+          NonFiniteError: NaN or infinity. Of NumPy batches this is found before the step; otherwise the step is refused on
+            the device, and reported by the next call that finds it done. The weights are those before in both cases.
+          RuntimeError: the base constructor was not called.
+        """
+        return self._train(experience, weights, self._compiled_update, many=False)
+
+    def train_many(self, experience: Any, weights: Any = None) -> LossInfo:
+        """Takes K gradient steps in one compiled program.
+
+        Args:
+          experience: as for `train`, with a leading axis K: `[K, B, T, ...]`.
+          weights: None, `[K]` or `[K, B]`.
+
+        Returns:
+          A LossInfo whose leaves have a leading axis K. Errors are those of `train`.
+        """
+        return self._train(experience, weights, self._compiled_update_many, many=True)
+
+    def _train(self, experience: Any, weights: Any, compiled: Any, many: bool) -> LossInfo:
+        self._require_initialized()
+        self._report_refused()
+        experience, weights = self._admit(experience, weights, many)
+        state, info = compiled(self.get_state(), experience, weights)
+        self.set_state(state)
+        self._train_step_counter.value += info.loss.shape[0] if many else 1
+        self._pending.append((info.loss, experience))
+        return info
+
+    def loss(self, experience: Any, weights: Any = None, training: bool = False) -> LossInfo:
+        """Returns the loss that `train` would minimise on this batch, and changes nothing.
+
+        Args:
+          experience, weights: as for `train`.
+          training: whether the networks run in training mode (dropout on).
+
+        Raises: as `train`.
+        """
+        self._require_initialized()
+        experience, weights = self._admit(experience, weights, False)
+        return self._compiled_loss(self.get_state(), experience, weights, training)
+
+    def preprocess_sequence(self, experience: Any) -> Any:
+        """Returns the experience as `train` wants it: unchanged, for this agent."""
+        return experience
+
+    def post_process_policy(self) -> Policy:
+        """Returns the policy to export after training."""
+        return self._policy
+
+    def get_state(self) -> AgentState:
+        """Returns the agent's state: the networks' own arrays, the optimizer's and the counter."""
+        if self._state is None:
+            weights = {name: network.get_weights() for name, network in self._networks.items()}
+            self._state = self._first_state(weights, fresh=False)
+            self.set_state(jax.tree.map(jnp.copy, self._state))  # shared arrays cannot be donated
+        return self._gather(self._state)
+
+    def set_state(self, state: AgentState) -> None:
+        """Makes `state` the agent's: the networks show its weights. The arrays are used, not copied."""
+        self._state = state
+        for name, network in self._networks.items():
+            network.set_weights(Weights(state.params[name], state.rest[name]))
+
+    def _gather(self, state: AgentState) -> AgentState:
+        weights = {name: network.get_weights() for name, network in self._networks.items()}
+        return state._replace(
+            params={name: w.params for name, w in weights.items()}, rest={name: w.rest for name, w in weights.items()}
+        )
+
+    @property
+    def summaries(self) -> dict[str, Any]:
+        """The latest summaries by tag: scalars, and `Histogram`s; empty unless asked for at construction."""
+        return {} if self._state is None else dict(self._state.summaries)
+
+    @property
+    def time_step_spec(self) -> TimeStep:
+        """The spec of the steps that the policies accept."""
+        return self._time_step_spec
+
+    @property
+    def action_spec(self) -> Any:
+        """The spec of the actions."""
+        return self._action_spec
+
+    @property
+    def policy(self) -> Policy:
+        """The policy for use and evaluation."""
+        return self._policy
+
+    @property
+    def collect_policy(self) -> Policy:
+        """The policy for gathering experience."""
+        return self._collect_policy
+
+    @property
+    def collect_data_spec(self) -> Trajectory:
+        """The spec of the frames that `collect_policy` records, without outer axes."""
+        return self._collect_policy.trajectory_spec
+
+    @property
+    def training_data_spec(self) -> Any:
+        """The spec of the frames that `train` reads, without outer axes."""
+        return self._training_data_spec
+
+    @property
+    def train_sequence_length(self) -> int | None:
+        """The number of frames T that `train` needs; None for any."""
+        return self._train_sequence_length
+
+    @property
+    def train_step_counter(self) -> StepCounter:
+        """The number of train steps taken, shared with whoever shares the counter."""
+        return self._train_step_counter
+
+    @property
+    def summaries_enabled(self) -> bool:
+        """Whether summaries are made at all."""
+        return self._summaries_enabled
+
+    @property
+    def debug_summaries(self) -> bool:
+        """Whether what the loss is made of is summarised."""
+        return self._debug_summaries and self._summaries_enabled
+
+    @property
+    def summarize_grads_and_vars(self) -> bool:
+        """Whether gradients and variables are summarised."""
+        return self._summarize_grads_and_vars and self._summaries_enabled
+
+    @property
+    def variables(self) -> list[Any]:
+        """Every variable of the agent's networks."""
+        return [variable for network in self._networks.values() for variable in network.variables]
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The variables that training moves."""
+        return [variable for network in self._networks.values() for variable in network.trainable_variables]
+
+    # What the shell checks.
+
+    def _admit(self, experience: Any, weights: Any, many: bool) -> tuple[Any, Any]:
+        leaves, structure = jax.tree.flatten((experience, weights))
+        signature = (many, structure, tuple([(getattr(x, "dtype", None), getattr(x, "shape", None)) for x in leaves]))
+        if signature not in self._admitted:
+            pruned = self._check_experience(experience, weights, many)
+            if jax.tree.structure((pruned, weights)) != structure:
+                return pruned, weights
+            self._admitted.add(signature)
+        self._check_values(leaves, experience)
+        return experience, weights
+
+    def _check_experience(self, experience: Any, weights: Any, many: bool) -> Any:
+        lead = 1 if many else 0
+        if isinstance(experience, Transition):
+            spec, outer_rank = self._transition_spec(), lead + 1
+        elif isinstance(experience, Trajectory):
+            spec, outer_rank = self._training_data_spec, lead + 2
+        else:
+            raise SpecTypeError(
+                explain(
+                    f"{self.name} trains on a Trajectory or a Transition",
+                    expected="Trajectory [B, T, ...]",
+                    got=type(experience).__name__,
+                    fix="Trajectory(step_type=..., observation=..., action=..., policy_info=(), next_step_type=..., ...)",
+                )
+            )
+        pruned = specs.prune_extra_keys(spec, experience)
+        specs.check(pruned, spec, outer_rank, what=f"experience given to {self.name}", check_bounds=False)
+        outer = specs.outer_shape(pruned, spec)
+        for path, leaf in specs.flatten_with_path(pruned):
+            if np.shape(leaf)[:outer_rank] != outer:
+                raise SpecError(
+                    explain(
+                        f"the leaves of the experience disagree at {path}",
+                        expected=f"{outer} in front",
+                        got=str(np.shape(leaf)[:outer_rank]),
+                    )
+                )
+        if 0 in outer:
+            raise SpecError(explain("the experience is empty", expected="at least one row", got=str(outer)))
+        frames = self._train_sequence_length
+        if isinstance(experience, Trajectory) and frames is not None and outer[-1] != frames:
+            raise SpecError(
+                explain(
+                    f"{self.name} trains on {frames} frames at a time",
+                    expected=f"T = train_sequence_length = {frames}",
+                    got=f"T = {outer[-1]}, with leaves {outer}",
+                    cause="the time axis has another length than n_step_update + 1, or batch and time are swapped.",
+                    fix=f"replay.sample(state, key, batch_size, num_steps={frames})",
+                )
+            )
+        if isinstance(experience, Trajectory) and frames is None and outer[-1] < 2:
+            raise SpecError(explain(f"{self.name} needs at least two frames", expected="T >= 2", got=f"T = {outer[-1]}"))
+        self._check_weight_shape(weights, outer[: lead + 1], lead)
+        return pruned
+
+    def _check_weight_shape(self, weights: Any, batch_shape: tuple[int, ...], lead: int) -> None:
+        if weights is not None and np.shape(weights) not in (batch_shape, batch_shape[:lead]):
+            raise SpecError(
+                explain(
+                    "weights must be one number, or one for each row",
+                    expected=f"() or {batch_shape}" if not lead else f"{batch_shape[:1]} or {batch_shape}",
+                    got=str(np.shape(weights)),
+                    cause="a trailing axis of size 1, which would broadcast to every pair of rows.",
+                    fix="weights.reshape(-1)",
+                )
+            )
+
+    def _transition_spec(self) -> Transition:
+        raise SpecTypeError(f"{self.name} does not train on Transitions: pass a Trajectory [B, T, ...]")
+
+    def _check_values(self, leaves: list[Any], experience: Any) -> None:
+        """Refuses NumPy batches that hold NaN or infinity, before the step."""
+        for leaf in leaves:
+            if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f":
+                flat = leaf.ravel()
+                if not math.isfinite(flat.dot(flat)) and not isinstance(experience, Transition):
+                    self._explain_refusal(experience)
+
+    def _report_refused(self) -> None:
+        """Raises for the earliest finished step that was refused. Unfinished ones are not waited for."""
+        while self._pending and (self._pending[0][0].is_ready() or len(self._pending) > 8):
+            loss, experience = self._pending.popleft()
+            if not np.isfinite(np.asarray(loss)).all():
+                self._pending.clear()
+                self._train_step_counter.value = self._train_step_counter.value - 1
+                self._explain_refusal(experience)
+                raise NonFiniteError(
+                    explain(
+                        f"a train step of {self.name} was refused: its loss or gradient is not finite",
+                        got="NaN or infinity from a finite batch",
+                        cause="a learning rate that is too high, or rewards that are too large.",
+                        fix="gradient_clipping=10.0, reward_scale_factor=0.1",
+                    )
+                )
+
+    def _explain_refusal(self, experience: Any) -> None:
+        """Raises the error that names the leaf and row of a batch to blame; returns if the batch is innocent."""
+        for path, leaf in specs.flatten_with_path(experience):
+            values = np.asarray(leaf)
+            if isinstance(experience, Transition) and path.startswith(".time_step") and not path.endswith("observation"):
+                continue  # reward and discount of the opening step mean nothing
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                faulty = ~np.isfinite(values)
+                index = [int(i) for i in np.argwhere(faulty)[0]]
+                rows = faulty.reshape(len(values), -1).any(axis=1).sum()
+                raise NonFiniteError(
+                    explain(
+                        f"{path} holds NaN or infinity in {rows} of {len(values)} rows (first row {index[0]})",
+                        expected="finite numbers",
+                        got=f"{values[tuple(index)]} at {index}",
+                        cause="the environment or the recording; the weights are as they were.",
+                        fix="trajectories.validate_trajectory(experience)",
+                    )
+                )
+        action = experience.action if isinstance(experience, Trajectory) else experience.action_step.action
+        specs.check(
+            specs.map_structure(np.asarray, action),
+            self._action_spec,
+            np.ndim(specs.flatten(action)[0]) - len(specs.flatten(self._action_spec)[0].shape),
+            what="action",
+        )
+        self._explain_masks(experience)
+
+    def _explain_masks(self, experience: Any) -> None:
+        if self._splitter is None or not isinstance(experience, Trajectory):
+            return
+        mask = np.asarray(split_observation(self._splitter, experience.observation)[1]).astype(bool)
+        stuck = ~mask.any(axis=-1)
+        if stuck.any():
+            raise MaskError(
+                explain(
+                    f"{int(stuck.sum())} of {stuck.size} states of the batch allow no action, though their episodes go on "
+                    f"(first at {[int(i) for i in np.argwhere(stuck)[0]]})",
+                    expected="at least one allowed action, or discount 0 on the way there",
+                    got="a mask of zeros",
+                    fix="return termination(observation, reward)",
+                )
+            )
+
+
+def check_range(
+    name: str,
+    value: Any,
+    low: float,
+    high: float,
+    *,
+    low_open: bool = False,
+    integer: bool = False,
+    optional: bool = False,
+) -> None:
+    """Checks a number given to a constructor.
+
+    Raises:
+      ConfigError: not a number, not an integer where one is needed, NaN, or outside `[low, high]` (`(low, high]`).
+    """
+    if value is None and optional:
+        return
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    inside = number and (low < value if low_open else low <= value) and value <= high and not (value == math.inf)
+    if not inside or (integer and int(value) != value):
+        kind = "an integer" if integer else "a number"
+        raise ConfigError(
+            explain(
+                f"{name} is outside its range", expected=f"{kind} in {'(' if low_open else '['}{low}, {high}]", got=repr(value)
+            )
+        )
+
+
+def _check_weights(label: str, network: Any) -> None:
+    if not isinstance(network, Network):
+        raise ConfigError(
+            explain(
+                f"{label} is not a Network",
+                expected="jaxdaw.networks.Network",
+                got=type(network).__name__,
+                fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
+            )
+        )
+    named = _summaries.named_leaves(network.get_weights().params)
+    if not named:
+        raise ConfigError(explain(f"{label} has nothing to train", expected="at least one nnx.Param", got="none"))
+    for name, value in named:
+        if not np.isfinite(np.asarray(value)).all():
+            raise ConfigError(explain(f"{label} starts with weights that are not finite at {name}", expected="finite", got="NaN"))

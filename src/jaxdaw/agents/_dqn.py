@@ -1,0 +1,301 @@
+"""DQN (Mnih et al. 2015) with n-step returns, action masks, recurrent networks; and double DQN (van Hasselt et al. 2016)."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdaw import specs
+from jaxdaw.agents._base import Agent, AgentState, BatchLoss, StepCounter, check_range
+from jaxdaw.errors import ConfigError, explain
+from jaxdaw.math import element_wise_huber_loss, index_with_actions, soft_update
+from jaxdaw.networks import Network, Weights
+from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy, QPolicy, Splitter, split_observation
+from jaxdaw.policies import check_scalar_action, check_values_of
+from jaxdaw.trajectories import StepType, TimeStep, Trajectory, Transition, to_n_step_transition, to_transition
+
+ElementWiseLoss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class DqnLossInfo(NamedTuple):
+    """What DQN reports beside its loss.
+
+    Attributes:
+      td_loss: `[B]`, unweighted; summed over time for recurrent networks; 0 for boundary frames.
+      td_error: `[B]` or `[B, T-1]`, target minus prediction in units of return; 0 for boundary frames. Its magnitude is
+        the priority of the row.
+    """
+
+    td_loss: Any
+    td_error: Any
+
+
+class DqnAgent(Agent):
+    """Learns action values from recorded transitions, by bootstrapping from a target network.
+
+    Args:
+      time_step_spec: a TimeStep of specs.
+      action_spec: one scalar integer action in `0..n-1`.
+      q_network: `network(observation, step_type) -> (values [B, n], state)`.
+      optimizer: an optax transformation.
+      observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. The mask holds for
+        acting, for exploring, and for the maximum over next actions.
+      epsilon_greedy: in `[0, 1]`, the share of uniformly random actions while collecting: a number, a function without
+        arguments, or a schedule over environment steps. None is 0.1, unless a temperature is given.
+      n_step_update: the number of rewards summed before bootstrapping; `train` then needs `n_step_update + 1` frames.
+      boltzmann_temperature: above 0, in units of return: collect by the softmax of the values instead of epsilon-greedily.
+      emit_log_probability: whether policies report the log-probability of each action.
+      target_q_network: a network for the bootstrap values; None copies `q_network`. Its weights are kept until `initialize`.
+      target_update_tau: in `[0, 1]`, the share of the online weights at each target update; 1 copies them.
+      target_update_period: train steps between target updates.
+      td_errors_loss_fn: `(target, prediction) -> loss`, element-wise; None is Huber's with delta 1.
+      gamma: in `[0, 1]`, the discount of future rewards.
+      reward_scale_factor: multiplies the rewards.
+      gradient_clipping: each variable's gradient is scaled to at most this norm; None for none.
+      debug_summaries: whether to summarise TD errors, losses and values.
+      summarize_grads_and_vars: whether to summarise gradients and variables.
+      train_step_counter: a StepCounter to share; None makes one of its own.
+      name: defaults to the class name.
+      enable_summaries: False turns both kinds of summaries off.
+      summary_interval: train steps between two summaries.
+
+    Raises:
+      ValueError: not one scalar integer action from 0, a network of another width, a number outside its range, both epsilon
+        and temperature, or a target network of another structure.
+      NotImplementedError: a recurrent network with `n_step_update` other than 1.
+
+    Warns:
+      UserWarning: the target network shares weights with `q_network` (it is copied).
+
+    Source: Mnih et al. 2015; n-step: Hessel et al. 2018. `docs/differences.md` lists where the original is not followed.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: TimeStep,
+        action_spec: Any,
+        q_network: Network,
+        optimizer: optax.GradientTransformation,
+        observation_and_action_constraint_splitter: Splitter | None = None,
+        epsilon_greedy: Any = None,
+        n_step_update: int = 1,
+        boltzmann_temperature: Any = None,
+        emit_log_probability: bool = False,
+        target_q_network: Network | None = None,
+        target_update_tau: float = 1.0,
+        target_update_period: int = 1,
+        td_errors_loss_fn: ElementWiseLoss | None = None,
+        gamma: float = 1.0,
+        reward_scale_factor: float = 1.0,
+        gradient_clipping: float | None = None,
+        debug_summaries: bool = False,
+        summarize_grads_and_vars: bool = False,
+        train_step_counter: StepCounter | None = None,
+        name: str | None = None,
+        *,
+        enable_summaries: bool = True,
+        summary_interval: int = 100,
+    ):
+        check_scalar_action(action_spec, type(self).__name__)
+        check_range("target_update_tau", target_update_tau, 0.0, 1.0)
+        check_range("target_update_period", target_update_period, 1, math.inf, integer=True)
+        check_range("n_step_update", n_step_update, 1, math.inf, integer=True)
+        check_range("gamma", gamma, 0.0, 1.0)
+        check_range("reward_scale_factor", reward_scale_factor, -math.inf, math.inf, low_open=True)
+        if epsilon_greedy is not None and boltzmann_temperature is not None:
+            raise ConfigError(
+                explain(
+                    "epsilon_greedy and boltzmann_temperature exclude each other",
+                    expected="one of them, or neither (epsilon 0.1)",
+                    got=f"epsilon_greedy={epsilon_greedy}, boltzmann_temperature={boltzmann_temperature}",
+                )
+            )
+        q_policy = QPolicy(
+            time_step_spec,
+            action_spec,
+            q_network,
+            emit_log_probability=emit_log_probability,
+            observation_and_action_constraint_splitter=observation_and_action_constraint_splitter,
+        )
+        self._recurrent = q_network.state_spec != ()
+        if self._recurrent and n_step_update != 1:
+            raise NotImplementedError(
+                explain(
+                    "n-step returns are not defined for recurrent networks: their sequences already carry time",
+                    expected="n_step_update=1",
+                    got=f"n_step_update={n_step_update}",
+                )
+            )
+        if boltzmann_temperature is not None:
+            collect_policy = BoltzmannPolicy(q_policy, boltzmann_temperature)
+        else:
+            collect_policy = EpsilonGreedyPolicy(q_policy, 0.1 if epsilon_greedy is None else epsilon_greedy)
+        self._q_network = q_network
+        self._target_q_network = self._own_target(q_network, target_q_network, action_spec)
+        self._n_step_update = int(n_step_update)
+        self._tau = float(target_update_tau)
+        self._period = int(target_update_period)
+        self._td_errors_loss_fn = element_wise_huber_loss if td_errors_loss_fn is None else td_errors_loss_fn
+        self._gamma = float(gamma)
+        self._reward_scale_factor = float(reward_scale_factor)
+        super().__init__(
+            time_step_spec,
+            action_spec,
+            policy=GreedyPolicy(q_policy),
+            collect_policy=collect_policy,
+            networks={"q_network": q_network},
+            optimizer=optimizer,
+            train_sequence_length=None if self._recurrent else self._n_step_update + 1,
+            observation_and_action_constraint_splitter=observation_and_action_constraint_splitter,
+            gradient_clipping=gradient_clipping,
+            debug_summaries=debug_summaries,
+            summarize_grads_and_vars=summarize_grads_and_vars,
+            enable_summaries=enable_summaries,
+            summary_interval=summary_interval,
+            train_step_counter=train_step_counter,
+            name=name,
+        )
+
+    @staticmethod
+    def _own_target(q_network: Network, target: Network | None, action_spec: Any) -> Network:
+        if target is None:
+            return q_network.clone()
+        check_values_of(target, action_spec)
+        shapes = [jax.tree.map(np.shape, network.get_weights().params) for network in (q_network, target)]
+        if shapes[0] != shapes[1]:
+            raise ConfigError(
+                explain(
+                    "target_q_network has another structure than q_network",
+                    expected=str(shapes[0])[:100],
+                    got=str(shapes[1])[:100],
+                    fix="target_q_network=None, which copies q_network",
+                )
+            )
+        if {id(v) for v in q_network.variables} & {id(v) for v in target.variables}:
+            warnings.warn(
+                "target_q_network shares weights with q_network; a copy is used, so that the target can lag behind. "
+                "Pass target_q_network=None or q_network.clone().",
+                UserWarning,
+                stacklevel=4,
+            )
+            return target.clone()
+        return target
+
+    # The algorithm (pure).
+
+    def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
+        step = self._as_transition(experience)
+        observation, _ = split_observation(self._splitter, step.time_step.observation)
+        next_observation, next_mask = split_observation(self._splitter, step.next_time_step.observation)
+        weights = Weights(params["q_network"], state.rest["q_network"])
+        values, _, rest = self._q_network.apply(weights, observation, step.time_step.step_type, training=training)
+        q_values = index_with_actions(values, specs.flatten(step.action_step.action)[0])
+
+        next_step_type = step.next_time_step.step_type
+        target_values, _, _ = self._target_q_network.apply(state.target, next_observation, next_step_type)
+        selector = self._selector(weights, target_values, next_observation, next_step_type)
+        next_q_values = _best_value(selector, target_values, next_mask)
+
+        bootstrap = self._gamma * step.next_time_step.discount
+        target = self._reward_scale_factor * step.next_time_step.reward
+        target += jnp.where(bootstrap == 0.0, 0.0, bootstrap * next_q_values)  # nothing allowed at a terminal state is no fault
+        is_real = step.time_step.step_type != StepType.LAST
+        target = jax.lax.stop_gradient(jnp.where(is_real, target, q_values))
+        td_loss = jnp.where(is_real, self._td_errors_loss_fn(target, q_values), 0.0)
+        td_error = jnp.where(is_real, target - q_values, 0.0)
+        return BatchLoss(
+            per_example=jnp.sum(td_loss, axis=1) if td_loss.ndim == 2 else td_loss,
+            extra=DqnLossInfo(td_loss=jnp.sum(td_loss, axis=1) if td_loss.ndim == 2 else td_loss, td_error=td_error),
+            rest={"q_network": rest},
+            debug={
+                "loss/td_error": td_error,
+                "loss/td_loss": td_loss,
+                "loss/q_values": q_values,
+                "loss/next_q_values": next_q_values,
+                "loss/diff_q_values": q_values - next_q_values,
+            },
+        )
+
+    def _selector(self, weights: Weights, target_values: jax.Array, next_observation: Any, next_step_type: Any) -> jax.Array:
+        """Returns the values `[..., A]` whose argmax is the next action: for plain DQN the target network's own."""
+        del weights, next_observation, next_step_type
+        return target_values
+
+    def _as_transition(self, experience: Any) -> Transition:
+        if isinstance(experience, Transition):
+            return experience
+        if self._recurrent:
+            return to_transition(experience)
+        return to_n_step_transition(experience, self._gamma)
+
+    def _make_target(self, weights: dict[str, Weights], fresh: bool) -> Weights:
+        return jax.tree.map(jnp.copy, weights["q_network"]) if fresh else self._target_q_network.get_weights()
+
+    def _after_update(self, state: AgentState, applied: jax.Array) -> AgentState:
+        del applied  # the base undoes the whole step where it was refused
+        online = Weights(state.params["q_network"], state.rest["q_network"])
+        due = state.train_step % self._period == 0
+        moved = Weights(soft_update(state.target.params, online.params, self._tau), online.rest)
+        if self._period == 1:
+            return state._replace(target=moved)
+        return state._replace(target=jax.tree.map(lambda new, old: jnp.where(due, new, old), moved, state.target))
+
+    def policy_weights(self, state: AgentState) -> Any:
+        """Returns the collect policy's weights in `state`; the exploration number is filled in by `at_step`."""
+        return Weights(state.params["q_network"], state.rest["q_network"]), self._collect_policy.get_weights()[1]
+
+    # The shell.
+
+    def set_state(self, state: AgentState) -> None:
+        """Makes `state` the agent's; the target network shows its weights too."""
+        super().set_state(state)
+        self._target_q_network.set_weights(state.target)
+
+    def _gather(self, state: AgentState) -> AgentState:
+        return super()._gather(state)._replace(target=self._target_q_network.get_weights())
+
+    @property
+    def target_q_network(self) -> Network:
+        """The network that gives the bootstrap values."""
+        return self._target_q_network
+
+    @property
+    def variables(self) -> list[Any]:
+        """Every variable of the Q-network and of the target network."""
+        return super().variables + self._target_q_network.variables
+
+    def _transition_spec(self) -> Transition:
+        frame: Trajectory = self._training_data_spec
+        step = self._time_step_spec
+        return Transition(
+            time_step=step,
+            action_step=self._collect_policy.policy_step_spec._replace(state=(), action=frame.action),
+            next_time_step=step,
+        )
+
+
+class DdqnAgent(DqnAgent):
+    """This is DQN with: the next action chosen by the online network, and valued by the target network.
+
+    Source: van Hasselt, Guez & Silver 2016.
+    """
+
+    def _selector(self, weights: Weights, target_values: jax.Array, next_observation: Any, next_step_type: Any) -> jax.Array:
+        return jax.lax.stop_gradient(self._q_network.apply(weights, next_observation, next_step_type)[0])
+
+
+def _best_value(selector: jax.Array, values: jax.Array, mask: Any) -> jax.Array:
+    """Returns `values` at the argmax of `selector` over the allowed actions, `[...]`; NaN where none is allowed."""
+    allowed = jnp.ones(values.shape, bool) if mask is None else jnp.asarray(mask) != 0
+    if selector is values:
+        best = jnp.max(values, axis=-1, where=allowed, initial=-jnp.inf)
+    else:
+        best = index_with_actions(values, jnp.argmax(jnp.where(allowed, selector, -jnp.inf), axis=-1))
+    return best if mask is None else jnp.where(jnp.any(allowed, axis=-1), best, jnp.nan)

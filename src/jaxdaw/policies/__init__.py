@@ -1,0 +1,24 @@
+"""TimeStep in, PolicyStep out: value-based policies and the exploration around them."""
+
+from jaxdaw.policies._base import Policy, PolicyInfo
+from jaxdaw.policies._bound import BoundPolicy
+from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
+from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
+from jaxdaw.policies._q import QPolicy, check_scalar_action, check_values_of
+from jaxdaw.policies._random import RandomPolicy
+
+__all__ = [
+    "BoltzmannPolicy",
+    "BoundPolicy",
+    "EpsilonGreedyPolicy",
+    "GreedyPolicy",
+    "Policy",
+    "PolicyInfo",
+    "QPolicy",
+    "RandomPolicy",
+    "Splitter",
+    "check_mask_values",
+    "check_scalar_action",
+    "check_values_of",
+    "split_observation",
+]

@@ -1,0 +1,442 @@
+"""Policy: a pure core (`weights, time_step, policy_state, randomness -> PolicyStep`) in a thin documented shell."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError, explain
+from jaxdaw.networks import Module, Network
+from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
+from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, Trajectory, trajectory_spec
+
+
+class PolicyInfo(NamedTuple):
+    """What a policy reports when it is asked for nothing but log-probabilities.
+
+    Attributes:
+      log_probability: `[B]` float32, the log of the probability with which the policy takes the emitted action.
+    """
+
+    log_probability: Any = ()
+
+
+class Policy(Module):
+    """A mapping from time steps to actions, to distributions over actions, and to what it remembers.
+
+    A subclass writes `_distribution`, which is pure. Everything else, batching, state reset, clipping, log-probabilities,
+    validation and compilation, is here.
+
+    Args:
+      time_step_spec: a TimeStep of specs.
+      action_spec: a nest of BoundedTensorSpec.
+      policy_state_spec: a nest of specs; `()` for a policy without memory.
+      info_spec: a nest of specs of what `action` reports.
+      clip: whether float actions are clipped to their bounds.
+      emit_log_probability: whether `info` holds the log-probability of each emitted action.
+      automatic_state_reset: whether a row's state is zeroed when its step is FIRST.
+      observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None.
+      name: defaults to the class name.
+
+    Raises:
+      SpecTypeError: `time_step_spec` is not a TimeStep.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: TimeStep,
+        action_spec: Any,
+        policy_state_spec: Any = (),
+        info_spec: Any = (),
+        clip: bool = True,
+        emit_log_probability: bool = False,
+        automatic_state_reset: bool = True,
+        observation_and_action_constraint_splitter: Splitter | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name)
+        if not isinstance(time_step_spec, TimeStep):
+            raise SpecTypeError(
+                explain(
+                    f"{type(self).__name__} needs a TimeStep of specs",
+                    expected="TimeStep",
+                    got=type(time_step_spec).__name__,
+                    fix="trajectories.time_step_spec(observation_spec)",
+                )
+            )
+        self._time_step_spec = time_step_spec
+        self._action_spec = action_spec
+        self._policy_state_spec = policy_state_spec
+        if emit_log_probability:
+            info_spec = _with_log_probability(info_spec, specs.BoundedTensorSpec((), np.float32, -np.inf, 0.0))
+        self._info_spec = info_spec
+        self._clip = clip
+        self._emit_log_probability = emit_log_probability
+        self._automatic_state_reset = automatic_state_reset
+        self._splitter = observation_and_action_constraint_splitter
+        self._entropy = np.random.default_rng()
+        self._compiled_action = jax.jit(self._act_from_seed)
+        self._compiled_distribution = jax.jit(self.distribute)
+        self._checked: set[Any] = set()
+
+    # What a subclass writes (pure).
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        """Returns a PolicyStep whose action is a nest of distributions; pure.
+
+        Args:
+          weights: what `get_weights` gathered.
+          time_step: `[B, ...]`.
+          policy_state: `[B, ...]`, already reset.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define _distribution")
+
+    def get_weights(self) -> Any:
+        """Returns everything that `act` depends on as one pytree of arrays."""
+        return ()
+
+    def _networks(self) -> tuple[Network, ...]:
+        """The networks whose variables are this policy's."""
+        return ()
+
+    def at_step(self, weights: Any, step: Any) -> Any:
+        """Returns `weights` as they are after `step` environment steps; a schedule is read here."""
+        del step
+        return weights
+
+    # The pure core.
+
+    def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:
+        """Returns the randomness of `num_steps` calls of `act` in one draw, leading axis `num_steps`.
+
+        Drawing for many steps at once is what makes short steps cheap: one threefry call for a thousand actions.
+        """
+        del batch_size
+        return jax.random.split(key, num_steps)
+
+    def _sample(self, distribution: Any, randomness: Any) -> Any:
+        return distribution.sample(randomness)
+
+    def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
+        """Chooses an action; pure.
+
+        Args:
+          weights: from `get_weights`, or an agent's.
+          time_step: `[B, ...]`.
+          policy_state: `[B, ...]`.
+          randomness: one entry of what `draw` returned.
+        """
+        choice = self.distribute(weights, time_step, policy_state)
+        action = self._sample(choice.action, randomness)
+        info = choice.info
+        if self._emit_log_probability:
+            info = _with_log_probability(info, choice.action.log_prob(action))
+        if self._clip:
+            action = specs.map_structure(_clip_to_spec, action, self._action_spec)
+        return PolicyStep(action=action, state=choice.state, info=info)
+
+    def distribute(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        """Returns the distribution that `act` samples from; pure. Arguments as `act`."""
+        if self._automatic_state_reset and self._policy_state_spec != ():
+            policy_state = reset_rows(policy_state, time_step.is_first())
+        return self._distribution(weights, time_step, policy_state)
+
+    def initial_state(self, batch_size: int) -> Any:
+        """Returns the state before the first step, zeros `[B, ...]`; pure."""
+        return specs.zeros(self._policy_state_spec, (batch_size,))
+
+    # The documented shell.
+
+    def action(self, time_step: Any, policy_state: Any = (), seed: int | jax.Array | None = None) -> PolicyStep:
+        """Returns the next action.
+
+        Args:
+          time_step: a TimeStep `[B, ...]`, or of one step without batch axis. For convenience a bare observation is
+            accepted too, and stands for a step in the middle of an episode.
+          policy_state: what the last call returned; `()` starts from zeros. A policy without memory ignores it.
+          seed: an integer in `0..2**32 - 1` or a key; None draws from the operating system.
+
+        Returns:
+          A PolicyStep: NumPy arrays if NumPy came in, JAX arrays otherwise.
+
+        Raises:
+          SpecError, SpecTypeError: the time step does not match `time_step_spec`.
+          MaskError: a row allows no action.
+          NonFiniteError: the network returned NaN for a row.
+          RuntimeError: the base constructor was not called.
+        """
+        self._require_initialized()
+        time_step, batched = self._admit(time_step)
+        policy_state = self._admit_state(policy_state, len(time_step.step_type), batched)
+        seed = self._entropy.integers(2**32, dtype=np.uint32) if seed is None else _as_seed(seed)
+        on_host = not isinstance(time_step.step_type, jax.Array)
+        step = self._compiled_action(self._current_weights(), time_step, policy_state, seed)
+        self._check_emitted(step.action, time_step)
+        return self._hand_back(step, batched, on_host)
+
+    def distribution(self, time_step: Any, policy_state: Any = ()) -> PolicyStep:
+        """Returns the distribution that `action` samples from. Arguments and errors are those of `action`."""
+        self._require_initialized()
+        time_step, batched = self._admit(time_step)
+        policy_state = self._admit_state(policy_state, len(time_step.step_type), batched)
+        step = self._compiled_distribution(self._current_weights(), time_step, policy_state)
+        return step if batched else jax.tree.map(lambda x: x[0], step)
+
+    def get_initial_state(self, batch_size: int | None = None) -> Any:
+        """Returns the state before the first step: zeros `[B, ...]`, or without batch axis if None."""
+        return specs.zeros(self._policy_state_spec, () if batch_size is None else (int(batch_size),))
+
+    def bind(self, seed: int = 0):
+        """Returns a `BoundPolicy`: the fast path from observation to action, with today's weights built in."""
+        from jaxdaw.policies._bound import BoundPolicy
+
+        return BoundPolicy(self, seed)
+
+    def update(
+        self, policy: Policy, tau: float = 1.0, tau_non_trainable: float | None = None, sort_variables_by_name: bool = False
+    ) -> None:
+        """Moves this policy's variables towards another's: `v = (1 - tau) v + tau source`.
+
+        Args:
+          policy: the source; unchanged.
+          tau: in `[0, 1]`, for trainable variables; 0 changes nothing at all.
+          tau_non_trainable: in `[0, 1]`, for the others; None is `tau`.
+          sort_variables_by_name: pair variables by name instead of by order.
+
+        Raises:
+          ConfigError: a factor outside `[0, 1]`, or policies with different variables.
+        """
+        tau_rest = tau if tau_non_trainable is None else tau_non_trainable
+        for name, value in (("tau", tau), ("tau_non_trainable", tau_rest)):
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(explain(f"{name} is outside its range", expected="[0, 1]", got=str(value)))
+        mine, theirs = self._named_variables(), policy._named_variables()
+        if sort_variables_by_name:
+            mine, theirs = sorted(mine, key=lambda v: v[0]), sorted(theirs, key=lambda v: v[0])
+        shapes = [np.shape(v[1].get_value()) for v in mine], [np.shape(v[1].get_value()) for v in theirs]
+        if shapes[0] != shapes[1]:
+            raise ConfigError(
+                explain(
+                    f"{self.name} cannot be updated from {policy.name}: they have different variables",
+                    expected=str(shapes[0])[:80],
+                    got=str(shapes[1])[:80],
+                )
+            )
+        if tau == 0.0:
+            return
+        for (_, target, trainable), (_, source, _) in zip(mine, theirs, strict=True):
+            factor = tau if trainable else tau_rest
+            old, new = target.get_value(), source.get_value()
+            if jnp.issubdtype(old.dtype, jnp.floating):
+                target.set_value((1.0 - factor) * old + factor * new)
+            elif factor > 0.0:
+                target.set_value(jnp.copy(new))
+
+    def variables(self) -> list[Any]:
+        """Returns the variables that belong to the policy, in the order in which they were made."""
+        return [variable for _, variable, _ in self._named_variables()]
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The variables that training moves."""
+        return [variable for _, variable, trainable in self._named_variables() if trainable]
+
+    def _named_variables(self) -> list[tuple[str, Any, bool]]:
+        found = []
+        for network in self._networks():
+            trainable = {id(v) for v in network.trainable_variables}
+            found += [(name, v, id(v) in trainable) for name, v in network.named_variables()]
+        return found
+
+    @property
+    def time_step_spec(self) -> TimeStep:
+        """The spec of the steps that `action` accepts."""
+        return self._time_step_spec
+
+    @property
+    def action_spec(self) -> Any:
+        """The spec of the actions."""
+        return self._action_spec
+
+    @property
+    def policy_state_spec(self) -> Any:
+        """The spec of what is remembered between calls."""
+        return self._policy_state_spec
+
+    @property
+    def info_spec(self) -> Any:
+        """The spec of what `action` reports."""
+        return self._info_spec
+
+    @property
+    def policy_step_spec(self) -> PolicyStep:
+        """The spec of what `action` returns."""
+        return PolicyStep(action=self._action_spec, state=self._policy_state_spec, info=self._info_spec)
+
+    @property
+    def trajectory_spec(self) -> Trajectory:
+        """The spec of the frames that this policy records."""
+        return trajectory_spec(self._time_step_spec, self._action_spec, self._info_spec)
+
+    @property
+    def collect_data_spec(self) -> Trajectory:
+        """The same as `trajectory_spec`."""
+        return self.trajectory_spec
+
+    @property
+    def emit_log_probability(self) -> bool:
+        """Whether `info` holds log-probabilities."""
+        return self._emit_log_probability
+
+    @property
+    def observation_and_action_constraint_splitter(self) -> Splitter | None:
+        """The splitter, or None."""
+        return self._splitter
+
+    # What the shell does before and after the compiled call.
+
+    def _current_weights(self) -> Any:
+        return self.get_weights()
+
+    def _act_from_seed(self, weights: Any, time_step: TimeStep, policy_state: Any, seed: Any) -> PolicyStep:
+        key = seed if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) else jax.random.key(seed)
+        randomness = jax.tree.map(lambda x: x[0], self.draw(key, 1, time_step.step_type.shape[0]))
+        return self.act(weights, time_step, policy_state, randomness)
+
+    def _admit(self, time_step: Any) -> tuple[TimeStep, bool]:
+        """Returns the time step `[B, ...]` with exactly the declared leaves, and whether it came batched."""
+        if not isinstance(time_step, TimeStep):
+            time_step = self._from_observation(time_step)
+        signature = _signature(time_step)
+        if signature not in self._checked:
+            time_step = specs.prune_extra_keys(self._time_step_spec, time_step)
+            rank = np.ndim(time_step.step_type)
+            if rank > 1:
+                raise SpecError(
+                    explain(
+                        f"{self.name} acts on one step or on a batch of steps",
+                        expected="observation [B, ...]",
+                        got=f"{rank} outer axes",
+                        cause="a batch of sequences.",
+                        fix="act on one frame at a time, with the policy state of the call before",
+                    )
+                )
+            specs.check(time_step, self._time_step_spec, rank, what=f"time step given to {self.name}", check_bounds=False)
+            if _signature(time_step) == signature:
+                self._checked.add(signature)
+        batched = np.ndim(time_step.step_type) == 1
+        if not batched:
+            time_step = specs.map_structure(lambda x: x[None], specs.map_structure(_as_array, time_step))
+        self._check_mask(time_step)
+        return time_step, batched
+
+    def _from_observation(self, observation: Any) -> TimeStep:
+        spec = self._time_step_spec.observation
+        observation = specs.map_structure(_as_array, observation)
+        observation = specs.prune_extra_keys(spec, observation)
+        specs.assert_same_structure(spec, observation, what=f"observation given to {self.name}")
+        observation = specs.map_structure(_cast_safely, observation, spec)
+        outer = specs.outer_shape(observation, spec)
+        on_device = any(isinstance(leaf, jax.Array) for leaf in specs.flatten(observation))
+        xp = jnp if on_device else np
+        return TimeStep(
+            step_type=xp.full(outer, StepType.MID, np.int32),
+            reward=xp.zeros(outer + self._time_step_spec.reward.shape, self._time_step_spec.reward.dtype),
+            discount=xp.ones(outer, np.float32),
+            observation=observation,
+        )
+
+    def _admit_state(self, policy_state: Any, batch_size: int, batched: bool) -> Any:
+        spec = self._policy_state_spec
+        if spec == ():
+            return ()
+        if isinstance(policy_state, tuple) and len(policy_state) == 0:
+            return self.initial_state(batch_size)
+        if not batched:
+            policy_state = specs.map_structure(lambda x: jnp.asarray(x)[None], policy_state)
+        specs.check(policy_state, spec, (batch_size,), what=f"policy_state given to {self.name}", check_bounds=False)
+        return policy_state
+
+    def _check_mask(self, time_step: TimeStep) -> None:
+        if self._splitter is not None:
+            _, mask = split_observation(self._splitter, time_step.observation)
+            if not isinstance(mask, jax.core.Tracer):
+                check_mask_values(mask, int(specs.num_values(specs.flatten(self._action_spec)[0])))
+
+    def _check_emitted(self, action: Any, time_step: TimeStep) -> None:
+        """Raises if a row's action is the sentinel: masks were checked before, so the values were not finite."""
+        for leaf, spec in zip(specs.flatten(action), specs.flatten(self._action_spec), strict=True):
+            emitted = np.asarray(leaf)
+            if specs.is_discrete(spec):
+                faulty = (emitted < spec.minimum) | (emitted > spec.maximum)
+            else:
+                faulty = ~np.isfinite(emitted)
+            if faulty.any():
+                rows = np.flatnonzero(faulty.reshape(len(emitted), -1).any(axis=-1))
+                raise NonFiniteError(
+                    explain(
+                        f"{self.name} has no action for {len(rows)} of {len(emitted)} rows (first row {rows[0]})",
+                        expected="finite values of every allowed action",
+                        got="NaN",
+                        cause="NaN in the observation of that row, or weights that diverged.",
+                        fix="numpy.isfinite(time_step.observation)",
+                    )
+                )
+
+    def _hand_back(self, step: PolicyStep, batched: bool, on_host: bool) -> PolicyStep:
+        if on_host:
+            action = specs.map_structure(lambda x, spec: np.asarray(x, spec.dtype), step.action, self._action_spec)
+            step = PolicyStep(action, specs.map_structure(np.asarray, step.state), specs.map_structure(np.asarray, step.info))
+        return step if batched else specs.map_structure(lambda x: x[0], step)
+
+
+def reset_rows(state: Any, is_first: jax.Array) -> Any:
+    """Returns the state with the rows of new episodes zeroed; leaves are `[B, ...]`, `is_first` is `[B]`."""
+    return jax.tree.map(lambda x: jnp.where(is_first.reshape((-1,) + (1,) * (x.ndim - 1)), jnp.zeros_like(x), x), state)
+
+
+def _with_log_probability(info: Any, log_probability: Any) -> Any:
+    """Returns `info` with its `log_probability` set; `()` becomes a PolicyInfo, a nest without such a field stays."""
+    if info is None or (isinstance(info, tuple) and len(info) == 0):
+        return PolicyInfo(log_probability=log_probability)
+    if isinstance(info, dict):
+        return {**info, "log_probability": log_probability}
+    if hasattr(info, "_replace") and "log_probability" in info._fields:
+        return info._replace(log_probability=log_probability)
+    return info
+
+
+def _clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
+    if specs.is_continuous(spec) and specs.is_bounded(spec):
+        return jnp.clip(action, spec.minimum, spec.maximum)
+    return action
+
+
+def _signature(time_step: TimeStep) -> Any:
+    leaves, structure = jax.tree.flatten(time_step)
+    return structure, tuple([(getattr(x, "dtype", None), getattr(x, "ndim", None), getattr(x, "shape", None)) for x in leaves])
+
+
+def _as_array(value: Any) -> Any:
+    return value if isinstance(value, jax.Array) else np.asarray(value)
+
+
+def _cast_safely(value: Any, spec: specs.TensorSpec) -> Any:
+    """Casts Python numbers, float64 and same-kind integers to the spec; anything else is left for `check` to refuse."""
+    return value.astype(spec.dtype) if np.can_cast(value.dtype, spec.dtype, "same_kind") or _is_integral(value, spec) else value
+
+
+def _is_integral(value: Any, spec: specs.TensorSpec) -> bool:
+    return np.issubdtype(value.dtype, np.integer) and np.issubdtype(spec.dtype, np.floating)
+
+
+def _as_seed(seed: int | jax.Array) -> Any:
+    if isinstance(seed, jax.Array):
+        return seed
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ConfigError(explain("a seed is out of range", expected="an integer in 0..2**32 - 1, or a key", got=repr(seed)))
+    return np.uint32(seed)

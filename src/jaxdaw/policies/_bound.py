@@ -1,0 +1,116 @@
+"""BoundPolicy: observation in, action out, with the weights built in; for serving, playing and evaluating."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.errors import SpecError, explain
+from jaxdaw.trajectories import StepType, TimeStep
+
+if TYPE_CHECKING:
+    from jaxdaw.policies._base import Policy
+
+
+class BoundPolicy:
+    """`act(observation) -> action`: one compiled call, NumPy to NumPy, with the weights as constants.
+
+    The weights are those of the moment of binding. Recurrent state is kept inside, one for each row; `reset` clears it.
+
+    Args:
+      policy: what to bind.
+      seed: in `0..2**32 - 1`, for policies that sample.
+    """
+
+    def __init__(self, policy: Policy, seed: int = 0):
+        self._policy = policy
+        self._observation_spec = policy.time_step_spec.observation
+        leaves = specs.flatten(self._observation_spec)
+        self._single = leaves[0] if leaves and leaves[0] is self._observation_spec else None
+        action_leaves = specs.flatten(policy.action_spec)
+        self._action_leaf = action_leaves[0] if action_leaves[0] is policy.action_spec else None
+        self._stateful = policy.policy_state_spec != ()
+        self._calls = 0
+        self._state: Any = None
+        weights, key, spec = policy.get_weights(), jax.random.key(seed), policy.time_step_spec
+        deterministic = _is_deterministic(policy)
+
+        def act(observation: Any, state: Any, calls: Any) -> Any:
+            batched = specs.outer_shape(observation, spec.observation) != ()
+            if not batched:
+                observation = specs.map_structure(lambda x: x[None], observation)
+            rows = specs.flatten(observation)[0].shape[0]
+            time_step = TimeStep(
+                step_type=jnp.full((rows,), StepType.MID, jnp.int32),
+                reward=jnp.zeros((rows, *spec.reward.shape), spec.reward.dtype),
+                discount=jnp.ones((rows,), jnp.float32),
+                observation=observation,
+            )
+            draw_key = key if deterministic else jax.random.fold_in(key, calls)
+            randomness = jax.tree.map(lambda x: x[0], policy.draw(draw_key, 1, rows))
+            step = policy.act(weights, time_step, policy.initial_state(rows) if state is None else state, randomness)
+            return (step.action if batched else specs.map_structure(lambda x: x[0], step.action)), step.state
+
+        self._deterministic = deterministic
+        self._plain = jax.jit(lambda observation: act(observation, None, 0)[0])
+        self._general = jax.jit(act)
+
+    def __call__(self, observation: Any) -> Any:
+        """Returns the action for one observation or a batch of them, as NumPy arrays.
+
+        Raises:
+          SpecError: an observation of another shape or dtype than the policy was made for.
+          NonFiniteError, MaskError: a row has no action.
+        """
+        single = self._single
+        if single is None or type(observation) is not np.ndarray or observation.dtype != single.dtype:
+            observation = self._admit(observation)
+        elif observation.shape != single.shape and observation.shape[1:] != single.shape:
+            self._refuse(observation)
+        if self._deterministic and not self._stateful:
+            action = self._plain(observation)
+        else:
+            self._calls += 1
+            action, state = self._general(observation, self._state, np.uint32(self._calls))
+            self._state = state if self._stateful else None
+        leaf = self._action_leaf
+        if leaf is None:
+            return specs.map_structure(lambda x, spec: np.asarray(x, spec.dtype), action, self._policy.action_spec)
+        emitted = np.asarray(action)
+        if emitted.ndim == 0 and leaf.shape == ():
+            faulty = not leaf.minimum <= emitted <= leaf.maximum
+        else:
+            faulty = specs.is_discrete(leaf) and bool(((emitted < leaf.minimum) | (emitted > leaf.maximum)).any())
+        if faulty:
+            self._policy.action(observation)  # the slow path names the row and the cause
+        return emitted
+
+    def reset(self) -> None:
+        """Forgets the recurrent state: the next call starts new episodes."""
+        self._state = None
+
+    def _admit(self, observation: Any) -> Any:
+        return self._policy._from_observation(observation).observation
+
+    def _refuse(self, observation: np.ndarray) -> None:
+        assert self._single is not None
+        shape = self._single.shape
+        raise SpecError(
+            explain(
+                f"{self._policy.name} expects one observation or a batch of them",
+                expected=f"{shape} or (N, {', '.join(map(str, shape))})",
+                got=str(observation.shape),
+                cause="an extra axis, or one row's axes in another order.",
+                fix=f"observation.reshape({shape})",
+            )
+        )
+
+
+def _is_deterministic(policy: Policy) -> bool:
+    from jaxdaw.policies._exploration import GreedyPolicy
+
+    return isinstance(policy, GreedyPolicy)

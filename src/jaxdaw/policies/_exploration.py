@@ -1,0 +1,166 @@
+"""Policies around a policy: the greedy choice, and two ways to explore around it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.distributions import Boltzmann, Deterministic, EpsilonGreedy
+from jaxdaw.errors import ConfigError, explain
+from jaxdaw.networks import Network
+from jaxdaw.policies._base import Policy
+from jaxdaw.policies._q import draw_uniforms, sample_one_leaf
+from jaxdaw.trajectories import PolicyStep, TimeStep
+
+Schedule = float | Callable[[], Any] | Callable[[Any], Any]
+"""A number, a function without arguments, or a function of the number of environment steps (an optax schedule)."""
+
+
+class _WrappedPolicy(Policy):
+    """A policy with another's specs, weights and memory."""
+
+    def __init__(self, policy: Policy, *, clip: bool, emit_log_probability: bool, name: str | None):
+        super().__init__(
+            policy.time_step_spec,
+            policy.action_spec,
+            policy.policy_state_spec,
+            policy.info_spec,
+            clip=clip,
+            emit_log_probability=emit_log_probability,
+            automatic_state_reset=False,  # the wrapped policy's `distribute` resets
+            observation_and_action_constraint_splitter=policy.observation_and_action_constraint_splitter,
+            name=name,
+        )
+        self._wrapped = policy
+
+    @property
+    def wrapped_policy(self) -> Policy:
+        """The policy inside."""
+        return self._wrapped
+
+    def _networks(self) -> tuple[Network, ...]:
+        return self._wrapped._networks()
+
+    def get_weights(self) -> Any:
+        """Returns the wrapped policy's weights."""
+        return self._wrapped.get_weights()
+
+
+class GreedyPolicy(_WrappedPolicy):
+    """Takes the mode of the wrapped policy's distribution; ties go to the lowest index.
+
+    Args:
+      policy: any policy whose distributions have a mode.
+      name: defaults to the class name.
+    """
+
+    def __init__(self, policy: Policy, name: str | None = None):
+        super().__init__(policy, clip=True, emit_log_probability=policy.emit_log_probability, name=name)
+
+    def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:
+        """Returns a placeholder `[num_steps]`: nothing is random here."""
+        return jnp.zeros(num_steps)
+
+    def _sample(self, distribution: Any, randomness: Any) -> Any:
+        return specs.map_structure(lambda leaf: leaf.mode(), distribution)
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        choice = self._wrapped.distribute(weights, time_step, policy_state)
+        modes = specs.map_structure(lambda d, spec: Deterministic(d.mode(), len(spec.shape)), choice.action, self._action_spec)
+        return choice._replace(action=modes)
+
+
+class _ScheduledPolicy(_WrappedPolicy):
+    """A wrapped policy with one number that may follow a schedule."""
+
+    def __init__(self, policy: Policy, schedule: Schedule, range_text: str, in_range: Callable[[float], bool], name: str | None):
+        super().__init__(policy, clip=False, emit_log_probability=policy.emit_log_probability, name=name)
+        self._schedule = schedule
+        self.step = 0
+        if not callable(schedule):
+            if schedule is None or not np.ndim(schedule) == 0 or not in_range(float(schedule)):
+                raise ConfigError(
+                    explain(f"{self.name} was given a number outside its range", expected=range_text, got=repr(schedule))
+                )
+            self._value = lambda step: jnp.float32(schedule)
+        elif inspect.signature(schedule).parameters:
+            self._value = lambda step: jnp.asarray(schedule(step), jnp.float32)
+        else:
+            self._value = None  # read on the host, at every call
+
+    def get_weights(self) -> Any:
+        """Returns the wrapped policy's weights and today's number; `step` says what day it is."""
+        value = self._schedule() if self._value is None else self._value(self.step)
+        if np.ndim(value) != 0:
+            raise ConfigError(explain(f"the schedule of {self.name} must return one number", expected="()", got=str(np.shape(value))))
+        return self._wrapped.get_weights(), np.float32(value)
+
+    def at_step(self, weights: Any, step: Any) -> Any:
+        """Returns `weights` with the schedule read after `step` environment steps; pure."""
+        inner, value = weights
+        return inner, value if self._value is None else self._value(step)
+
+    def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:
+        """Returns uniforms `[num_steps, B]`: one number chooses whether to explore, and what."""
+        return draw_uniforms(key, num_steps, batch_size)
+
+    def _sample(self, distribution: Any, randomness: Any) -> Any:
+        return sample_one_leaf(distribution, randomness)
+
+
+class EpsilonGreedyPolicy(_ScheduledPolicy):
+    """With probability epsilon a uniform allowed action (the greedy one included), else the greedy one, row by row.
+
+    Its distribution is closed-form, and the log-probability it emits is that of the action: `log(1 - eps + eps / K)` for
+    the greedy action and `log(eps / K)` for each of the other K - 1 allowed ones. (TF-Agents emits that of the branch.)
+
+    Args:
+      policy: a policy over one integer action with values as logits: a QPolicy.
+      epsilon: in `[0, 1]`: a number, a function without arguments, or a schedule over environment steps. `fit` and the
+        drivers set the step; by hand, set `policy.step`.
+      name: defaults to the class name.
+
+    Raises:
+      ConfigError: a number outside `[0, 1]`.
+    """
+
+    def __init__(self, policy: Policy, epsilon: Schedule, name: str | None = None):
+        super().__init__(policy, epsilon, "epsilon in [0, 1]", lambda x: 0.0 <= x <= 1.0, name)
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        inner, epsilon = weights
+        choice = self._wrapped.distribute(inner, time_step, policy_state)
+        explore = specs.map_structure(
+            lambda d: EpsilonGreedy(d.logits, epsilon, d.mask, minimum=d.minimum, dtype=d.dtype), choice.action
+        )
+        return choice._replace(action=explore)
+
+
+class BoltzmannPolicy(_ScheduledPolicy):
+    """Samples from the softmax of the wrapped policy's logits divided by a temperature.
+
+    Args:
+      policy: a policy over one integer action with values as logits: a QPolicy.
+      temperature: above 0, in units of the values: a number, a function without arguments, or a schedule.
+      name: defaults to the class name.
+
+    Raises:
+      ConfigError: a temperature of 0 or less.
+    """
+
+    def __init__(self, policy: Policy, temperature: Schedule = 1.0, name: str | None = None):
+        super().__init__(policy, temperature, "temperature in (0, inf)", lambda x: 0.0 < x < np.inf, name)
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        inner, temperature = weights
+        choice = self._wrapped.distribute(inner, time_step, policy_state)
+        explore = specs.map_structure(
+            lambda d: Boltzmann(d.logits, temperature, d.mask, minimum=d.minimum, dtype=d.dtype), choice.action
+        )
+        return choice._replace(action=explore)
