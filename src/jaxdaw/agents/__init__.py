@@ -1,6 +1,6 @@
 """One file for each algorithm: a pure loss over one batch, and what happens after a step."""
 
-from jaxdaw.agents._base import Agent, AgentState, BatchLoss, StepCounter
+from jaxdaw.agents._base import Agent, AgentState, BatchLoss, StepCounter, check_range
 from jaxdaw.agents._dqn import DdqnAgent, DqnAgent, DqnLossInfo
 from jaxdaw.agents._summaries import Histogram
 
@@ -13,4 +13,5 @@ __all__ = [
     "DqnLossInfo",
     "Histogram",
     "StepCounter",
+    "check_range",
 ]

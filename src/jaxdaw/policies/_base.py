@@ -44,6 +44,9 @@ class Policy(Module):
 
     Raises:
       SpecTypeError: `time_step_spec` is not a TimeStep.
+
+    Attributes:
+      compiled_act: `(weights, time_step, policy_state, seed) -> PolicyStep`, `act` as one compiled call for host loops.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Policy(Module):
         self._automatic_state_reset = automatic_state_reset
         self._splitter = observation_and_action_constraint_splitter
         self._entropy = np.random.default_rng()
-        self._compiled_action = jax.jit(self._act_from_seed)
+        self.compiled_act = jax.jit(self._act_from_seed)
         self._compiled_distribution = jax.jit(self.distribute)
         self._checked: set[Any] = set()
 
@@ -174,7 +177,7 @@ class Policy(Module):
         policy_state = self._admit_state(policy_state, len(time_step.step_type), batched)
         seed = self._entropy.integers(2**32, dtype=np.uint32) if seed is None else _as_seed(seed)
         on_host = not isinstance(time_step.step_type, jax.Array)
-        step = self._compiled_action(self._current_weights(), time_step, policy_state, seed)
+        step = self.compiled_act(self.get_weights(), time_step, policy_state, seed)
         self._check_emitted(step.action, time_step)
         return self._hand_back(step, batched, on_host)
 
@@ -183,7 +186,7 @@ class Policy(Module):
         self._require_initialized()
         time_step, batched = self._admit(time_step)
         policy_state = self._admit_state(policy_state, len(time_step.step_type), batched)
-        step = self._compiled_distribution(self._current_weights(), time_step, policy_state)
+        step = self._compiled_distribution(self.get_weights(), time_step, policy_state)
         return step if batched else jax.tree.map(lambda x: x[0], step)
 
     def get_initial_state(self, batch_size: int | None = None) -> Any:
@@ -298,9 +301,6 @@ class Policy(Module):
         return self._splitter
 
     # What the shell does before and after the compiled call.
-
-    def _current_weights(self) -> Any:
-        return self.get_weights()
 
     def _act_from_seed(self, weights: Any, time_step: TimeStep, policy_state: Any, seed: Any) -> PolicyStep:
         key = seed if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) else jax.random.key(seed)

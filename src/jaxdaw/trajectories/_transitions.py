@@ -102,7 +102,9 @@ def to_n_step_transition(trajectory: Trajectory, gamma: float) -> Transition:
     _require_rank(trajectory, (2,), "to_n_step_transition")
     _require_frames(trajectory, "to_n_step_transition")
     n = np.shape(trajectory.discount)[1] - 1
-    ends = jnp.asarray(trajectory.next_step_type)[:, :n] == StepType.LAST
+    ends = (jnp.asarray(trajectory.next_step_type)[:, :n] == StepType.LAST) | (
+        jnp.asarray(trajectory.step_type)[:, 1:] == StepType.LAST  # a recording that was interrupted says it only here
+    )
     window = jax.vmap(math.n_step_return, in_axes=(0, 0, 0, None))(
         jnp.asarray(trajectory.reward)[:, :n], jnp.asarray(trajectory.discount)[:, :n], ends, gamma
     )

@@ -1,0 +1,234 @@
+"""The commands: their flags are their fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jaxdaw.errors import ConfigError, explain
+from jaxdaw.training import DqnConfig
+
+Environment = Annotated[
+    str, tyro.conf.Positional, tyro.conf.arg(metavar="ENVIRONMENT", help="Gymnasium id, my_package:MyEnv-v0, or jax:CartPole-v1.")
+]
+RunDirectory = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run directory.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainDqn:
+    """Train a DQN agent and save its run."""
+
+    environment: Environment = ""
+    config: Annotated[DqnConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=DqnConfig)
+    seed: int = 0
+    """Seed of everything random."""
+    seeds: int = 1
+    """Train this many seeds: together where the environment is pure, else in turn."""
+    out: Path | None = None
+    """Run directory; by default one under runs/ named after the environment, the seed and the time."""
+    resume: Path | None = None
+    """Go on with this run from its latest checkpoint; --steps may raise its total."""
+    quiet: bool = False
+    """Show nothing while training."""
+
+    def run(self) -> int:
+        """Trains; returns the exit status."""
+        from jaxdaw import training
+        from jaxdaw.training._interrupt import received
+        from jaxdaw.training._progress import Progress
+
+        if (self.resume is None) == (self.environment == ""):
+            raise ConfigError(
+                explain(
+                    "train needs an environment, or a run to resume",
+                    expected="jaxdaw train dqn CartPole-v1",
+                    got="both" if self.environment else "neither",
+                    fix="jaxdaw train dqn --resume RUN",
+                )
+            )
+        if self.resume is not None:
+            default = DqnConfig().steps
+            steps = self.config.steps if self.config.steps != default else None
+            total = steps or training.read_config(self.resume)["options"]["steps"]
+            with Progress(total, f"dqn {self.resume}", quiet=self.quiet) as progress:
+                runs = [training.resume(self.resume, steps=steps, watch=progress.update)]
+            out = self.resume
+        else:
+            out = self.out or _default_directory(self.environment, "dqn", self.seed)
+            with Progress(self.config.steps, f"dqn {self.environment}", quiet=self.quiet) as progress:
+                if self.seeds > 1:
+                    runs = training.train_seeds(
+                        "dqn", self.environment, self.seeds, config=self.config, seed=self.seed, out=out, watch=progress.update
+                    )
+                else:
+                    run = training.train(
+                        "dqn", self.environment, config=self.config, seed=self.seed, out=out, watch=progress.update
+                    )
+                    runs = [run]
+        if runs[-1].interrupted:
+            print(f"stopped; everything is saved. Go on with:\n  jaxdaw train dqn --resume {out}", file=sys.stderr)
+            return 128 + (received[0] if received else 2)
+        _say_where(out, runs)
+        return 0
+
+
+def _say_where(out: Path, runs: list) -> None:
+    from jaxdaw.evaluation import plot_learning_curves
+
+    if any(run.evaluations for run in runs):
+        picture = plot_learning_curves([out], out / "learning_curve.png")
+        print(f"plot    {picture}")
+    print(f"run     {out}")
+    print(f"next    jaxdaw evaluate {out}")
+
+
+def _default_directory(environment: str, algorithm: str, seed: int) -> Path:
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", environment)
+    return Path("runs") / f"{safe}__{algorithm}__{seed}__{now}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Score a run's policy over greedy episodes, with intervals."""
+
+    run_directory: RunDirectory
+    episodes: int = 100
+    """Whole episodes."""
+    seed: int = 0
+    """Seed of the environment."""
+    policy: Literal["best", "final"] = "best"
+    """The best evaluated policy, or the one after the last step."""
+    num_envs: int = 10
+    """Environments that step side by side."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def run(self) -> int:
+        """Evaluates; returns the exit status."""
+        from jaxdaw import environments, evaluation, training
+
+        if self.episodes < 1:
+            raise ConfigError(explain("episodes is outside its range", expected="at least 1", got=str(self.episodes)))
+        policy, config = _policy_and_config(self.run_directory, self.policy)
+        limit = config["options"].get("max_episode_steps") or None
+        world = environments.make(
+            config["environment"], num_envs=min(self.num_envs, self.episodes), max_episode_steps=limit
+        )
+        result = evaluation.evaluate(policy, world, self.episodes, self.seed)
+        del training
+        if self.json:
+            print(json.dumps(result.to_json()))
+        else:
+            low, high = result.ci95
+            print(
+                f"{config['environment']}: mean return {result.mean_return:.1f} (95% interval {low:.1f} to {high:.1f}), "
+                f"IQM {result.iqm:.1f}, mean length {result.mean_length:.1f}, {result.episodes} episodes, seed {result.seed}"
+            )
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Play:
+    """Watch a run's policy act."""
+
+    run_directory: RunDirectory
+    episodes: int = 3
+    """Episodes to play."""
+    seed: int = 0
+    """Seed of the environment."""
+    policy: Literal["best", "final"] = "best"
+    """The best evaluated policy, or the one after the last step."""
+    render_mode: str = "human"
+    """Gymnasium render mode: human opens a window; ansi and none print returns only."""
+
+    def run(self) -> int:
+        """Plays; returns the exit status."""
+        from jaxdaw import evaluation
+
+        policy, config = _policy_and_config(self.run_directory, self.policy)
+        for episode, value in enumerate(
+            evaluation.play(policy, config["environment"], self.episodes, self.seed, render_mode=self.render_mode), 1
+        ):
+            print(f"episode {episode}: return {value:.1f}", flush=True)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Record a run's policy as a GIF or MP4; needs no display."""
+
+    run_directory: RunDirectory
+    out: Path | None = None
+    """File to write, .gif or .mp4; by default video.gif in the run directory."""
+    episodes: int = 1
+    """Episodes to record."""
+    seed: int = 0
+    """Seed of the environment."""
+    policy: Literal["best", "final"] = "best"
+    """The best evaluated policy, or the one after the last step."""
+
+    def run(self) -> int:
+        """Records; returns the exit status."""
+        from jaxdaw import evaluation
+
+        policy, config = _policy_and_config(self.run_directory, self.policy)
+        path = self.out or self.run_directory / "video.gif"
+        print(evaluation.record(policy, config["environment"], path, episodes=self.episodes, seed=self.seed))
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """Plot learning curves: one run, or the IQM over the seeds of several with its interval."""
+
+    run_directories: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...", help="Run directories.")]
+    out: Path | None = None
+    """File to write; by default learning_curve.png in the first run directory."""
+
+    def run(self) -> int:
+        """Plots; returns the exit status."""
+        from jaxdaw import evaluation
+
+        if not self.run_directories:
+            raise ConfigError(explain("plot needs a run directory", expected="jaxdaw plot RUN [RUN ...]", got="none"))
+        path = self.out or self.run_directories[0] / "learning_curve.png"
+        print(evaluation.plot_learning_curves(list(self.run_directories), path))
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Doctor:
+    """Check this installation, and an environment if one is named."""
+
+    environment: Environment = ""
+
+    def run(self) -> int:
+        """Checks; returns 1 if the environment has faults."""
+        import jax
+
+        from jaxdaw import environments, training
+
+        for name, version in training.versions().items():
+            print(f"{name:12s} {version}")
+        print(f"{'devices':12s} {', '.join(str(d) for d in jax.devices())}")
+        if not self.environment:
+            return 0
+        faults = environments.find_faults(environments.make_unchecked(self.environment))
+        for fault in faults:
+            print(f"\n{fault}")
+        print(f"\n{self.environment}: " + (f"{len(faults)} faults" if faults else "no faults found"))
+        return 1 if faults else 0
+
+
+def _policy_and_config(directory: Path, which: str):
+    from jaxdaw import training
+
+    return training.run_policy(directory, which), training.read_config(directory)

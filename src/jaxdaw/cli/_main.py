@@ -1,0 +1,129 @@
+"""Parsing, and what a person sees when something is wrong: never a traceback for their own mistake."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from jaxdaw.cli import _commands
+from jaxdaw.errors import ConfigError, JaxdawError, SpecError
+
+_USAGE = 2
+_COUNT = re.compile(r"^(\d+(?:\.\d+)?)([kKmM])$")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 1 for a failure, 2 for a mistake, 130 when interrupted."""
+    try:
+        command = _parse(sys.argv[1:] if arguments is None else list(arguments))
+        _use_compilation_cache()
+        return command.run()
+    except _Finished:
+        return 0
+    except (ConfigError, SpecError) as error:
+        return _complain(error, _USAGE)
+    except (JaxdawError, ImportError) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `jaxdaw ... | head`: whoever listened has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+COMMANDS: dict[str, type] = {
+    "train dqn": _commands.TrainDqn,
+    "evaluate": _commands.Evaluate,
+    "play": _commands.Play,
+    "record": _commands.Record,
+    "plot": _commands.Plot,
+    "doctor": _commands.Doctor,
+}
+
+
+def _parse(arguments: list[str]):
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(_usage())
+        raise _Finished
+    if arguments[:1] == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"jaxdaw {version('jaxdaw')}")
+        raise _Finished
+    name = next((name for name in COMMANDS if arguments[: len(name.split())] == name.split()), None)
+    if name is None:
+        raise _unknown_command(arguments)
+    registry = tyro.constructors.ConstructorRegistry()
+    registry.primitive_rule(_counts)
+    with registry:
+        return tyro.cli(
+            COMMANDS[name],
+            prog=f"jaxdaw {name}",
+            args=arguments[len(name.split()) :],
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+
+
+class _Finished(Exception):
+    """What was asked for is printed."""
+
+
+def _usage() -> str:
+    lines = ["usage: jaxdaw COMMAND ...", "", "Train decision-making agents on JAX.", ""]
+    lines += [f"  {name:12s} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", "jaxdaw COMMAND --help lists a command's options."])
+
+
+def _unknown_command(arguments: list[str]) -> ConfigError:
+    given = " ".join(arguments[: 2 if arguments[:1] == ["train"] else 1])
+    close = difflib.get_close_matches(given, COMMANDS, 1, 0.5)
+    hint = f"\n  Did you mean: jaxdaw {close[0]}" if close and given else ""
+    what = f"unknown command '{given}'" if given else "no command given"
+    return ConfigError(f"{what}{hint}\n\n{_usage()}")
+
+
+def _counts(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[int] | None:
+    if info.type is not int:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=lambda args: parse_count(args[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def parse_count(text: str) -> int:
+    """Returns an integer written as 50000, 50_000, 50k, 1M or 1e6.
+
+    >>> parse_count("50k"), parse_count("1e6"), parse_count("1_000")
+    (50000, 1000000, 1000)
+    """
+    match = _COUNT.match(text)
+    value = float(match[1]) * {"k": 1e3, "m": 1e6}[match[2].lower()] if match else float(text)
+    if value != int(value):
+        raise ValueError(f"{text} is not a whole number")
+    return int(value)
+
+
+def _use_compilation_cache() -> None:
+    """Keeps compiled programs between runs, unless the user chose otherwise."""
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "jaxdaw", "xla")
+        jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _complain(error: Exception, status: int) -> int:
+    if os.environ.get("JAXDAW_DEBUG"):
+        raise error
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    return status

@@ -1,0 +1,34 @@
+"""The only mutable room: the loop, run directories, checkpoints, policy files, summaries and progress."""
+
+from jaxdaw.training._checkpoint import Checkpointer, load_tree, save_tree
+from jaxdaw.training._config import DqnConfig
+from jaxdaw.training._experiment import Run, resume, train
+from jaxdaw.training._loop import Loop, Losses, LoopState
+from jaxdaw.training._policy_file import load_policy, save_policy
+from jaxdaw.training._trainer import HostTrainer, JaxTrainer, LoopOptions, Report, Trainer, fit, make_trainer, reports
+from jaxdaw.training._writers import MetricsWriter, write_summaries
+
+__all__ = [
+    "Checkpointer",
+    "DqnConfig",
+    "HostTrainer",
+    "JaxTrainer",
+    "Loop",
+    "LoopOptions",
+    "LoopState",
+    "Losses",
+    "MetricsWriter",
+    "Report",
+    "Run",
+    "Trainer",
+    "fit",
+    "load_policy",
+    "load_tree",
+    "make_trainer",
+    "reports",
+    "resume",
+    "save_policy",
+    "save_tree",
+    "train",
+    "write_summaries",
+]

@@ -1,0 +1,420 @@
+"""Trainers: a loop, an environment, and where they stand. One for host environments, one for pure ones and populations."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.agents import Agent
+from jaxdaw.agents import check_range
+from jaxdaw.environments import Environment, JaxEnvironment
+from jaxdaw.errors import ConfigError, explain
+from jaxdaw.metrics import EpisodeMetrics, EpisodeSummary
+from jaxdaw.replay import ReplayState, UniformReplay
+from jaxdaw.training._loop import Loop, Losses, LoopState
+from jaxdaw.trajectories import StepType
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions:
+    """How an agent meets its experience.
+
+    Attributes:
+      batch_size: windows in one gradient step.
+      replay_capacity: frames kept, over all environments.
+      learning_starts: environment steps before the first gradient step.
+      train_every: steps in each environment before each learning phase.
+      updates: gradient steps in a learning phase; None is one for each environment step since the last phase.
+      sequence_length: frames in a window; None is what the agent needs (recurrent agents must be told).
+      report_every: environment steps between two reports.
+    """
+
+    batch_size: int = 64
+    replay_capacity: int = 50_000
+    learning_starts: int = 1_000
+    train_every: int = 1
+    updates: int | None = None
+    sequence_length: int | None = None
+    report_every: int = 1_000
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            low = 0 if field.name == "learning_starts" else 2 if field.name == "sequence_length" else 1
+            value = getattr(self, field.name)
+            check_range(field.name, value, low, math.inf, integer=True, optional=field.name in ("updates", "sequence_length"))
+
+
+class Report(NamedTuple):
+    """What happened since the last report.
+
+    Attributes:
+      env_steps: environment steps since the beginning; boundary frames do not count.
+      train_step: gradient steps applied since the beginning.
+      episodes: what the episodes ended since the last report were like; a list of one for each seed in a population.
+      loss: mean loss of the gradient steps since the last report; NaN if there were none.
+      updates, refused: gradient steps tried since the last report, and those refused as not finite.
+      exploration: the collect policy's number at the end (epsilon or temperature), or None.
+      learning: whether gradient steps have begun.
+    """
+
+    env_steps: int
+    train_step: int
+    episodes: EpisodeSummary | list[EpisodeSummary]
+    loss: float
+    updates: int
+    refused: int
+    exploration: float | None
+    learning: bool
+
+
+class Trainer:
+    """What both kinds of trainers share.
+
+    Args:
+      agent: the algorithm; its weights are where training starts.
+      environment: host or pure; its specs must be the agent's.
+      options: batch size, replay, ratio of steps to updates.
+      seed: of everything random here.
+      num_envs: environments that step together.
+    """
+
+    def __init__(self, agent: Agent, environment: Any, options: LoopOptions, seed: int, num_envs: int):
+        check_specs(agent, environment)
+        self.agent = agent
+        self.environment = environment
+        self.options = options
+        self.num_envs = num_envs
+        frames = options.sequence_length or agent.train_sequence_length
+        if frames is None:
+            raise ConfigError(
+                explain(
+                    f"{agent.name} learns from sequences of any length",
+                    expected="sequence_length >= 2",
+                    got="None",
+                    fix="LoopOptions(sequence_length=16)",
+                )
+            )
+        action = specs.flatten(agent.action_spec)
+        discrete = len(action) == 1 and action[0].shape == () and specs.is_discrete(action[0])
+        self.loop = Loop(
+            agent=agent,
+            replay=UniformReplay(agent.collect_data_spec, options.replay_capacity, num_envs),
+            metrics=EpisodeMetrics(num_envs, int(specs.num_values(action[0])) if discrete else 0),
+            batch_size=options.batch_size,
+            sequence_length=frames,
+            updates=options.updates or num_envs * options.train_every,
+        )
+        self._key = jax.random.key(seed)
+        self._stop = False
+        phases = max(options.report_every // (num_envs * options.train_every), 1)
+        self._chunk_phases = phases
+        self._chunk = phases * options.train_every
+        shortest = frames * num_envs
+        warm_up = max(options.learning_starts, shortest) / num_envs
+        self._warm_up = math.ceil(warm_up / options.train_every) * options.train_every
+
+    def stop(self) -> None:
+        """Asks `run` to return as soon as the state is consistent."""
+        self._stop = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was asked for."""
+        return self._stop
+
+    def run(self) -> Report:
+        """Runs to the next report."""
+        raise NotImplementedError
+
+    def collect_weights(self) -> Any:
+        """Returns the weights of the agent's policies as they are now, for `run_episodes`; valid until the next `run`."""
+        return self.agent.policy_weights(self.state.agent)[0]
+
+    def sync(self) -> None:
+        """Gives the agent a copy of the trained state: its networks, counter and optimizer."""
+        state = jax.tree.map(jnp.copy, self.state.agent)
+        self.agent.set_state(state)
+        self.agent.train_step_counter.value = int(state.train_step)
+
+    state: LoopState
+
+    def _exploration(self, steps: int) -> float | None:
+        policy = self.agent.collect_policy
+        weights = policy.at_step(policy.get_weights(), jnp.int32(steps))
+        return float(weights[1]) if isinstance(weights, tuple) and np.ndim(weights[-1]) == 0 else None
+
+    def _chunk_key(self, chunk: int) -> jax.Array:
+        return jax.random.fold_in(self._key, chunk)
+
+
+class HostTrainer(Trainer):
+    """Trains in a host environment: one compiled call for each step of all its rows. See `Trainer`."""
+
+    environment: Environment
+
+    def __init__(self, agent: Agent, environment: Environment, options: LoopOptions, seed: int = 0):
+        super().__init__(agent, environment, options, seed, environment.batch_size)
+        loop = self.loop
+        self._draw = jax.jit(loop.draw, static_argnums=(1, 2))
+
+        def collect(state: LoopState, following: Any, actions: Any, i: Any) -> tuple[LoopState, Any]:
+            state = loop.advance(state, following, _at(actions, i))
+            return state, state.action_step.action
+
+        def learn(state: LoopState, following: Any, actions: Any, bits: Any, i: Any, phase: Any) -> tuple[LoopState, Any]:
+            state = loop.advance(state, following, _at(actions, i), bits[phase])
+            return state, state.action_step.action
+
+        self._collect = jax.jit(collect, donate_argnums=0)
+        self._learn = jax.jit(learn, donate_argnums=0)
+        self._clear = jax.jit(lambda s: s._replace(metrics=loop.metrics.clear(s.metrics), losses=Losses.zero()), donate_argnums=0)
+        self.iteration = 0
+        self.env_steps = 0
+        first = environment.reset(seed=seed)
+        self.state = jax.jit(loop.init)(_copied(agent.get_state()), first, jax.random.fold_in(self._key, 2**31))
+        self._action = jax.device_get(self.state.action_step.action)
+
+    def run(self) -> Report:
+        """Runs to the next report, or to the next step if asked to stop."""
+        chunk, start = divmod(self.iteration, self._chunk)
+        actions, bits = self._draw(self._chunk_key(chunk), self._chunk, self._chunk_phases)
+        state, action, step = self.state, self._action, self.environment.step
+        every, warm_up, rows = self.options.train_every, self._warm_up, self.num_envs
+        try:
+            for i in range(start, self._chunk):
+                following = step(action)
+                self.env_steps += rows - int(np.count_nonzero(following.step_type == StepType.FIRST))
+                self.iteration += 1
+                if self.iteration > warm_up and self.iteration % every == 0:
+                    state, action = self._learn(state, following, actions, bits, np.int32(i), np.int32(i // every))
+                else:
+                    state, action = self._collect(state, following, actions, np.int32(i))
+                action = jax.device_get(action)
+                if self._stop:
+                    break
+        finally:
+            self.state, self._action = state, action
+        losses, summary = jax.device_get(state.losses), self.loop.metrics.compute(state.metrics)
+        train_step = int(state.agent.train_step)
+        self.state = self._clear(state)
+        return Report(
+            env_steps=self.env_steps,
+            train_step=train_step,
+            episodes=summary,
+            loss=_mean(losses),
+            updates=int(losses.updates),
+            refused=int(losses.refused),
+            exploration=self._exploration(self.env_steps),
+            learning=self.iteration > warm_up,
+        )
+
+    def tree(self) -> dict[str, Any]:
+        """Returns everything that a checkpoint must hold."""
+        return {"loop": self.state, "counters": {"iteration": np.int64(self.iteration), "env_steps": np.int64(self.env_steps)}}
+
+    def restore(self, tree: dict[str, Any]) -> str | None:
+        """Goes on from a checkpoint's tree. Returns what could not be restored, in words, or None."""
+        self.iteration, self.env_steps = (int(tree["counters"][k]) for k in ("iteration", "env_steps"))
+        first = self.environment.reset(seed=int(jax.random.bits(jax.random.fold_in(self._key, self.iteration)) >> 1))
+        key = jax.random.fold_in(self._key, 2**31 + 1)
+        state = jax.tree.map(jnp.copy, tree["loop"])
+        self.state = jax.jit(self.loop.interrupt, donate_argnums=0)(state, first, key)
+        self._action = jax.device_get(self.state.action_step.action)
+        return "the environment's own state: new episodes start, and those under way count as cut"
+
+
+class JaxTrainer(Trainer):
+    """Trains in a pure environment: acting, stepping and learning in one scan; for several seeds in one `vmap`.
+
+    Args:
+      seeds: one for each member of the population; a single one trains the agent itself, from its own weights.
+    """
+
+    environment: JaxEnvironment
+
+    def __init__(
+        self, agent: Agent, environment: JaxEnvironment, options: LoopOptions, seeds: tuple[int, ...] = (0,), num_envs: int = 1
+    ):
+        super().__init__(agent, environment, options, seeds[0], num_envs)
+        self.seeds = seeds
+        loop, population = self.loop, len(seeds) > 1
+
+        def begin(state: Any, key: jax.Array) -> tuple[LoopState, Any]:
+            key_agent, key_environment, key_action = jax.random.split(key, 3)
+            states, first = jax.vmap(environment.init)(jax.random.split(key_environment, num_envs))
+            return loop.init(agent.init(key_agent) if state is None else state, first, key_action), states
+
+        def advance(state: LoopState, states: Any, key: jax.Array, phases: int, every: int) -> tuple[LoopState, Any]:
+            return loop.scan(environment, state, states, key, phases, every)
+
+        def clear(state: LoopState) -> LoopState:
+            return state._replace(metrics=loop.metrics.clear(state.metrics), losses=Losses.zero())
+
+        keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+        self._keys = keys
+        if population:
+            shared = LoopState(0, ReplayState(0, None, None), 0, 0, 0, 0)  # one cursor for all: see UniformReplay.add
+            self.state, self._states = jax.jit(jax.vmap(lambda key: begin(None, key), out_axes=(shared, 0)))(keys)
+            self._advance = jax.jit(
+                lambda state, states, keys, phases, every: jax.vmap(
+                    lambda s, e, k: advance(s, e, k, phases, every), in_axes=(shared, 0, 0), out_axes=(shared, 0)
+                )(state, states, keys),
+                static_argnums=(3, 4),
+                donate_argnums=(0, 1),
+            )
+            self._clear = jax.jit(jax.vmap(clear, in_axes=(shared,), out_axes=shared), donate_argnums=0)
+            self._chunk_keys = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
+        else:
+            self.state, self._states = jax.jit(begin)(_copied(agent.get_state()), keys[0])
+            self._advance = jax.jit(advance, static_argnums=(3, 4), donate_argnums=(0, 1))
+            self._clear = jax.jit(clear, donate_argnums=0)
+            self._chunk_keys = lambda keys, chunk: jax.random.fold_in(keys[0], chunk)
+        self.chunk = 0
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps since the beginning, of one seed (the mean over seeds)."""
+        return int(np.mean(jax.device_get(self.state.metrics.env_steps)))
+
+    def run(self) -> Report:
+        """Runs to the next report."""
+        keys = self._chunk_keys(self._keys, self.chunk)
+        every = self.options.train_every
+        phases, learn = (self._warm_up, 0) if self.chunk == 0 and self._warm_up else (self._chunk_phases, every)
+        self.state, self._states = self._advance(self.state, self._states, keys, phases, learn)
+        self.chunk += 1
+        host = jax.device_get((self.state.metrics, self.state.losses, self.state.agent.train_step))
+        metrics, losses, train_step = host
+        if len(self.seeds) > 1:
+            summary: Any = [
+                self.loop.metrics.compute(jax.tree.map(lambda x: x[i], metrics)) for i in range(len(self.seeds))  # noqa: B023
+            ]
+        else:
+            summary = self.loop.metrics.compute(metrics)
+        self.state = self._clear(self.state)
+        env_steps = int(np.mean(metrics.env_steps))
+        return Report(
+            env_steps=env_steps,
+            train_step=int(np.mean(train_step)),
+            episodes=summary,
+            loss=_mean(losses),
+            updates=int(np.sum(losses.updates)),
+            refused=int(np.sum(losses.refused)),
+            exploration=self._exploration(env_steps),
+            learning=bool(np.any(losses.updates)),
+        )
+
+    def member(self, index: int) -> Any:
+        """Returns the agent state of one member of the population."""
+        return jax.tree.map(lambda x: x[index], self.state.agent)
+
+    def tree(self) -> dict[str, Any]:
+        """Returns everything that a checkpoint must hold."""
+        return {"loop": self.state, "environment": self._states, "counters": {"chunk": np.int64(self.chunk)}}
+
+    def restore(self, tree: dict[str, Any]) -> str | None:
+        """Goes on from a checkpoint's tree, exactly: nothing is lost. Returns None."""
+        self.chunk = int(tree["counters"]["chunk"])
+        self.state, self._states = jax.tree.map(jnp.copy, (tree["loop"], tree["environment"]))
+        return None
+
+
+def make_trainer(
+    agent: Agent,
+    environment: Environment | JaxEnvironment,
+    options: LoopOptions | None = None,
+    seed: int = 0,
+    num_envs: int = 1,
+) -> HostTrainer | JaxTrainer:
+    """Returns the trainer for this kind of environment; `num_envs` is for pure ones (a host one knows its own)."""
+    options = LoopOptions() if options is None else options
+    if isinstance(environment, JaxEnvironment):
+        return JaxTrainer(agent, environment, options, (seed,), num_envs)
+    return HostTrainer(agent, environment, options, seed)
+
+
+def fit(
+    agent: Agent,
+    environment: Environment | JaxEnvironment,
+    steps: int,
+    options: LoopOptions | None = None,
+    seed: int = 0,
+    num_envs: int = 1,
+    callbacks: tuple[Callable[[Report, Trainer], Any], ...] = (),
+) -> Trainer:
+    """Trains an agent for a number of environment steps.
+
+    Args:
+      agent: the algorithm; holds the trained weights afterwards.
+      environment: host (batched) or pure.
+      steps: environment steps, over all rows; the last report may go a little beyond.
+      options: batch size, replay, ratio of steps to updates.
+      seed: of everything random here.
+      num_envs: copies of a pure environment; a host one knows its own.
+      callbacks: each is called with every `Report` and the trainer; one that returns False ends the training.
+
+    Returns:
+      The trainer, from which training can go on.
+    """
+    trainer = make_trainer(agent, environment, options, seed, num_envs)
+    for report in reports(trainer, steps):
+        if any([callback(report, trainer) is False for callback in callbacks]):
+            break
+    trainer.sync()
+    return trainer
+
+
+def reports(trainer: Trainer, steps: int):
+    """Yields each `Report` until `steps` environment steps were taken or the trainer was stopped: the loop, to write by hand."""
+    env_steps = trainer.env_steps
+    while env_steps < steps and not trainer.stopped:
+        report = trainer.run()
+        env_steps = report.env_steps
+        yield report
+
+
+def check_specs(agent: Agent, environment: Any) -> None:
+    """Checks that an agent was made for these observations and actions.
+
+    Raises:
+      SpecError: the specs differ; the message shows where.
+    """
+    for what, mine, theirs in (
+        ("observation_spec", agent.time_step_spec.observation, environment.observation_spec),
+        ("action_spec", agent.action_spec, environment.action_spec),
+    ):
+        specs.assert_same_structure(mine, theirs, what=f"the environment's {what}")
+        for (path, ours), (_, other) in zip(specs.flatten_with_path(mine), specs.flatten_with_path(theirs), strict=True):
+            bounds = isinstance(ours, specs.BoundedTensorSpec) and isinstance(other, specs.BoundedTensorSpec)
+            same = ours.shape == other.shape and ours.dtype == other.dtype
+            if bounds and specs.is_discrete(ours):
+                same &= bool(np.all(ours.minimum == other.minimum) and np.all(ours.maximum == other.maximum))
+            if not same:
+                raise ConfigError(
+                    explain(
+                        f"{agent.name} was made for another {what} at {path or 'its only leaf'}",
+                        expected=str(ours),
+                        got=str(other),
+                        fix=f"{type(agent).__name__}(environment.time_step_spec(), environment.action_spec, ...)",
+                    )
+                )
+
+
+def _copied(state: Any) -> Any:
+    return jax.tree.map(jnp.copy, state)
+
+
+def _at(tree: Any, index: Any) -> Any:
+    return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, index, keepdims=False), tree)
+
+
+def _mean(losses: Losses) -> float:
+    applied = np.sum(losses.updates) - np.sum(losses.refused)
+    return float(np.sum(losses.total) / applied) if applied else float("nan")

@@ -1,0 +1,78 @@
+"""What a run writes while it goes: JSON lines and TensorBoard events."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxdaw.agents import Histogram
+
+
+class MetricsWriter:
+    """Appends rows to `metrics.jsonl` and scalars to TensorBoard; each row is on disk when `write` returns.
+
+    Args:
+      directory: the run's.
+    """
+
+    def __init__(self, directory: Path):
+        self._lines = (directory / "metrics.jsonl").open("a", encoding="utf-8")
+        self._directory = directory / "tensorboard"
+        self._events: Any = None
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Appends one row; numbers that are not finite become null."""
+        clean = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
+        self._lines.write(json.dumps(clean) + "\n")
+        self._lines.flush()
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        """Writes scalars by tag; those that are not finite are left out."""
+        for tag, value in values.items():
+            if value is not None and math.isfinite(value):
+                self.events.add_scalar(tag, value, step)
+
+    @property
+    def events(self) -> Any:
+        """The TensorBoard writer, made when first used: its import costs a third of a second."""
+        if self._events is None:
+            from tensorboardX import SummaryWriter
+
+            self._events = SummaryWriter(str(self._directory))
+        return self._events
+
+    def close(self) -> None:
+        """Flushes and closes both files."""
+        self._lines.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def write_summaries(events: Any, summaries: dict[str, Any], step: int) -> None:
+    """Writes an agent's summaries to a TensorBoard writer.
+
+    Args:
+      events: a `tensorboardX.SummaryWriter`.
+      summaries: an agent's `summaries`, scalars and `Histogram`s by tag.
+      step: the train step they belong to.
+    """
+    for tag, value in summaries.items():
+        if isinstance(value, Histogram):
+            counts = np.asarray(value.counts, np.float64)
+            events.add_histogram_raw(
+                tag,
+                min=float(value.minimum),
+                max=float(value.maximum),
+                num=int(counts.sum()),
+                sum=float(value.total),
+                sum_squares=float(value.total_squares),
+                bucket_limits=np.asarray(value.limits, np.float64)[1:].tolist(),
+                bucket_counts=counts.tolist(),
+                global_step=step,
+            )
+        else:
+            events.add_scalar(tag, float(value), step)
