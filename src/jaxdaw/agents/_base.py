@@ -187,8 +187,12 @@ class Agent(Module):
         return state
 
     def policy_weights(self, state: AgentState) -> Any:
-        """Returns the collect policy's weights as they are in `state`; pure."""
+        """Returns `policy`'s weights as they are in `state`; pure."""
         raise NotImplementedError(f"{type(self).__name__} must define policy_weights")
+
+    def collect_policy_weights(self, state: AgentState, step: Any) -> Any:
+        """Returns `collect_policy`'s weights as they are in `state` after `step` environment steps; pure."""
+        raise NotImplementedError(f"{type(self).__name__} must define collect_policy_weights")
 
     # The pure core.
 

@@ -134,9 +134,10 @@ class DqnAgent(Agent):
                 )
             )
         if boltzmann_temperature is not None:
-            collect_policy = BoltzmannPolicy(q_policy, boltzmann_temperature)
+            collect_policy: BoltzmannPolicy | EpsilonGreedyPolicy = BoltzmannPolicy(q_policy, boltzmann_temperature)
         else:
             collect_policy = EpsilonGreedyPolicy(q_policy, 0.1 if epsilon_greedy is None else epsilon_greedy)
+        self._explorer = collect_policy
         self._q_network = q_network
         self._target_q_network = self._own_target(q_network, target_q_network, action_spec)
         self._n_step_update = int(n_step_update)
@@ -247,9 +248,13 @@ class DqnAgent(Agent):
             return state._replace(target=moved)
         return state._replace(target=jax.tree.map(lambda new, old: jnp.where(due, new, old), moved, state.target))
 
-    def policy_weights(self, state: AgentState) -> Any:
-        """Returns the collect policy's weights in `state`; the exploration number is filled in by `at_step`."""
-        return Weights(state.params["q_network"], state.rest["q_network"]), self._collect_policy.get_weights()[1]
+    def policy_weights(self, state: AgentState) -> Weights:
+        """Returns the Q-network's weights in `state`; pure."""
+        return Weights(state.params["q_network"], state.rest["q_network"])
+
+    def collect_policy_weights(self, state: AgentState, step: Any) -> Any:
+        """Returns the same, with the exploration number as it is after `step` environment steps; pure."""
+        return self._explorer.weights_at(self.policy_weights(state), step)
 
     # The shell.
 

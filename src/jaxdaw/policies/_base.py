@@ -106,11 +106,6 @@ class Policy(Module):
         """The networks whose variables are this policy's."""
         return ()
 
-    def at_step(self, weights: Any, step: Any) -> Any:
-        """Returns `weights` as they are after `step` environment steps; a schedule is read here."""
-        del step
-        return weights
-
     # The pure core.
 
     def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:

@@ -101,10 +101,26 @@ class _ScheduledPolicy(_WrappedPolicy):
             raise ConfigError(explain(f"the schedule of {self.name} must return one number", expected="()", got=str(np.shape(value))))
         return self._wrapped.get_weights(), np.float32(value)
 
-    def at_step(self, weights: Any, step: Any) -> Any:
-        """Returns `weights` with the schedule read after `step` environment steps; pure."""
-        inner, value = weights
-        return inner, value if self._value is None else self._value(step)
+    def exploration_at(self, step: int) -> float:
+        """Returns the number as it is after `step` environment steps."""
+        return float(self.weights_at((), step)[1])
+
+    def weights_at(self, inner: Any, step: Any) -> Any:
+        """Returns the wrapped policy's weights with the number as it is after `step` environment steps; pure.
+
+        Raises:
+          ConfigError: the number comes from a function without arguments, which a compiled loop cannot ask again.
+        """
+        if self._value is None:
+            raise ConfigError(
+                explain(
+                    f"{self.name} follows a function without arguments, which a compiled loop cannot ask again",
+                    expected="a number, or a schedule over environment steps",
+                    got="a function without arguments",
+                    fix="optax.linear_schedule(1.0, 0.05, 10_000)",
+                )
+            )
+        return inner, self._value(step)
 
     def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:
         """Returns uniforms `[num_steps, B]`: one number chooses whether to explore, and what."""

@@ -83,7 +83,7 @@ class Loop:
         """Returns the state before the first action, with that action already chosen."""
         policy = self.agent.collect_policy
         randomness = jax.tree.map(lambda x: x[0], policy.draw(key, 1, self.num_envs))
-        weights = policy.at_step(self.agent.policy_weights(agent), jnp.zeros((), jnp.int32))
+        weights = self.agent.collect_policy_weights(agent, jnp.zeros((), jnp.int32))
         return LoopState(
             agent=agent,
             replay=self.replay.init(),
@@ -122,7 +122,7 @@ class Loop:
         if bits is not None:
             agent, losses = self._learn(agent, losses, replay, bits)
         policy = self.agent.collect_policy
-        weights = policy.at_step(self.agent.policy_weights(agent), metrics.env_steps)
+        weights = self.agent.collect_policy_weights(agent, metrics.env_steps)
         choice = policy.act(weights, following, loop.action_step.state, randomness)
         return LoopState(agent, replay, metrics, following, choice, losses)
 

@@ -17,6 +17,7 @@ from jaxdaw.agents import check_range
 from jaxdaw.environments import Environment, JaxEnvironment
 from jaxdaw.errors import ConfigError, explain
 from jaxdaw.metrics import EpisodeMetrics, EpisodeSummary
+from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy
 from jaxdaw.replay import ReplayState, UniformReplay
 from jaxdaw.training._loop import Loop, Losses, LoopState
 from jaxdaw.trajectories import StepType
@@ -135,7 +136,7 @@ class Trainer:
 
     def collect_weights(self) -> Any:
         """Returns the weights of the agent's policies as they are now, for `run_episodes`; valid until the next `run`."""
-        return self.agent.policy_weights(self.state.agent)[0]
+        return self.agent.policy_weights(self.state.agent)
 
     def sync(self) -> None:
         """Gives the agent a copy of the trained state: its networks, counter and optimizer."""
@@ -147,8 +148,7 @@ class Trainer:
 
     def _exploration(self, steps: int) -> float | None:
         policy = self.agent.collect_policy
-        weights = policy.at_step(policy.get_weights(), jnp.int32(steps))
-        return float(weights[1]) if isinstance(weights, tuple) and np.ndim(weights[-1]) == 0 else None
+        return policy.exploration_at(steps) if isinstance(policy, EpsilonGreedyPolicy | BoltzmannPolicy) else None
 
     def _chunk_key(self, chunk: int) -> jax.Array:
         return jax.random.fold_in(self._key, chunk)

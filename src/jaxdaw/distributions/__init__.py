@@ -1,0 +1,1 @@
+from jaxdaw.distributions._interim import *  # noqa

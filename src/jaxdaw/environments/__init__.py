@@ -1,0 +1,26 @@
+"""Environments: batched ones on the host, pure ones for the device, and what tells a sound one from a broken one."""
+
+from jaxdaw.environments._base import Environment, JaxEnvironment
+from jaxdaw.environments._cartpole import CartPole
+from jaxdaw.environments._catch import Catch
+from jaxdaw.environments._episodic import EpisodicEnvironment
+from jaxdaw.environments._gymnasium import GymnasiumEnvironment
+from jaxdaw.environments._jax_to_host import JaxToHost
+from jaxdaw.environments._make import JAX_ENVIRONMENTS, is_pure, jax_environment, make, make_unchecked
+from jaxdaw.environments._recall import Recall
+
+__all__ = [
+    "JAX_ENVIRONMENTS",
+    "CartPole",
+    "Catch",
+    "Environment",
+    "EpisodicEnvironment",
+    "GymnasiumEnvironment",
+    "JaxEnvironment",
+    "JaxToHost",
+    "Recall",
+    "is_pure",
+    "jax_environment",
+    "make",
+    "make_unchecked",
+]

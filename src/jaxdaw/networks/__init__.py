@@ -1,0 +1,29 @@
+"""Functions of observations that own their weights: the Network contract, encoders, recurrent cores and heads."""
+
+from jaxdaw.networks._encoding import EncodingNetwork, concatenate
+from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
+from jaxdaw.networks._module import Module
+from jaxdaw.networks._network import Network
+from jaxdaw.networks._q import DuelingQNetwork, QNetwork, QRnnNetwork
+from jaxdaw.networks._recipe import as_rngs
+from jaxdaw.networks._recurrent import LSTMState, RecurrentCore, RecurrentEncodingNetwork
+from jaxdaw.networks._sequential import Sequential
+from jaxdaw.networks._weights import Weights
+
+__all__ = [
+    "ActorNetwork",
+    "DuelingQNetwork",
+    "EncodingNetwork",
+    "LSTMState",
+    "Module",
+    "Network",
+    "QNetwork",
+    "QRnnNetwork",
+    "RecurrentCore",
+    "RecurrentEncodingNetwork",
+    "Sequential",
+    "ValueNetwork",
+    "Weights",
+    "as_rngs",
+    "concatenate",
+]

@@ -1,0 +1,186 @@
+"""Weights, and the map between a module's variables and plain nested dictionaries of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+
+from jaxdaw.errors import ConfigError, SpecError, explain
+
+_Path = tuple[str | int, ...]
+
+
+class Weights(NamedTuple):
+    """All arrays of a network as one pytree.
+
+    Attributes:
+      params: what training moves; nested dictionaries with string keys, e.g. `params["encoder"]["layer_0"]["kernel"]`.
+      rest: everything else: batch statistics, the keys and counters of dropout; `{}` if there is nothing.
+    """
+
+    params: Any
+    rest: Any
+
+
+class Layout:
+    """Where a module keeps its variables; found once, so that gathering and writing back are a few microseconds.
+
+    A variable's name is its path joined by `/`, where an index is joined to its list by `_`: the kernel of
+    `self.encoder.layer[0]` is `encoder/layer_0/kernel`.
+
+    Args:
+      module: its structure must not change afterwards.
+
+    Raises:
+      ConfigError: two variables have the same name.
+    """
+
+    def __init__(self, module: nnx.Module):
+        self._graphdef, params, rest = nnx.split(module, nnx.Param, ...)
+        self.params = _Group(module, nnx.to_pure_dict(params))
+        self.rest = _Group(module, nnx.to_pure_dict(rest))
+        merged = sorted([*self.params.ranked, *self.rest.ranked], key=lambda entry: entry[0])
+        self.named_variables = [(_name_of(path), variable) for _, path, variable in merged]
+
+    def gather(self) -> Weights:
+        """Returns the variables' raw arrays, uncopied."""
+        return Weights(self.params.gather(), self.rest.gather())
+
+    def scatter(self, weights: Weights) -> None:
+        """Makes `weights` the variables' arrays; nothing is written unless structure, shapes and dtypes agree."""
+        params, rest = self.params.admit(weights[0]), self.rest.admit(weights[1])
+        self.params.write(params)
+        self.rest.write(rest)
+
+    def merge(self, weights: Weights) -> Any:
+        """Returns a module of the same structure that holds `weights`."""
+        return nnx.merge(self._graphdef, self.params.to_graph(weights[0]), self.rest.to_graph(weights[1]))
+
+
+class _Group:
+    """One kind of variables: those that training moves, or the others."""
+
+    def __init__(self, module: nnx.Module, state: Mapping[Any, Any]):
+        found = dict(_locate(module, path) for path in _leaf_paths(state))
+        self.ranked = sorted(
+            ((_rank(module, path), path, variable) for path, variable in found.items()), key=lambda entry: entry[0]
+        )
+        nested = _nest({_keys_of(path): (path, variable) for path, variable in found.items()})
+        located, self._treedef = jax.tree.flatten(nested, is_leaf=lambda x: isinstance(x, tuple))
+        self._paths: list[_Path] = [path for path, _ in located]
+        self._variables: list[nnx.Variable[Any]] = [variable for _, variable in located]
+
+    @property
+    def names(self) -> list[str]:
+        """The names in the order of the pytree's leaves, which is that of sorted keys."""
+        return [_name_of(path) for path in self._paths]
+
+    @property
+    def variables(self) -> Sequence[nnx.Variable[Any]]:
+        """The variables in the order of the pytree's leaves."""
+        return self._variables
+
+    def gather(self) -> Any:
+        return self._treedef.unflatten([variable.get_raw_value() for variable in self._variables])
+
+    def leaves(self, tree: Any) -> list[Any]:
+        return self._treedef.flatten_up_to(tree)
+
+    def admit(self, tree: Any) -> list[Any]:
+        try:
+            leaves = self.leaves(tree)
+        except (ValueError, TypeError) as error:
+            raise SpecError(
+                explain(
+                    "the weights have another structure than the network",
+                    expected=", ".join(self.names[:3]) + (", ..." if len(self.names) > 3 else ""),
+                    got=str(jax.tree.structure(tree))[:100],
+                    cause="weights of another network.",
+                )
+            ) from error
+        for index, (leaf, variable) in enumerate(zip(leaves, self._variables, strict=True)):
+            old = variable.get_raw_value()
+            if leaf.shape != old.shape or leaf.dtype != old.dtype:
+                raise SpecError(
+                    explain(
+                        f"the weights do not fit the network at {self.names[index]}",
+                        expected=f"{old.dtype} {old.shape}",
+                        got=f"{leaf.dtype} {leaf.shape}",
+                        cause="weights of a population (vmapped init) or of another network.",
+                    )
+                )
+        return leaves
+
+    def write(self, leaves: Iterable[Any]) -> None:
+        # Variable.set_raw_value asks twice for each variable whether the trace is the one that made it (2 us each).
+        # All variables of a module were made together, so the question is asked once, of the first.
+        for index, (variable, leaf) in enumerate(zip(self._variables, leaves)):
+            if index == 0:
+                variable.set_raw_value(leaf)
+            else:
+                object.__setattr__(variable, "_raw_value", leaf)
+
+    def to_graph(self, tree: Any) -> dict[Any, Any]:
+        """Returns the leaves under the keys by which nnx knows them, with integers for lists."""
+        return _nest(dict(zip(self._paths, self.leaves(tree), strict=True)))
+
+    def read_from(self, module: nnx.Module) -> Any:
+        """Returns what `gather` would for another module of the same structure."""
+        return self._treedef.unflatten([_locate(module, path)[1].get_raw_value() for path in self._paths])
+
+
+def _leaf_paths(tree: Any, path: _Path = ()) -> list[_Path]:
+    if not isinstance(tree, Mapping):
+        return [path]
+    return [leaf for key, child in tree.items() for leaf in _leaf_paths(child, (*path, key))]
+
+
+def _locate(node: Any, path: _Path) -> tuple[_Path, nnx.Variable[Any]]:
+    for depth, key in enumerate(path):
+        node = _child(node, key)
+        if isinstance(node, nnx.Variable):  # one that holds a nest of arrays is a single variable
+            return path[: depth + 1], node
+    raise TypeError(f"no variable at {path}")
+
+
+def _child(node: Any, key: str | int) -> Any:
+    return node[key] if isinstance(key, int) or isinstance(node, Mapping) else getattr(node, key)
+
+
+def _rank(node: Any, path: _Path) -> tuple[int, ...]:
+    """Returns where each step of the path stands among its siblings in the order of construction."""
+    rank = []
+    for key in path:
+        siblings: list[Any] = list(node if isinstance(node, Mapping) else vars(node))
+        rank.append(key if isinstance(key, int) else siblings.index(key))
+        node = _child(node, key)
+    return tuple(rank)
+
+
+def _keys_of(path: _Path) -> tuple[str, ...]:
+    keys: list[str] = []
+    for key in path:
+        if isinstance(key, int) and keys:
+            keys[-1] += f"_{key}"
+        else:
+            keys.append(str(key))
+    return tuple(keys)
+
+
+def _name_of(path: _Path) -> str:
+    return "/".join(_keys_of(path))
+
+
+def _nest(flat: Mapping[Any, Any]) -> dict[Any, Any]:
+    nested: dict[Any, Any] = {}
+    for path, value in flat.items():
+        node = nested
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        if path[-1] in node:
+            raise ConfigError(explain(f"two variables are called {_name_of(path)}", fix="rename one of the attributes"))
+        node[path[-1]] = value
+    return nested

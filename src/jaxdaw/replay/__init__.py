@@ -1,0 +1,26 @@
+"""Replay: what happened, kept in a ring, and drawn again as windows of consecutive frames.
+
+| | where | drawn | use |
+|---|---|---|---|
+| `UniformReplay` | device, pure functions over a `ReplayState` | uniformly | inside `scan` and `vmap` |
+| `HostReplay` | NumPy, an object | uniformly | host loops; images, stored once and stacked when drawn (`FrameStack`) |
+| `PrioritizedReplay` | NumPy, an object | by priority | as `HostReplay`, with importance weights |
+
+A frame is any nest of arrays that a nest of `TensorSpec` describes; its meaning is not looked at. Every `sample`
+returns `(experience, ReplaySample)` with leaves `[batch, num_steps, ...]`.
+"""
+
+from jaxdaw.replay._host import FrameStack, HostReplay
+from jaxdaw.replay._prioritized import PrioritizedReplay
+from jaxdaw.replay._records import ReplaySample, WindowIndices
+from jaxdaw.replay._uniform import ReplayState, UniformReplay
+
+__all__ = [
+    "FrameStack",
+    "HostReplay",
+    "PrioritizedReplay",
+    "ReplaySample",
+    "ReplayState",
+    "UniformReplay",
+    "WindowIndices",
+]

@@ -1,0 +1,2 @@
+from jaxdaw.specs._interim import *  # noqa
+from jaxdaw.specs._interim import StepType

@@ -1,0 +1,271 @@
+"""Specs: the shape, dtype and range that an array promises to have."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from jaxdaw.errors import SpecError, SpecTypeError, explain
+
+_BFLOAT16 = np.dtype(jax.dtypes.bfloat16)
+_ROUNDING_STEPS = 8  # bounds of a float spec count as equal when closer than so many times the dtype's epsilon
+
+
+@dataclasses.dataclass(frozen=True, init=False, eq=False, repr=False)
+class TensorSpec:
+    """Shape and dtype of an array. Immutable, hashable, a leaf of every nest and pytree.
+
+    A 64-bit dtype is stored as given; on the device its values are 32-bit unless `JAX_ENABLE_X64=1`, and `check`
+    takes both forms. Equality includes the name.
+
+    Attributes:
+      shape: sizes of the axes without batch or time, each at least 1.
+      dtype: NumPy dtype in native byte order: bool, integer or floating (bfloat16 too).
+      name: for people; leaves are told apart by their path, never by this.
+
+    >>> TensorSpec((84, 84, 4), "uint8", "camera")
+    TensorSpec(shape=(84, 84, 4), dtype=uint8, name='camera')
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    name: str | None
+
+    def __init__(self, shape: Any, dtype: DTypeLike, name: str | None = None):
+        """Raises SpecError for a shape that is no tuple of positive integers, or a dtype that no array here can have."""
+        if name is not None and not isinstance(name, str):
+            raise SpecTypeError(explain("the name of a spec is not text", expected="str or None", got=repr(name)))
+        object.__setattr__(self, "shape", _as_shape(shape))
+        object.__setattr__(self, "dtype", _as_dtype(dtype))
+        object.__setattr__(self, "name", name)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self._identity() == other._identity()  # type: ignore[attr-defined]  # same class as self
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self._identity()))
+
+    def __repr__(self) -> str:
+        return f"TensorSpec(shape={self.shape}, dtype={self.dtype}, name={self.name!r})"
+
+    def _identity(self) -> tuple[Any, ...]:
+        return self.shape, self.dtype, self.name
+
+
+class BoundedTensorSpec(TensorSpec):
+    """A TensorSpec with inclusive bounds, element by element.
+
+    Bounds of an integer dtype are rounded inwards, which keeps the set of allowed integers. Infinite bounds of a
+    floating dtype are kept. Two specs are equal when their bounds are equal after broadcasting, floats up to rounding;
+    the hash leaves bounds out, so equal specs always share it.
+
+    Differs from TF-Agents: `minimum > maximum` is refused, and so are NaN bounds, which no array can meet.
+
+    Attributes:
+      minimum: read-only NumPy array of the spec's dtype, at the shape given, which broadcasts to `shape`.
+      maximum: likewise.
+
+    >>> BoundedTensorSpec((2,), "float32", -1, [0.5, 1.0])
+    BoundedTensorSpec(shape=(2,), dtype=float32, minimum=-1.0, maximum=[0.5, 1.0], name=None)
+    """
+
+    minimum: np.ndarray
+    maximum: np.ndarray
+
+    def __init__(self, shape: Any, dtype: DTypeLike, minimum: ArrayLike, maximum: ArrayLike, name: str | None = None):
+        """Raises SpecError for bounds that are missing, NaN, crossed, outside the dtype, or do not fit the shape."""
+        super().__init__(shape, dtype, name)
+        object.__setattr__(self, "minimum", _as_bound(minimum, "minimum", self, np.ceil))
+        object.__setattr__(self, "maximum", _as_bound(maximum, "maximum", self, np.floor))
+        if np.any(self.minimum > self.maximum):
+            raise SpecError(
+                explain(
+                    f"minimum is above maximum in {_label(self)}",
+                    expected="minimum <= maximum in every element",
+                    got=f"minimum {_bound_text(self.minimum)}, maximum {_bound_text(self.maximum)}",
+                    cause="the two bounds are swapped, or an integer spec has no integer between them.",
+                )
+            )
+
+    @classmethod
+    def from_spec(cls, spec: TensorSpec, name: str | None = None) -> BoundedTensorSpec:
+        """Returns the spec with bounds: its own, or the finite extremes of the dtype as it is on the device.
+
+        Args:
+          spec: any spec.
+          name: replaces the name of `spec`; None keeps it.
+
+        >>> BoundedTensorSpec.from_spec(TensorSpec((), "uint8"))
+        BoundedTensorSpec(shape=(), dtype=uint8, minimum=0, maximum=255, name=None)
+        """
+        low, high = (spec.minimum, spec.maximum) if isinstance(spec, BoundedTensorSpec) else extremes(device_dtype(spec))
+        return cls(spec.shape, spec.dtype, low, high, spec.name if name is None else name)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BoundedTensorSpec):
+            return NotImplemented
+        return self._identity() == other._identity() and all(
+            _same_bounds(ours, theirs) for ours, theirs in ((self.minimum, other.minimum), (self.maximum, other.maximum))
+        )
+
+    __hash__ = TensorSpec.__hash__
+
+    def __repr__(self) -> str:
+        bounds = f"minimum={_bound_text(self.minimum)}, maximum={_bound_text(self.maximum)}"
+        return f"BoundedTensorSpec(shape={self.shape}, dtype={self.dtype}, {bounds}, name={self.name!r})"
+
+
+def is_discrete(spec: TensorSpec) -> bool:
+    """Returns whether the dtype is an integer; bool is neither discrete nor continuous."""
+    return spec.dtype.kind in "iu"
+
+
+def is_continuous(spec: TensorSpec) -> bool:
+    """Returns whether the dtype is floating."""
+    return spec.dtype.kind == "f" or spec.dtype == _BFLOAT16
+
+
+def is_bounded(spec: TensorSpec) -> bool:
+    """Returns whether the spec has bounds, which may be infinite."""
+    return isinstance(spec, BoundedTensorSpec)
+
+
+def num_values(spec: TensorSpec) -> np.ndarray:
+    """Returns how many values each element of a bounded integer spec can take, int64 `[*shape]`.
+
+    Raises:
+      SpecError: the spec is unbounded or not of an integer dtype, or a count exceeds int64.
+
+    >>> num_values(BoundedTensorSpec((2,), "int32", [0, 1], 3))
+    array([4, 3])
+    """
+    if not (isinstance(spec, BoundedTensorSpec) and is_discrete(spec)):
+        raise SpecError(explain("the number of values is unknown", expected="a bounded integer spec", got=repr(spec)))
+    counts = spec.maximum.astype(object) - spec.minimum.astype(object) + 1  # Python integers: the span may exceed 63 bits
+    try:
+        return np.broadcast_to(np.asarray(counts, np.int64), spec.shape)
+    except OverflowError:
+        raise SpecError(explain(f"too many values in {_label(spec)}", expected="fewer than 2**63")) from None
+
+
+def device_dtype(spec: TensorSpec) -> np.dtype:
+    """Returns the dtype that arrays of this spec have on the device: 64 bits become 32 unless x64 is on."""
+    return jax.dtypes.canonicalize_dtype(spec.dtype)
+
+
+def extremes(dtype: np.dtype) -> tuple[Any, Any]:
+    """Returns the least and the greatest finite value of a dtype."""
+    if dtype.kind == "b":
+        return False, True
+    limits = jax.numpy.iinfo(dtype) if dtype.kind in "iu" else jax.numpy.finfo(dtype)
+    return limits.min, limits.max
+
+
+def _label(spec: TensorSpec) -> str:
+    return f"spec {spec.name!r}" if spec.name else f"spec {spec.dtype} {spec.shape}"
+
+
+def _as_shape(shape: Any) -> tuple[int, ...]:
+    if isinstance(shape, int | np.integer) and not isinstance(shape, bool):
+        raise SpecError(explain("the shape of a spec is a number", expected="a tuple", got=repr(shape), fix=f"({shape},)"))
+    try:
+        sizes = tuple(shape)
+        if any(isinstance(size, bool | np.bool_) for size in sizes):
+            raise TypeError
+        sizes = tuple(operator.index(size) for size in sizes)
+    except TypeError:
+        raise SpecError(
+            explain("the shape of a spec is not a tuple of integers", expected="such as (4,)", got=repr(shape))
+        ) from None
+    if any(size < 1 for size in sizes):
+        raise SpecError(explain("the shape of a spec has an empty axis", expected="sizes of at least 1", got=repr(sizes)))
+    return sizes
+
+
+def _as_dtype(dtype: DTypeLike) -> np.dtype:
+    try:
+        native = np.dtype(dtype).newbyteorder("=")
+    except TypeError:
+        native = None
+    if dtype is None or native is None or not _is_supported(native):
+        raise SpecError(
+            explain(
+                "unsupported dtype of a spec",
+                expected="bool, an integer, or a floating dtype of at most 64 bits",
+                got=repr(dtype) if native is None or dtype is None else str(native),
+            )
+        )
+    return native
+
+
+def _is_supported(dtype: np.dtype) -> bool:
+    return (dtype.kind in "biuf" and dtype.itemsize <= 8) or dtype == _BFLOAT16
+
+
+def _as_bound(bound: Any, which: str, spec: TensorSpec, round_inwards: Any) -> np.ndarray:
+    """Returns a read-only array of the spec's dtype, at the shape of the bound."""
+
+    def refuse(problem: str, expected: str, got: str | None = None, fix: str | None = None) -> SpecError:
+        headline = f"{which} of {_label(spec)} {problem}"
+        return SpecError(explain(headline, expected=expected, got=_bound_text(values) if got is None else got, fix=fix))
+
+    values = np.asarray(bound)
+    if bound is None:
+        raise refuse("is missing", "a number or an array", fix="TensorSpec(shape, dtype) for an array without bounds")
+    if values.dtype.kind not in "biufO" and values.dtype != _BFLOAT16:
+        raise refuse("is not a number", "a number or an array", repr(bound))
+    if values.dtype.kind == "O" and not all(isinstance(value, int) for value in values.flat):
+        raise refuse("is not a number", "a number or an array", repr(bound))  # integers above 64 bits are objects to NumPy
+    if np.broadcast_shapes(values.shape, spec.shape) != spec.shape if _broadcasts(values.shape, spec.shape) else True:
+        raise refuse("does not fit its shape", f"a shape that broadcasts to {spec.shape}", f"shape {values.shape}")
+    is_float = values.dtype.kind not in "biuO"
+    if is_float and np.isnan(values).any():
+        raise refuse("is NaN, which no array can meet", "a number")
+    if is_discrete(spec) and is_float:
+        if np.isinf(values).any():
+            raise refuse("is infinite", f"an integer, as {spec.dtype} has no infinity")
+        values = round_inwards(values)
+    low, high = extremes(spec.dtype)
+    finite = values[np.isfinite(values)] if is_float else values
+    if np.any(finite < low) or np.any(finite > high):
+        raise refuse(f"is outside {spec.dtype}", f"within [{low}, {high}]")
+    on_device = device_dtype(spec)
+    if is_discrete(spec) and on_device != spec.dtype:
+        low, high = extremes(on_device)
+        if np.any(values < low) or np.any(values > high):
+            raise refuse(
+                f"does not fit {on_device}, which JAX stores in place of {spec.dtype}",
+                f"within [{low}, {high}]",
+                fix="set JAX_ENABLE_X64=1, or narrow the bounds",
+            )
+    stored = values.astype(spec.dtype)
+    stored.flags.writeable = False
+    return stored
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    try:
+        np.broadcast_shapes(shape, target)
+    except ValueError:
+        return False
+    return True
+
+
+def _same_bounds(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    if ours.dtype.kind in "biu":
+        return bool(np.all(ours == theirs))
+    tolerance = _ROUNDING_STEPS * float(jax.numpy.finfo(ours.dtype).eps)
+    return bool(np.all(np.isclose(ours.astype(np.float64), theirs.astype(np.float64), rtol=tolerance, atol=0.0)))
+
+
+def _bound_text(bound: np.ndarray) -> str:
+    if bound.size <= 4:
+        return str(bound.tolist())
+    return f"{bound.min()}..{bound.max()} {bound.shape}"

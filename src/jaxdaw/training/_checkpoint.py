@@ -1,0 +1,1 @@
+Checkpointer = load_tree = save_tree = None  # interim

@@ -1,0 +1,1 @@
+load_policy = save_policy = None  # interim
