@@ -123,12 +123,16 @@ def test_preprocessing_layers_see_their_part():
 def test_a_single_layer_takes_the_whole_observation():
     spec = (VECTOR, specs.TensorSpec((3,), np.float32))
     network = EncodingNetwork(spec, preprocessing_layers=lambda pair: pair[0] - pair[1])
-    np.testing.assert_array_equal(network((np.full((1, 3), 3, np.float32), np.ones((1, 3), np.float32)))[0], [[2, 2, 2]])
+    np.testing.assert_array_equal(
+        network((np.full((1, 3), 3, np.float32), np.ones((1, 3), np.float32)))[0], [[2, 2, 2]]
+    )
 
 
 def test_dropout_is_for_training_unless_permanent():
     x = np.ones((4, 3), np.float32)
-    network = EncodingNetwork(VECTOR, fc_layer_params=(50, 50), dropout_layer_params=(0.5, None), activation_fn=jnp.tanh)
+    network = EncodingNetwork(
+        VECTOR, fc_layer_params=(50, 50), dropout_layer_params=(0.5, None), activation_fn=jnp.tanh
+    )
     assert "layer_0/dropout/rngs/count" in network.variable_names
     weights = network.get_weights()
     plain = network.apply(weights, x)[0]
@@ -153,7 +157,9 @@ def test_dtype_is_that_of_the_computation():
 
 
 def test_kernel_initializer_is_used():
-    network = EncodingNetwork(IMAGE, conv_layer_params=[(1, 2, 1)], fc_layer_params=(2,), kernel_initializer=nnx.initializers.ones)
+    network = EncodingNetwork(
+        IMAGE, conv_layer_params=[(1, 2, 1)], fc_layer_params=(2,), kernel_initializer=nnx.initializers.ones
+    )
     w = network.get_weights().params
     np.testing.assert_array_equal(w["conv_0"]["kernel"], np.ones((2, 2, 2, 1)))
     np.testing.assert_array_equal(w["layer_0"]["kernel"], np.ones((42, 2)))

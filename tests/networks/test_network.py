@@ -1,5 +1,7 @@
 """The Network contract: calling, the pure core, weights, copies, variables."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -300,8 +302,9 @@ def test_equal_names_are_refused():
 # Copies.
 
 
-def weights_differ(a, b):
-    return not np.allclose(a.get_weights().params["second_to_none"]["kernel"], b.get_weights().params["second_to_none"]["kernel"])
+def weights_differ(*networks):
+    a, b = (network.get_weights().params["second_to_none"]["kernel"] for network in networks)
+    return not np.allclose(a, b)
 
 
 @pytest.mark.parametrize("rngs", [0, 5, "streams"])
@@ -400,16 +403,11 @@ def test_create_variables_uses_the_networks_own_spec_first():
 
 
 def test_create_variables_describes_a_distribution_by_its_own_class():
-    @jax.tree_util.register_dataclass
-    class Normal:
-        def __init__(self, loc=None):
-            self.loc = loc
+    @dataclasses.dataclass
+    class Point:
+        loc: jax.Array
 
-    jax.tree_util.register_pytree_node(
-        Point := type("Point", (), {"__init__": lambda self, loc: setattr(self, "loc", loc)}),
-        lambda point: ((point.loc,), None),
-        lambda _, children: Point(*children),
-    )
+    jax.tree_util.register_dataclass(Point)
     network = Network.from_factory(lambda rngs: Point, VECTOR)
     output = network.create_variables()
     assert type(output) is Point

@@ -29,7 +29,10 @@ def lstm(x, state, w):
 
 def gru(x, state, w):
     (h,) = state
-    (xr, xz, xn), (hr, hz, hn) = np.split(x @ w["kernel"] + w["bias"], 3, -1), np.split(h @ w["recurrent_kernel"], 3, -1)
+    (xr, xz, xn), (hr, hz, hn) = (
+        np.split(x @ w["kernel"] + w["bias"], 3, -1),
+        np.split(h @ w["recurrent_kernel"], 3, -1),
+    )
     r, z = sigmoid(xr + hr), sigmoid(xz + hz)
     h = (1 - z) * np.tanh(xn + r * hn) + z * h
     return h, (h,)
@@ -140,9 +143,7 @@ def test_q_rnn_network_gives_the_numbers_of_the_reference():
     np.testing.assert_allclose(state[0].hidden, [[0.68134403, 0.759913]], rtol=1e-6)
     np.testing.assert_allclose(state[0].cell, [[1.1619949, 1.4176443]], rtol=1e-6)
     values, _ = network(x, np.array([[FIRST, FIRST, MID]], np.int32))
-    np.testing.assert_allclose(
-        values[0, 1:], [[-0.4336599, -0.26351327], [-0.48051298, -0.28675538]], rtol=1e-6
-    )
+    np.testing.assert_allclose(values[0, 1:], [[-0.4336599, -0.26351327], [-0.48051298, -0.28675538]], rtol=1e-6)
 
 
 def test_q_rnn_network_layers_stand_around_the_core():
@@ -180,7 +181,9 @@ def test_step_type_is_needed_for_a_sequence():
 @pytest.mark.parametrize(
     "options", [{}, {"lstm_size": (4,), "rnn_construction_fn": lambda spec, rngs: RecurrentCore(spec, 2, rngs=rngs)}]
 )
-@pytest.mark.parametrize("make", [lambda **o: QRnnNetwork(VECTOR, ACTION, **o), lambda **o: RecurrentEncodingNetwork(VECTOR, **o)])
+@pytest.mark.parametrize(
+    "make", [lambda **o: QRnnNetwork(VECTOR, ACTION, **o), lambda **o: RecurrentEncodingNetwork(VECTOR, **o)]
+)
 def test_exactly_one_way_to_make_the_core(make, options):
     with pytest.raises(ConfigError, match="exactly one of lstm_size and rnn_construction_fn"):
         make(**options)

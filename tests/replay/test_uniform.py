@@ -116,12 +116,13 @@ def test_uniform_replay_draws_the_windows_that_flashbax_draws():
     their_state = theirs.init(jnp.zeros((), jnp.int32))
     our_state = ours.init()
     add, their_add = jax.jit(ours.add), jax.jit(theirs.add)
+    sample, their_sample = jax.jit(ours.sample, static_argnums=(2, 3)), jax.jit(theirs.sample)
     for added, stamps in enumerate(jnp.asarray(stamps_of(10, 2), jnp.int32), start=1):
         our_state = add(our_state, frames_of(stamps))
         their_state = their_add(their_state, stamps[:, None])
         if added in (3, 6, 10):  # as soon as possible, just full, wrapped
-            our_windows = ours.sample(our_state, jax.random.key(added), 2_000, 3)[0]["stamp"]
-            their_windows = theirs.sample(their_state, jax.random.key(added)).experience
+            our_windows = sample(our_state, jax.random.key(added), 2_000, 3)[0]["stamp"]
+            their_windows = their_sample(their_state, jax.random.key(added)).experience
             assert set(map(tuple, np.asarray(our_windows))) == set(map(tuple, np.asarray(their_windows)))
 
 
@@ -136,11 +137,12 @@ def test_uniform_replay_agrees_with_single_rings_under_vmap(cursor_axis):
     axes = ReplayState(0, cursor_axis, cursor_axis)
     stamps = np.stack([stamps_of(5, 2), stamps_of(5, 2) + 5_000], axis=1)  # [add, seed, env]
     states = jax.vmap(replay.init, axis_size=2, out_axes=axes)()
+    add = jax.jit(jax.vmap(replay.add, in_axes=(axes, 0), out_axes=axes))
     for row in stamps:
-        states = jax.jit(jax.vmap(replay.add, in_axes=(axes, 0), out_axes=axes))(states, frames_of(row))
+        states = add(states, frames_of(row))
     bits = jnp.arange(8, dtype=jnp.uint32).reshape(2, 4)
-    sample = functools.partial(replay.sample_from_bits, num_steps=2)
-    experience, _ = jax.vmap(sample, in_axes=(axes, 0))(states, bits)
+    sample = jax.jit(functools.partial(replay.sample_from_bits, num_steps=2))
+    experience, _ = jax.jit(jax.vmap(sample, in_axes=(axes, 0)))(states, bits)
     for seed in range(2):
         state = functools.reduce(jax.jit(replay.add), map(frames_of, stamps[:, seed]), replay.init())
         expected, _ = sample(state, bits[seed])

@@ -216,8 +216,7 @@ class Agent(Module):
         (loss, batch), gradients = jax.value_and_grad(self._weighted_loss, has_aux=True)(
             state.params, state, experience, weights, True
         )
-        size = sum(jnp.sum(jnp.abs(g)) for g in jax.tree.leaves(gradients))
-        applied = jnp.isfinite(loss) & jnp.isfinite(size)
+        applied = all_finite((loss, gradients))
         updates, opt_state = self._optimizer.update(gradients, state.opt_state, state.params)
         stepped = state._replace(
             params=optax.apply_updates(state.params, updates),
@@ -609,6 +608,18 @@ class Agent(Module):
                     fix="return termination(observation, reward)",
                 )
             )
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Returns whether every float32 entry of every leaf is finite, `[]` bool.
+
+    NaN and infinity are the numbers whose exponent bits are all ones. A maximum of integers is computed in vectors; a sum
+    or maximum of floats is not, as its order matters to the compiler.
+    """
+    largest = jnp.zeros((), jnp.int32)
+    for leaf in jax.tree.leaves(tree):
+        largest = jnp.maximum(largest, jnp.max(jax.lax.bitcast_convert_type(leaf, jnp.int32) & 0x7F800000))
+    return largest != 0x7F800000
 
 
 def check_range(

@@ -1,1 +1,16 @@
-from jaxdaw.distributions._interim import *  # noqa
+"""Distributions over actions: batched, masked, exact, and pytrees all of them."""
+
+from jaxdaw.distributions._finite import Boltzmann, Categorical, EpsilonGreedy, Greedy, invalid_action
+from jaxdaw.distributions._joint import Joint
+from jaxdaw.distributions._simple import Deterministic, Uniform
+
+__all__ = [
+    "Boltzmann",
+    "Categorical",
+    "Deterministic",
+    "EpsilonGreedy",
+    "Greedy",
+    "Joint",
+    "Uniform",
+    "invalid_action",
+]

@@ -3,6 +3,7 @@
 from jaxdaw.environments._base import Environment, JaxEnvironment
 from jaxdaw.environments._cartpole import CartPole
 from jaxdaw.environments._catch import Catch
+from jaxdaw.environments._check import check_environment, find_faults
 from jaxdaw.environments._episodic import EpisodicEnvironment
 from jaxdaw.environments._gymnasium import GymnasiumEnvironment
 from jaxdaw.environments._jax_to_host import JaxToHost
@@ -19,6 +20,8 @@ __all__ = [
     "JaxEnvironment",
     "JaxToHost",
     "Recall",
+    "check_environment",
+    "find_faults",
     "is_pure",
     "jax_environment",
     "make",

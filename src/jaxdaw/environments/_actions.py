@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecError, SpecTypeError, explain
 from jaxdaw.environments._faults import brief, castable
+from jaxdaw.errors import SpecError, SpecTypeError, explain
 
 
 class ActionReader:
@@ -56,7 +56,7 @@ class _Leaf:
         array = np.array(action)
         if array.shape != self._shape:
             fix = "one action for each of the rows: np.asarray([action])"
-            raise SpecError(self._explain("does not have the shape of action_spec", str(self._shape), brief(array), fix))
+            raise SpecError(self._explain("has another shape than action_spec", str(self._shape), brief(array), fix))
         if array.dtype != self._dtype:
             array = array.astype(self._dtype) if array.dtype in self._safe else self._converted(array)
         inside = (array >= self._low) & (array <= self._high)
@@ -71,7 +71,9 @@ class _Leaf:
     def _converted(self, array: np.ndarray) -> np.ndarray:
         if not castable(array.dtype, self._dtype):
             fix = f"action.astype(np.{self._dtype})"
-            raise SpecTypeError(self._explain("does not have the dtype of action_spec", str(self._dtype), brief(array), fix))
+            raise SpecTypeError(
+                self._explain("has another dtype than action_spec", str(self._dtype), brief(array), fix)
+            )
         with np.errstate(over="ignore"):  # what overflows is infinite, and out of range
             converted = array.astype(self._dtype)
         if self._dtype.kind in "iu":
@@ -106,7 +108,7 @@ def _finite_bounds(spec: specs.TensorSpec) -> tuple[np.ndarray, np.ndarray]:
     """Returns the least and the greatest action; an unbounded float is still no infinity and no NaN."""
     if spec.dtype.kind == "b":
         return np.asarray(False), np.asarray(True)
-    limits = np.finfo(spec.dtype) if spec.dtype.kind == "f" else np.iinfo(spec.dtype)
+    limits = np.finfo(spec.dtype.name) if spec.dtype.kind == "f" else np.iinfo(spec.dtype.name)
     least, greatest = np.asarray(limits.min, spec.dtype), np.asarray(limits.max, spec.dtype)
     if not isinstance(spec, specs.BoundedTensorSpec):
         return least, greatest

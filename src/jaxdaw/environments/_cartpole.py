@@ -30,8 +30,8 @@ class CartPole(EpisodicEnvironment):
     Equal to Gymnasium's CartPole-v1 step by step, up to float32 rounding (Gymnasium computes in float64); starts are
     drawn from the same distribution, not the same numbers.
 
-    Observation: float32 `[4]`: position in m, velocity in m/s, angle in rad, angular velocity in rad/s. Action: 1 pushes
-    to the right, anything else to the left. Terminates beyond 12 degrees or 2.4 m.
+    Observation: float32 `[4]`: position in m, velocity in m/s, angle in rad, angular velocity in rad/s. Action: 1
+    pushes to the right, anything else to the left. Terminates beyond 12 degrees or 2.4 m.
 
     Args:
       max_episode_steps: after which an episode is cut; None cuts never.
@@ -64,11 +64,12 @@ class CartPole(EpisodicEnvironment):
 
     def advance(self, world: jax.Array, action: Any) -> tuple[jax.Array, float, jax.Array]:
         """Returns the state 0.02 s later, reward 1, and whether the pole or the cart is out of its limits."""
-        position, velocity, angle, spin = world[0], world[1], world[2], world[3]
+        velocity, angle, spin = world[1], world[2], world[3]
         force = jnp.where(action == 1, _FORCE, -_FORCE)
         cosine, sine = jnp.cos(angle), jnp.sin(angle)
         pull = (force + _POLE_MASS * _HALF_LENGTH * spin**2 * sine) / _TOTAL_MASS
-        turning = (_GRAVITY * sine - cosine * pull) / (_HALF_LENGTH * (4.0 / 3.0 - _POLE_MASS * cosine**2 / _TOTAL_MASS))
+        inertia = _HALF_LENGTH * (4.0 / 3.0 - _POLE_MASS * cosine**2 / _TOTAL_MASS)
+        turning = (_GRAVITY * sine - cosine * pull) / inertia
         pushing = pull - _POLE_MASS * _HALF_LENGTH * turning * cosine / _TOTAL_MASS
         world = world + _SECONDS * jnp.stack([velocity, pushing, spin, turning])
         fallen = (jnp.abs(world[0]) > _POSITION_LIMIT) | (jnp.abs(world[2]) > _ANGLE_LIMIT)

@@ -65,7 +65,8 @@ class Catch(EpisodicEnvironment):
 
     def start(self, words: jax.Array) -> CatchWorld:
         """Returns the ball at the top, in a random column."""
-        return CatchWorld(jnp.zeros((), jnp.int32), below(words[0], self.columns), jnp.full((), self.columns // 2, jnp.int32))
+        middle = jnp.full((), self.columns // 2, jnp.int32)
+        return CatchWorld(jnp.zeros((), jnp.int32), below(words[0], self.columns), middle)
 
     def advance(self, world: CatchWorld, action: Any) -> tuple[CatchWorld, jax.Array, jax.Array]:
         """Returns the ball one row lower, and the verdict once it is in the paddle's row."""

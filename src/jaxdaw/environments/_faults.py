@@ -33,7 +33,7 @@ class Place(NamedTuple):
     total: int = 0
 
     def __str__(self) -> str:
-        when = f"at step {self.step} of episode {self.episode}" if self.step else f"at the reset of episode {self.episode}"
+        when = f"at {f'step {self.step}' if self.step else 'the reset'} of episode {self.episode}"
         if self.total > self.step:
             when += f" (env step {self.total})"
         return when if self.rows == 1 else f"in env {self.row} of {self.rows} {when}"
@@ -47,6 +47,12 @@ class Fault(NamedTuple):
     got: str | None = None
     cause: str | None = None
     fix: str | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Fault:
+        """Returns the fault that an error in the house form tells of."""
+        first, *rest = str(error).split("\n")
+        return cls(first, cause=" ".join(line.strip() for line in rest) or None)
 
     def message(self, where: Any) -> str:
         """Returns the whole text."""
@@ -126,7 +132,8 @@ def reward(value: Any, source: str) -> Fault | None:
             fix = "reward = reward.item()" if value.size == 1 else "reward = float(reward.sum())"
         return Fault(what, expected, brief(value), "an array or an object where one number belongs.", fix)
     if not -LARGEST_REWARD <= float(value) <= LARGEST_REWARD:
-        return Fault(what, expected, brief(value), "a division by zero, a logarithm of 0, an overflow.", "reward = max(reward, -1e6)")
+        cause = "a division by zero, a logarithm of 0, an overflow."
+        return Fault(what, expected, brief(value), cause, "reward = max(reward, -1e6)")
     return None
 
 
@@ -161,13 +168,20 @@ def observation(value: Any, spec: Any, source: str) -> list[Fault]:
                 fix="observation, info = self.env.reset(seed=seed, options=options)",
             )
         ]
+    wrong = structure(value, spec, source)
+    if wrong is not None:
+        return [wrong]
+    pairs = zip(specs.flatten_with_path(spec), specs.flatten(value), strict=True)
+    return [fault for (path, leaf), array in pairs if (fault := _leaf(path, leaf, array, source)) is not None]
+
+
+def structure(value: Any, spec: Any, source: str) -> Fault | None:
+    """Returns what is wrong with the nest of an observation; its leaves are not looked at."""
     try:
         specs.assert_same_structure(spec, value, check_types=False, what=f"observation from {source}")
     except SpecError as error:
-        first, *rest = str(error).split("\n")
-        return [Fault(first, cause=" ".join(line.strip() for line in rest) or None, fix="env.observation_space = ...")]
-    pairs = zip(specs.flatten_with_path(spec), specs.flatten(value), strict=True)
-    return [fault for (path, leaf), array in pairs if (fault := _leaf(path, leaf, array, source)) is not None]
+        return Fault.of(error)
+    return None
 
 
 def not_finite(path: str, value: np.ndarray, source: str) -> Fault:
@@ -201,12 +215,12 @@ def castable(given: np.dtype, wanted: np.dtype) -> bool:
     return given == wanted or given.kind in {"f": "fiub", "i": "iub", "u": "iub"}.get(wanted.kind, "")
 
 
-def _leaf(path: str, spec: specs.TensorSpec, value: Any, source: str) -> Fault | None:
+def _leaf(path: str, spec: Any, value: Any, source: str) -> Fault | None:
     array = np.asarray(value)
     if array.shape == spec.shape and castable(array.dtype, spec.dtype):
-        if isinstance(spec, specs.BoundedTensorSpec) and spec.dtype.kind in "iu":
-            if not ((array >= spec.minimum) & (array <= spec.maximum)).all():
-                return out_of_range(path, spec, array, source)
+        counted = isinstance(spec, specs.BoundedTensorSpec) and spec.dtype.kind in "iu"
+        if counted and not ((array >= spec.minimum) & (array <= spec.maximum)).all():
+            return out_of_range(path, spec, array, source)
         return None
     cause, fix = _mismatch(array, spec)
     return Fault(
@@ -220,7 +234,7 @@ def _leaf(path: str, spec: specs.TensorSpec, value: Any, source: str) -> Fault |
 
 def _mismatch(array: np.ndarray, spec: specs.TensorSpec) -> tuple[str, str]:
     if array.dtype == object:
-        return "no array of numbers: a forgotten return, or a nest where one array belongs.", "return self._observation()"
+        return "a forgotten return, or a nest where one array belongs.", "return self._observation()"
     if array.shape == (1, *spec.shape):
         return "an extra leading dimension: np.array([self._state]).", f"np.asarray(self._state, np.{spec.dtype})"
     if array.ndim == len(spec.shape) == 3 and array.transpose(1, 2, 0).shape == spec.shape:

@@ -72,29 +72,21 @@ class GymnasiumEnvironment(Environment):
     ):
         self._seed = _checked_seed(seed)
         self._closed = False
-        self._env = env if isinstance(env, (gymnasium.Env, VectorEnv)) else None
-        self._makers = [] if self._env is not None else _makers(env, num_envs)
-        envs = [env] if isinstance(env, gymnasium.Env) else [_made(maker) for maker in self._makers]
-        vector = env if isinstance(env, VectorEnv) else None
-        if vector is not None and type(vector) is SyncVectorEnv and vector.autoreset_mode is not AutoresetMode.DISABLED:
-            self._makers, envs = list(vector.env_fns), vector.envs
-        self._batch_size = len(envs) if envs or vector is None else vector.num_envs
-        _check_rows(envs, num_envs, self._batch_size)
-        if vector is not None and not envs:
-            autoreset_mode(vector)
-        observed, acted = _spaces(envs[0] if vector is None else vector)
-        declared = specs.from_gymnasium(acted)
-        self._observation_spec = specs.map_structure(_narrowed, specs.from_gymnasium(observed))
+        self._given = env
+        self._makers, rows = _rows_of(env, num_envs)
+        self._first: Any = rows[0] if rows else env
+        self._batch_size = len(rows) if rows else self._first.num_envs
+        _check_rows(rows, num_envs, self._batch_size)
+        observed, declared = (specs.from_gymnasium(space) for space in _spaces(self._first))
+        self._observation_spec = specs.map_structure(_narrowed, observed)
         self._action_spec = specs.map_structure(_narrowed, declared)
         actions = ActionReader(self._action_spec, self._batch_size, declared)
         observations = ObservationReader(self._observation_spec, self._batch_size)
         self._batch: RowBatch | VectorBatch
-        if envs:
-            self._batch = RowBatch(envs, actions, observations)
+        if rows:
+            self._batch = RowBatch(rows, actions, observations)
         else:
-            assert vector is not None
-            self._batch = VectorBatch(vector, actions, observations)
-        self._first = envs[0] if envs else vector
+            self._batch = VectorBatch(self._first, actions, observations)
 
     @classmethod
     def make(
@@ -131,22 +123,24 @@ class GymnasiumEnvironment(Environment):
     def remake(self, num_envs: int) -> GymnasiumEnvironment:
         """Returns a new environment of the same making, with other rows: to evaluate beside training, for example.
 
+        Of several functions the first makes all rows.
+
         Raises:
           ConfigError: an instance was given that nobody knows how to make again.
         """
-        if self._makers and all(maker is self._makers[0] for maker in self._makers):
+        if self._makers:
             return GymnasiumEnvironment(self._makers[0], num_envs)
-        known = None if self._first is None else self._first.spec
-        if self._makers or known is None or isinstance(self._first, VectorEnv):
-            raise ConfigError(
-                explain(
-                    f"{type(self._first).__name__} cannot be made a second time",
-                    expected="a function that makes it, or a registered id",
-                    got="an instance" if not self._makers else "several functions",
-                    fix="GymnasiumEnvironment(lambda: MyEnv())",
-                )
+        known = self._first.spec
+        if known is not None and isinstance(self._first, gymnasium.Env):
+            return GymnasiumEnvironment(lambda: gymnasium.make(known, disable_env_checker=True), num_envs)
+        raise ConfigError(
+            explain(
+                f"{type(self._first.unwrapped).__name__} cannot be made a second time",
+                expected="a function that makes it, or a registered id",
+                got="an instance",
+                fix="GymnasiumEnvironment(lambda: MyEnv())",
             )
-        return GymnasiumEnvironment(lambda: gymnasium.make(known, disable_env_checker=True), num_envs)
+        )
 
     @property
     def batch_size(self) -> int:
@@ -176,8 +170,8 @@ class GymnasiumEnvironment(Environment):
 
     @property
     def unwrapped(self) -> Any:
-        """The vector environment or the single environment that was given; else the list of those that were made."""
-        return self._env if self._env is not None else self._batch.envs if isinstance(self._batch, RowBatch) else self
+        """What was given: a Gymnasium environment of either kind, or what makes one."""
+        return self._given
 
     def reset(self, seed: int | None = None) -> TimeStep:
         """Starts a new episode in every row; see `Environment.reset`."""
@@ -188,8 +182,7 @@ class GymnasiumEnvironment(Environment):
     def step(self, action: Any) -> TimeStep:
         """Steps every row; see `Environment.step`."""
         if self._closed or self._seed is not None:
-            self._check_open()
-            self.reset()
+            return self.reset()
         return self._batch.step(action)
 
     def render(self) -> list[np.ndarray]:
@@ -224,11 +217,18 @@ class GymnasiumEnvironment(Environment):
             raise EnvironmentFault(explain("the environment is closed", fix="make a new one, or close it later"))
 
 
-def _makers(env: Any, num_envs: int | None) -> list[Callable[[], gymnasium.Env]]:
-    if callable(env):
-        return [env] * (1 if num_envs is None else num_envs)
-    if isinstance(env, (list, tuple)) and env and all(callable(maker) for maker in env):
-        return list(env)
+def _rows_of(env: Any, num_envs: int | None) -> tuple[list[Callable[[], gymnasium.Env]], list[gymnasium.Env]]:
+    """Returns what makes the rows, if known, and the rows that we step ourselves: none if `env` steps its own."""
+    if isinstance(env, gymnasium.Env):
+        return [], [env]
+    if type(env) is SyncVectorEnv and env.autoreset_mode is not AutoresetMode.DISABLED:
+        return list(env.env_fns), list(env.envs)
+    if isinstance(env, VectorEnv):
+        autoreset_mode(env)
+        return [], []
+    makers: Any = [env] * (1 if num_envs is None else num_envs) if callable(env) else env
+    if isinstance(makers, (list, tuple)) and makers and all(callable(maker) for maker in makers):
+        return list(makers), [_made(maker) for maker in makers]
     raise ConfigError(
         explain(
             "GymnasiumEnvironment was given something else than an environment",
@@ -255,12 +255,13 @@ def _made(maker: Callable[[], Any]) -> gymnasium.Env:
 
 
 def _check_rows(envs: list[gymnasium.Env], asked: int | None, have: int) -> None:
-    if asked is not None and asked != have or len({id(env) for env in envs}) != len(envs):
+    distinct = len({id(env) for env in envs})
+    if (asked is not None and asked != have) or distinct != len(envs):
         raise ConfigError(
             explain(
                 "the rows must be distinct environments, as many as num_envs",
                 expected=str(asked or have),
-                got=f"{len({id(env) for env in envs}) if envs else have} distinct environments",
+                got=f"{distinct or have} distinct environments",
                 cause="one instance for several rows.",
                 fix="GymnasiumEnvironment(lambda: MyEnv(), num_envs=8)",
             )

@@ -63,7 +63,9 @@ def make(
                 fix=f"the Gymnasium environment of the same name: '{env_id.removeprefix(PURE_PREFIX)}'",
             )
         )
-    return jax_environment(env_id, **kwargs, **({} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}))
+    if max_episode_steps is not None:
+        kwargs["max_episode_steps"] = max_episode_steps
+    return jax_environment(env_id, **kwargs)
 
 
 def make_unchecked(env_id: str) -> gymnasium.Env | JaxEnvironment:
@@ -97,4 +99,6 @@ def jax_environment(name: str, **options: Any) -> JaxEnvironment:
 
 def is_pure(environment: Any) -> bool:
     """Returns whether an id names, or an object is, a pure environment."""
-    return environment.startswith(PURE_PREFIX) if isinstance(environment, str) else isinstance(environment, JaxEnvironment)
+    if isinstance(environment, str):
+        return environment.startswith(PURE_PREFIX)
+    return isinstance(environment, JaxEnvironment)

@@ -10,7 +10,6 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.environments import _faults
 from jaxdaw.environments._faults import Fault
-from jaxdaw.errors import SpecError
 
 
 class ObservationReader:
@@ -42,8 +41,8 @@ class ObservationReader:
     def write(self, arrays: list[np.ndarray], row: int, observation: Any, source: str) -> Fault | None:
         """Copies one row's observation into `arrays`; returns what is wrong with it, if anything."""
         if self._bare:
-            exact = type(observation) is np.ndarray and observation.shape == self._shape and observation.dtype == self._dtype
-            if not exact:
+            is_array = type(observation) is np.ndarray
+            if not (is_array and observation.shape == self._shape and observation.dtype == self._dtype):
                 for fault in _faults.observation(observation, self._spec, source):
                     return fault
             arrays[0][row] = observation
@@ -59,10 +58,9 @@ class ObservationReader:
         if self._bare:
             parts = [observation]
         else:
-            try:
-                specs.assert_same_structure(self._spec, observation, check_types=False, what=f"observation from {source}")
-            except SpecError as error:
-                return Fault(str(error))
+            wrong = _faults.structure(observation, self._spec, source)
+            if wrong is not None:
+                return wrong
             parts = specs.flatten(observation)
         arrays = []
         for (path, _), (shape, dtype), part in zip(self._leaves, self._layout, parts, strict=True):
@@ -104,5 +102,5 @@ def _narrows(leaf: specs.TensorSpec) -> bool:
     """Whether the bounds of an integer leaf forbid anything that its dtype allows."""
     if leaf.dtype.kind not in "iu" or not isinstance(leaf, specs.BoundedTensorSpec):
         return False
-    limits = np.iinfo(leaf.dtype)
+    limits = np.iinfo(leaf.dtype.name)
     return bool(np.any(leaf.minimum > limits.min) or np.any(leaf.maximum < limits.max))

@@ -29,18 +29,20 @@ class RecallWorld(NamedTuple):
 class Recall(EpisodicEnvironment):
     """Name the cue that was shown at the start: reward 1 if right, 0 if wrong, once, at the end.
 
-    The cue is shown at FIRST, `delay` blank steps follow, then the question; the answer to it terminates the episode after
-    `delay + 2` actions. Earlier actions do nothing. No observation after FIRST depends on the cue, so a policy without
-    memory returns `1 / cues` on average, whatever it does; one with memory can return 1.
+    The cue is shown at FIRST, `delay` blank steps follow, then the question; the answer to it terminates the episode
+    after `delay + 2` actions. Earlier actions do nothing. No observation after FIRST depends on the cue, so a policy
+    without memory returns `1 / cues` on average, whatever it does; one with memory can return 1.
 
-    Observation: float32 `[cues + 1]`: the cue as one-hot at FIRST, last element 1 when the question is asked, else 0. Action: the cue.
+    Observation: float32 `[cues + 1]`: the cue as one-hot at FIRST; the last element is 1 when the question is asked;
+    else 0. Action: the cue.
 
     Args:
       cues: how many there are, at least 2.
       delay: blank steps between cue and question, at least 0.
       max_episode_steps: after which an episode is cut; None cuts never.
 
-    Source: the memory length task of Osband et al. 2020, "Behaviour suite for reinforcement learning"; there the reward is +-1.
+    Source: the memory length task of Osband et al. 2020, "Behaviour suite for reinforcement learning", where the reward
+    is +-1.
 
     >>> state, time_step = Recall(cues=2).init(jax.random.key(0))
     >>> float(time_step.observation.sum())

@@ -34,7 +34,7 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
     cause = {
         None: "a vector environment that does not say what happens after an episode.",
         AutoresetMode.DISABLED: "rows that have ended would be stepped on.",
-        AutoresetMode.SAME_STEP: "each ended row must wait for one step, and the rows of this class only step together.",
+        AutoresetMode.SAME_STEP: "a row that has ended must wait for one step, and these only step together.",
     }[mode]
     fix = "env.metadata = {**env.metadata, 'autoreset_mode': AutoresetMode.NEXT_STEP}, if that is what it does"
     if mode is not None:
@@ -78,7 +78,7 @@ class VectorBatch:
             raise _faults.raised(error, source).error(self._place()) from error
         self._refuse(_faults.reset_outcome(outcome, source))
         observation = self._read(outcome[0], source)
-        self._started = True
+        self._started, self._ended = True, np.zeros(self._rows, bool)
         return restart(observation, batch_size=self._rows)
 
     def step(self, action: Any) -> TimeStep:
@@ -106,9 +106,12 @@ class VectorBatch:
         self._refuse(_faults.step_outcome(outcome, source))
         observation, reward, terminated, truncated, info = outcome
         observation = self._read(observation, source)
-        return observation, self._reward(reward), self._flag("terminated", terminated), self._flag("truncated", truncated), info
+        terminated, truncated = self._flag("terminated", terminated), self._flag("truncated", truncated)
+        return observation, self._reward(reward), terminated, truncated, info
 
-    def _time_step(self, observation: Any, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> TimeStep:
+    def _time_step(
+        self, observation: Any, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> TimeStep:
         last, first = terminated | truncated, self._ended
         step_type, discount = self._mid.copy(), self._one.copy()
         if not np.count_nonzero(last | first):

@@ -33,8 +33,8 @@ def concatenate(parts: Sequence[jax.Array]) -> jax.Array:
 class EncodingNetwork(Network):
     """Observation to features `[B, n]` or `[B, T, n]`: preprocess, combine, convolve, flatten, then dense layers.
 
-    Before the combiner every part becomes `dtype`: a uint8 array of rank 2 or more is an image and is multiplied by
-    1/255; other integers and booleans are cast.
+    Before the combiner every part becomes `dtype`: a uint8 array of rank 2 or more is an image and is divided by
+    255; other integers and booleans are cast.
 
     Args:
       input_tensor_spec: a nest of specs.

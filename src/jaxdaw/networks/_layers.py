@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -103,8 +104,9 @@ def as_network(layer: Any, rngs: nnx.Rngs) -> Network:
     """Returns a layer as a Network.
 
     Args:
-      layer: a Network, which is held, not copied; a factory, recognised by a parameter called `rngs` and no other
-        without a default, e.g. `lambda rngs: nnx.Linear(4, 8, rngs=rngs)`; or a plain function without weights.
+      layer: a Network, which is held, not copied; a factory, called with `rngs=` and recognised by a parameter of this
+        name and no other without a default, `lambda rngs: nnx.Linear(4, 8, rngs=rngs)`, or by being a module class,
+        `functools.partial(nnx.Linear, 4, 8)`; or a plain function without weights.
       rngs: what a factory is given.
 
     Raises:
@@ -126,10 +128,14 @@ def as_network(layer: Any, rngs: nnx.Rngs) -> Network:
         raise TypeError(
             explain("a layer must be callable", expected="a Network, a factory or a function", got=repr(layer)[:60])
         )
-    return ForeignNetwork(layer if _is_factory(layer) else lambda rngs: layer, None, rngs=rngs)
+    factory = (lambda rngs: layer(rngs=rngs)) if _is_factory(layer) else lambda rngs: layer
+    return ForeignNetwork(factory, None, rngs=rngs)
 
 
 def _is_factory(layer: Callable[..., Any]) -> bool:
+    made = layer.func if isinstance(layer, functools.partial) else layer
+    if isinstance(made, type) and issubclass(made, nnx.Module):
+        return True
     parameters = parameters_of(layer)
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     required = {p.name for p in parameters.values() if p.default is p.empty and p.kind not in variadic}

@@ -35,7 +35,7 @@ class Layout:
       module: its structure must not change afterwards.
 
     Raises:
-      ConfigError: two variables have the same name.
+      ConfigError: two variables have the same name, or one holds more than one array.
     """
 
     def __init__(self, module: nnx.Module):
@@ -64,11 +64,11 @@ class _Group:
     """One kind of variables: those that training moves, or the others."""
 
     def __init__(self, module: nnx.Module, state: Mapping[Any, Any]):
-        found = dict(_locate(module, path) for path in _leaf_paths(state))
+        found = {path: _locate(module, path) for path in _leaf_paths(state)}
         self.ranked = sorted(
             ((_rank(module, path), path, variable) for path, variable in found.items()), key=lambda entry: entry[0]
         )
-        nested = _nest({_keys_of(path): (path, variable) for path, variable in found.items()})
+        nested = _nest((_keys_of(path), (path, variable)) for path, variable in found.items())
         located, self._treedef = jax.tree.flatten(nested, is_leaf=lambda x: isinstance(x, tuple))
         self._paths: list[_Path] = [path for path, _ in located]
         self._variables: list[nnx.Variable[Any]] = [variable for _, variable in located]
@@ -114,22 +114,21 @@ class _Group:
                 )
         return leaves
 
-    def write(self, leaves: Iterable[Any]) -> None:
-        # Variable.set_raw_value asks twice for each variable whether the trace is the one that made it (2 us each).
-        # All variables of a module were made together, so the question is asked once, of the first.
-        for index, (variable, leaf) in enumerate(zip(self._variables, leaves)):
-            if index == 0:
-                variable.set_raw_value(leaf)
-            else:
-                object.__setattr__(variable, "_raw_value", leaf)
+    def write(self, leaves: Sequence[Any]) -> None:
+        # Variable.set_raw_value asks each time whether the trace is the one that made the variable, which costs 2 us.
+        # The variables of a module were made together, so one of them is asked.
+        if self._variables:
+            self._variables[0].set_raw_value(leaves[0])
+        for variable, leaf in zip(self._variables, leaves):
+            object.__setattr__(variable, "_raw_value", leaf)
 
     def to_graph(self, tree: Any) -> dict[Any, Any]:
         """Returns the leaves under the keys by which nnx knows them, with integers for lists."""
-        return _nest(dict(zip(self._paths, self.leaves(tree), strict=True)))
+        return _nest(zip(self._paths, self.leaves(tree), strict=True))
 
     def read_from(self, module: nnx.Module) -> Any:
         """Returns what `gather` would for another module of the same structure."""
-        return self._treedef.unflatten([_locate(module, path)[1].get_raw_value() for path in self._paths])
+        return self._treedef.unflatten([_locate(module, path).get_raw_value() for path in self._paths])
 
 
 def _leaf_paths(tree: Any, path: _Path = ()) -> list[_Path]:
@@ -138,12 +137,18 @@ def _leaf_paths(tree: Any, path: _Path = ()) -> list[_Path]:
     return [leaf for key, child in tree.items() for leaf in _leaf_paths(child, (*path, key))]
 
 
-def _locate(node: Any, path: _Path) -> tuple[_Path, nnx.Variable[Any]]:
+def _locate(node: Any, path: _Path) -> nnx.Variable[Any]:
     for depth, key in enumerate(path):
+        if isinstance(node, nnx.Variable):
+            raise ConfigError(
+                explain(
+                    f"the variable {_name_of(path[:depth])} holds a nest of arrays",
+                    expected="one array",
+                    fix="make one variable for each array",
+                )
+            )
         node = _child(node, key)
-        if isinstance(node, nnx.Variable):  # one that holds a nest of arrays is a single variable
-            return path[: depth + 1], node
-    raise TypeError(f"no variable at {path}")
+    return node
 
 
 def _child(node: Any, key: str | int) -> Any:
@@ -174,13 +179,13 @@ def _name_of(path: _Path) -> str:
     return "/".join(_keys_of(path))
 
 
-def _nest(flat: Mapping[Any, Any]) -> dict[Any, Any]:
+def _nest(flat: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     nested: dict[Any, Any] = {}
-    for path, value in flat.items():
+    for path, value in flat:
         node = nested
         for key in path[:-1]:
             node = node.setdefault(key, {})
-        if path[-1] in node:
+        if not isinstance(node, dict) or path[-1] in node:
             raise ConfigError(explain(f"two variables are called {_name_of(path)}", fix="rename one of the attributes"))
         node[path[-1]] = value
     return nested

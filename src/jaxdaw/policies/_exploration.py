@@ -153,7 +153,7 @@ class EpsilonGreedyPolicy(_ScheduledPolicy):
         inner, epsilon = weights
         choice = self._wrapped.distribute(inner, time_step, policy_state)
         explore = specs.map_structure(
-            lambda d: EpsilonGreedy(d.logits, epsilon, d.mask, minimum=d.minimum, dtype=d.dtype), choice.action
+            lambda d: EpsilonGreedy(d.logits, d.mask, d.minimum, d.dtype, epsilon), choice.action
         )
         return choice._replace(action=explore)
 
@@ -177,6 +177,6 @@ class BoltzmannPolicy(_ScheduledPolicy):
         inner, temperature = weights
         choice = self._wrapped.distribute(inner, time_step, policy_state)
         explore = specs.map_structure(
-            lambda d: Boltzmann(d.logits, temperature, d.mask, minimum=d.minimum, dtype=d.dtype), choice.action
+            lambda d: Boltzmann(d.logits, d.mask, d.minimum, d.dtype, temperature), choice.action
         )
         return choice._replace(action=explore)

@@ -105,9 +105,11 @@ def to_n_step_transition(trajectory: Trajectory, gamma: float) -> Transition:
     ends = (jnp.asarray(trajectory.next_step_type)[:, :n] == StepType.LAST) | (
         jnp.asarray(trajectory.step_type)[:, 1:] == StepType.LAST  # a recording that was interrupted says it only here
     )
-    window = jax.vmap(math.n_step_return, in_axes=(0, 0, 0, None))(
-        jnp.asarray(trajectory.reward)[:, :n], jnp.asarray(trajectory.discount)[:, :n], ends, gamma
-    )
+    reward, discount = jnp.asarray(trajectory.reward)[:, :n], jnp.asarray(trajectory.discount)[:, :n]
+    if n == 1:  # the commonest window: nothing to sum
+        window = math.NStepReturn(reward[:, 0], discount[:, 0], jnp.ones(len(reward), jnp.int32))
+    else:
+        window = jax.vmap(math.n_step_return, in_axes=(0, 0, 0, None))(reward, discount, ends, gamma)
 
     def at_end(leaf: Any) -> jax.Array:
         leaf = jnp.asarray(leaf)
