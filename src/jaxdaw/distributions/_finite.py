@@ -152,7 +152,7 @@ class Greedy(_Finite):
 
     def _log_probs(self, values: jax.Array) -> jax.Array:
         best = self._greedy()[..., None] == jnp.arange(values.shape[-1])
-        return jnp.where(best, 0.0, -jnp.inf)
+        return jnp.where(best, jnp.float32(0.0), -jnp.inf)
 
     def sample_from_uniform(self, uniform: jax.Array) -> jax.Array:
         """Returns the mode, whatever the numbers."""
@@ -184,8 +184,8 @@ class EpsilonGreedy(_Finite):
     Attributes:
       epsilon: `[]` or `[...]`, in `[0, 1]`.
 
-    >>> EpsilonGreedy(jnp.array([1.0, 3.0, 9.0]), jnp.array([True, True, False]), epsilon=0.2).probs
-    Array([0.1, 0.9, 0. ], dtype=float32)
+    >>> EpsilonGreedy(jnp.array([1.0, 3.0, 9.0]), jnp.array([True, True, False]), epsilon=0.5).probs.round(3)
+    Array([0.25, 0.75, 0.  ], dtype=float32)
     """
 
     epsilon: Any = 0.0
