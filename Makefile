@@ -1,52 +1,69 @@
-# Works on a fresh machine with Python 3.11 (or 3.12, 3.13) and make. `make PYTHON=python3.12 test` uses another interpreter.
-PYTHON ?= python3
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-VENV ?= .venv-$(VERSION)
+# On a fresh machine with Python 3.11, 3.12 or 3.13 and make: `make demo`.
+# Another interpreter has an environment of its own: `make test PYTHON=python3.12` uses .venv-3.12.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV ?= .venv$(if $(filter-out 3.11,$(VERSION)),-$(VERSION))
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/py$(if $(filter 3.11,$(VERSION)),311,312).txt
-PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS)
-export JAX_PLATFORMS ?= cpu
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c $(CONSTRAINTS) -e
+CODE := src tests scripts $(wildcard benchmarks examples)
+BENCHMARKS := import_time train_step act loop
+DEMO := runs/demo
 
-.PHONY: demo test lint docs bench clean
+.PHONY: help demo test lint format docs bench clean
+.DELETE_ON_ERROR:
 
-demo: $(VENV)/.run
-	rm -rf runs/demo
-	$(BIN)/jaxdaw train dqn CartPole-v1 --out runs/demo
-	$(BIN)/jaxdaw evaluate runs/demo
+help:
+	@echo 'make demo    train DQN on CartPole-v1, plot and evaluate it, in $(DEMO)'
+	@echo 'make test    every test and doctest; ARGS="-k replay" narrows them'
+	@echo 'make lint    style, types, layers, and how much source one agent takes to read'
+	@echo 'make format  put the code in its usual form'
+	@echo 'make docs    build docs/_build/html'
+	@echo 'make bench   measure speed against hand-written JAX'
+	@echo 'make clean   remove everything that these made, but for runs/'
+
+demo: $(VENV)/.installed
+	@rm -rf $(DEMO)
+	$(BIN)/jaxdaw train dqn CartPole-v1 --out $(DEMO)
+	$(BIN)/jaxdaw evaluate $(DEMO)
+	@echo 'learning curve: $(DEMO)/learning_curve.png'
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
-lint: $(VENV)/.lint
-	$(BIN)/ruff check src tests examples benchmarks scripts
+lint: $(VENV)/.lint $(VENV)/.test
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/lint-imports
-	$(BIN)/python scripts/reach.py
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/reach.py jaxdaw.agents.DqnAgent --limit 3000
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check -q --fix-only $(CODE)
+	$(BIN)/ruff format $(CODE)
 
 docs: $(VENV)/.docs
-	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
 
-bench: $(VENV)/.test
-	for name in import_time train_step act loop; do $(BIN)/python benchmarks/$$name.py; done
-
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.run: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(PIP) -e .
-	touch $@
-
-$(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(PIP) -e '.[test,box2d,video]'
-	touch $@ $(VENV)/.run
-
-$(VENV)/.lint: pyproject.toml $(CONSTRAINTS) | $(VENV)/.test
-	$(PIP) -e '.[lint]'
-	touch $@
-
-$(VENV)/.docs: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(PIP) -e '.[docs]'
-	touch $@
+bench: $(VENV)/.installed
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
-	rm -rf .venv-* build docs/_build .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build src/*.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@test -n '$(filter 3.11 3.12 3.13,$(VERSION))' || \
+		{ echo 'jaxdaw needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
+	@echo 'making $(VENV) with Python $(VERSION)'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: EXTRAS :=
+$(VENV)/.test: EXTRAS := [test,box2d,video]
+$(VENV)/.lint: EXTRAS := [lint]
+$(VENV)/.docs: EXTRAS := [docs]
+$(VENV)/.installed $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo 'installing jaxdaw$(EXTRAS) into $(VENV)'
+	@$(INSTALL) '.$(EXTRAS)'
+	@touch $@

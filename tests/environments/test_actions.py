@@ -23,7 +23,9 @@ def test_every_width_of_integer_is_taken(dtype):
     np.testing.assert_array_equal(got, [-1, 2])
 
 
-@pytest.mark.parametrize("action", [[0, 1], (0, 1), jnp.array([0, 1]), np.array([0, 1], np.uint8), np.array([0, 1], ">i4")])
+@pytest.mark.parametrize(
+    "action", [[0, 1], (0, 1), jnp.array([0, 1]), np.array([0, 1], np.uint8), np.array([0, 1], ">i4")]
+)
 def test_lists_jax_arrays_and_other_byte_orders_are_taken(action):
     np.testing.assert_array_equal(ActionReader(DISCRETE, 2).read(action, GOING), [0, 1])
 
@@ -43,7 +45,12 @@ def test_lists_jax_arrays_and_other_byte_orders_are_taken(action):
         (CONTINUOUS, [[0, 0], [np.nan, 0]], SpecError, "got  nan"),
         (CONTINUOUS, [[0, np.inf], [0, 0]], SpecError, "got  inf"),
         (CONTINUOUS, [[0, 1e300], [0, 0]], SpecError, "got  inf"),
-        (NESTED, {"gear": [0, 5], "wheel": np.zeros((2, 2))}, SpecError, r"action at \['gear'\] is out of range in row 1"),
+        (
+            NESTED,
+            {"gear": [0, 5], "wheel": np.zeros((2, 2))},
+            SpecError,
+            r"action at \['gear'\] is out of range in row 1",
+        ),
         (NESTED, {"gear": [0, 0]}, SpecError, "wheel"),
     ],
 )

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from environments import worlds
 
+from environments import worlds
 from jaxdaw.environments import GymnasiumEnvironment
 from jaxdaw.errors import EnvironmentFault
 from jaxdaw.trajectories import StepType
 
 FAULTS = [
-    (worlds.Raising, ["step() raised ZeroDivisionError in Raising.step (worlds.py:", "action=0, at step 3 of episode 1"]),
+    (
+        worlds.Raising,
+        ["step() raised ZeroDivisionError in Raising.step (worlds.py:", "action=0, at step 3 of episode 1"],
+    ),
     (worlds.RaisingReset, ["reset() raised KeyError in RaisingReset.reset (worlds.py:", "at the reset of episode 1"]),
-    (worlds.FourValues, ["does not return five values", "got  4 values", "Gym before 0.26", "return observation, reward"]),
+    (
+        worlds.FourValues,
+        ["does not return five values", "got  4 values", "Gym before 0.26", "return observation, reward"],
+    ),
     (worlds.BareReset, ["reset() does not return two values", "Fix: return observation, {}"]),
     (worlds.PairObservation, ["is a pair", "observation, info = self.env.reset("]),
-    (worlds.ShapeChanges, ["does not match observation_spec", "float32 (2,)", "got  float32 (3,)", "at step 3 of episode 1"]),
-    (worlds.ExtraDimension, ["expected  float32 (2,)", "extra leading dimension", "np.asarray(self._state, np.float32)"]),
+    (
+        worlds.ShapeChanges,
+        ["does not match observation_spec", "float32 (2,)", "got  float32 (3,)", "at step 3 of episode 1"],
+    ),
+    (
+        worlds.ExtraDimension,
+        ["expected  float32 (2,)", "extra leading dimension", "np.asarray(self._state, np.float32)"],
+    ),
     (worlds.NotFinite, ["is not finite", "1 of 2 values, first nan", "at step 2 of episode 1"]),
     (worlds.IntegerOutOfBounds, ["is out of range", "expected  0 to 2", "first 3", "at step 3 of episode 1"]),
     (worlds.WrongKeys, ["velocity"]),
@@ -25,11 +37,10 @@ FAULTS = [
 ]
 
 
-def play(environment, calls=6):
+def play(environment, calls=6, action=0):
     environment.reset(seed=0)
-    zero = GymnasiumEnvironment(worlds.Base).action_spec.minimum
     for _ in range(calls):
-        environment.step(np.zeros(environment.batch_size, int) + zero)
+        environment.step(np.full(environment.batch_size, action))
 
 
 @pytest.mark.parametrize(("world", "texts"), FAULTS, ids=lambda case: getattr(case, "__name__", ""))
@@ -57,10 +68,10 @@ def test_a_fault_names_the_row_and_counts_over_episodes():
             return super().step(action) if self.episodes == 2 else worlds.Base.step(self, action)
 
     environment = GymnasiumEnvironment([worlds.Base, worlds.Base, Late])
-    environment.reset(seed=0)
-    with pytest.raises(EnvironmentFault, match=r"action=1, in env 2 of 3 at step 3 of episode 2 \(env step 7\)") as caught:
-        for _ in range(9):
-            environment.step(np.ones(3, int))
+    with pytest.raises(
+        EnvironmentFault, match=r"action=1, in env 2 of 3 at step 3 of episode 2 \(env step 7\)"
+    ) as caught:
+        play(environment, 9, action=1)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert (environment.step(np.ones(3, int)).step_type == StepType.FIRST).all()  # all rows start anew
 
@@ -78,11 +89,11 @@ def test_a_fault_names_the_row_and_counts_over_episodes():
     ],
 )
 def test_a_reward_that_is_not_one_finite_number_is_refused(reward, texts):
-    for given in (lambda: worlds.Reward(reward), ):
-        with pytest.raises(EnvironmentFault, match=r"reward of Reward.step\(\) is not one finite number, at step 2 of episode 1") as caught:
-            play(GymnasiumEnvironment(given))
-        for part in texts:
-            assert part in str(caught.value)
+    text = r"reward of Reward.step\(\) is not one finite number, at step 2 of episode 1"
+    with pytest.raises(EnvironmentFault, match=text) as caught:
+        play(GymnasiumEnvironment(lambda: worlds.Reward(reward)))
+    for part in texts:
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize("reward", [2, True, np.float32(2), np.float64(2), np.int64(2), np.bool_(True), np.array(2.0)])

@@ -43,6 +43,6 @@ def test_the_paddle_stops_at_the_walls():
 
 def test_all_columns_are_drawn_alike():
     """5,000 draws over 5 columns: 1,000 each, standard deviation sqrt(5000 * .2 * .8) = 28."""
-    states, _ = jax.vmap(Catch().init)(jax.random.split(jax.random.key(1), 5000))
+    states, _ = jax.jit(jax.vmap(Catch().init))(jax.random.split(jax.random.key(1), 5000))
     counts = np.bincount(np.asarray(states.world.ball_column), minlength=5)
     assert np.abs(counts - 1000).max() < 5 * 28

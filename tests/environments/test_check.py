@@ -8,8 +8,8 @@ import gymnasium
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from environments import worlds
 
+from environments import worlds
 from jaxdaw import specs
 from jaxdaw.environments import (
     CartPole,
@@ -190,7 +190,6 @@ def test_a_broken_pure_environment_is_found_out(way, text):
 
 
 def test_an_environment_that_cannot_be_hashed_is_found_out():
-    @dataclasses.dataclass
     class Unhashable(Catch):
         __hash__ = None
 

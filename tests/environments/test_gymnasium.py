@@ -7,9 +7,9 @@ import itertools
 import gymnasium
 import numpy as np
 import pytest
-from environments import worlds
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from environments import worlds
 from jaxdaw import specs
 from jaxdaw.environments import GymnasiumEnvironment
 from jaxdaw.errors import ConfigError, EnvironmentFault, SpecError, SpecTypeError
@@ -56,13 +56,13 @@ def test_every_stored_transition_is_an_edge_that_happened_and_none_is_lost(way, 
                 assert (following.reward[row], following.discount[row]) == (0.0, 1.0)
                 assert int(after) in starts
                 continue
-            ending = {MID: None, LAST: worlds.TERMINATED if following.discount[row] == 0 else worlds.CUT}[following.step_type[row]]
+            ending = {MID: None, LAST: worlds.TERMINATED if following.discount[row] == 0 else worlds.CUT}[
+                following.step_type[row]
+            ]
             endings.add(ending)
             stored.append((observation, int(action[row]), float(following.reward[row]), int(after), ending))
         step = following
-    happened = {
-        (*edge[:4], worlds.TERMINATED if edge.ending == worlds.BOTH else edge.ending): edge for edge in edges
-    }
+    happened = {(*edge[:4], worlds.TERMINATED if edge.ending == worlds.BOTH else edge.ending): edge for edge in edges}
     assert set(stored) == set(happened)  # no invented edge, and no lost one
     assert len(stored) == len(edges)  # and none twice
     assert endings == {None, worlds.TERMINATED, worlds.CUT}
@@ -99,13 +99,17 @@ def test_rows_behave_as_sync_vector_env_does(rows):
         np.testing.assert_array_equal(step.observation, observation)
         np.testing.assert_array_equal(step.reward, reward.astype(np.float32))
         np.testing.assert_array_equal(step.discount, 1.0 - terminated)
-        np.testing.assert_array_equal(step.step_type, np.where(ended, FIRST, np.where(terminated | truncated, LAST, MID)))
+        np.testing.assert_array_equal(
+            step.step_type, np.where(ended, FIRST, np.where(terminated | truncated, LAST, MID))
+        )
         ended = terminated | truncated
 
 
 def test_a_vector_entry_point_is_served_as_it_is():
     rows = 3
-    environment = GymnasiumEnvironment(gymnasium.make_vec("CartPole-v1", num_envs=rows, vectorization_mode="vector_entry_point"))
+    environment = GymnasiumEnvironment(
+        gymnasium.make_vec("CartPole-v1", num_envs=rows, vectorization_mode="vector_entry_point")
+    )
     step, kinds = environment.reset(seed=0), []
     for _ in range(60):
         before, step = step, environment.step(np.ones(rows, np.int32))
@@ -116,7 +120,11 @@ def test_a_vector_entry_point_is_served_as_it_is():
 
 @pytest.mark.parametrize(
     ("metadata", "name"),
-    [({}, "unknown"), ({"autoreset_mode": "whatever"}, "unknown"), ({"autoreset_mode": AutoresetMode.DISABLED}, "DISABLED")],
+    [
+        ({}, "unknown"),
+        ({"autoreset_mode": "whatever"}, "unknown"),
+        ({"autoreset_mode": AutoresetMode.DISABLED}, "DISABLED"),
+    ],
 )
 def test_a_vector_environment_without_a_mode_that_can_be_served_is_refused_with_the_fix(metadata, name):
     env = worlds.Opaque([worlds.Base, worlds.Base])
@@ -168,7 +176,9 @@ def test_step_before_reset_starts_the_first_episode_and_the_seed_of_the_construc
     environment = GymnasiumEnvironment.make("CartPole-v1", 2, seed=3)
     first = environment.step(np.zeros(2, int))
     assert (first.step_type == FIRST).all()
-    np.testing.assert_array_equal(first.observation, GymnasiumEnvironment.make("CartPole-v1", 2).reset(seed=3).observation)
+    np.testing.assert_array_equal(
+        first.observation, GymnasiumEnvironment.make("CartPole-v1", 2).reset(seed=3).observation
+    )
     assert not np.array_equal(environment.reset().observation, first.observation)
 
 
@@ -266,7 +276,13 @@ def test_actions_are_refused_before_any_row_steps():
     _, _, edges = made = worlds.unique_makers(2)
     environment = GymnasiumEnvironment(made[0])
     environment.reset()
-    for action, error in (([0, 5], SpecError), ([0, -1], SpecError), ([0.0, 1.0], SpecTypeError), ([0], SpecError), (0, SpecError)):
+    for action, error in (
+        ([0, 5], SpecError),
+        ([0, -1], SpecError),
+        ([0.0, 1.0], SpecTypeError),
+        ([0], SpecError),
+        (0, SpecError),
+    ):
         with pytest.raises(error, match="action"):
             environment.step(np.array(action))
     assert edges == []

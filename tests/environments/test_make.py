@@ -7,25 +7,26 @@ import types
 
 import gymnasium
 import pytest
-from environments import worlds
 
+from environments import worlds
 from jaxdaw import environments
 from jaxdaw.environments import CartPole, Catch, GymnasiumEnvironment, JaxToHost, Recall, jax_environment, make
 from jaxdaw.errors import ConfigError, EnvironmentFault
 
 
 @pytest.fixture
-def registered(monkeypatch):
-    """Registers a class for one test."""
+def registered():
+    """Registers entry points for one test."""
+    ids = []
 
-    def register(entry_point, env_id="Registered-v0"):
+    def register(env_id, entry_point):
         gymnasium.register(env_id, entry_point)
-        monkeypatch.setattr(registered, "ids", [*getattr(registered, "ids", []), env_id], raising=False)
+        ids.append(env_id)
         return env_id
 
     yield register
-    for env_id in getattr(registered, "ids", []):
-        gymnasium.registry.pop(env_id, None)
+    for env_id in ids:
+        del gymnasium.registry[env_id]
 
 
 def test_either_kind_by_its_id():
@@ -70,14 +71,10 @@ def test_an_unknown_id_is_answered_with_the_nearest_and_the_fix(env_id, texts):
         assert text in str(caught.value)
 
 
-def test_the_module_of_an_id_is_imported(monkeypatch):
-    module = types.ModuleType("own_worlds")
-    monkeypatch.setitem(sys.modules, "own_worlds", module)
-    gymnasium.register("OwnWorld-v0", worlds.Base)
-    try:
-        assert make("own_worlds:OwnWorld-v0", num_envs=2).batch_size == 2
-    finally:
-        gymnasium.registry.pop("OwnWorld-v0")
+def test_the_module_of_an_id_is_imported(monkeypatch, registered):
+    monkeypatch.setitem(sys.modules, "own_worlds", types.ModuleType("own_worlds"))
+    registered("OwnWorld-v0", worlds.Base)
+    assert make("own_worlds:OwnWorld-v0", num_envs=2).batch_size == 2
 
 
 def test_options_that_nobody_has_are_refused():
@@ -99,9 +96,9 @@ def test_an_absent_package_is_answered_with_the_line_that_installs_it(registered
         return entry_point
 
     with pytest.raises(ImportError, match=r"pip install 'jaxdaw\[box2d\]'"):
-        make(registered(needs("Box2D is not installed"), "NeedsBox-v0"))
+        make(registered("NeedsBox-v0", needs("Box2D is not installed")))
     with pytest.raises(ImportError, match=r'pip install "gymnasium\[mujoco\]"'):
-        make(registered(needs('MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`'), "NeedsMujoco-v0"))
+        make(registered("NeedsMujoco-v0", needs('not installed, run `pip install "gymnasium[mujoco]"`')))
 
 
 def test_a_constructor_that_raises_is_a_fault_of_the_environment(registered):
@@ -109,4 +106,4 @@ def test_a_constructor_that_raises_is_a_fault_of_the_environment(registered):
         raise ZeroDivisionError("no assets")
 
     with pytest.raises(EnvironmentFault, match="the constructor of Raises-v0 raised ZeroDivisionError"):
-        make(registered(entry_point, "Raises-v0"))
+        make(registered("Raises-v0", entry_point))

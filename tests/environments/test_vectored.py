@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from environments import worlds
 
+from environments import worlds
 from jaxdaw.environments import GymnasiumEnvironment
 from jaxdaw.errors import EnvironmentFault, SpecError
 from jaxdaw.trajectories import StepType
@@ -47,9 +47,10 @@ def test_what_a_vector_environment_returns_is_checked(change, text):
 def test_an_error_inside_is_told_with_the_line_and_every_row_starts_anew():
     environment = GymnasiumEnvironment(worlds.Opaque([worlds.Raising, worlds.Base]))
     environment.reset(seed=0)
-    with pytest.raises(EnvironmentFault, match=r"Opaque.step\(\) raised ZeroDivisionError in Raising.step \(worlds.py") as caught:
-        for _ in range(4):
-            environment.step(np.zeros(2, int))
+    with pytest.raises(
+        EnvironmentFault, match=r"Opaque.step\(\) raised ZeroDivisionError in Raising.step \(worlds.py"
+    ) as caught:
+        [environment.step(np.zeros(2, int)) for _ in range(4)]
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert (environment.step(np.zeros(2, int)).step_type == StepType.FIRST).all()
 

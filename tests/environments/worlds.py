@@ -33,7 +33,9 @@ class Unique(gymnasium.Env):
     observation_space = Box(0, 1e6, (2,), np.float32)
     action_space = Discrete(5)
 
-    def __init__(self, counter: Any, starts: set, edges: list, row: int = 0, endings: tuple[str, ...] = (TERMINATED, CUT, BOTH)):
+    def __init__(
+        self, counter: Any, starts: set, edges: list, row: int = 0, endings: tuple[str, ...] = (TERMINATED, CUT, BOTH)
+    ):
         self._counter, self._starts, self._edges, self._row, self._endings = counter, starts, edges, row, endings
         self._episode = -1
         self._now = -1
@@ -53,7 +55,11 @@ class Unique(gymnasium.Env):
     def step(self, action: Any) -> Any:
         before, self._time = self._now, self._time + 1
         observation, reward = self._observation(), float(self._now) / 8
-        ending = self._endings[self._episode % len(self._endings)] if self._time == 2 + (self._episode + self._row) % 3 else None
+        ending = (
+            self._endings[self._episode % len(self._endings)]
+            if self._time == 2 + (self._episode + self._row) % 3
+            else None
+        )
         self._edges.append(Edge(before, int(action), reward, self._now, ending))
         return observation, reward, ending in (TERMINATED, BOTH), ending in (CUT, BOTH), {}
 
@@ -242,7 +248,9 @@ class NoMetadata(Base):
 class Nested(Base):
     """Dict observations and actions."""
 
-    observation_space: Any = gymnasium.spaces.Dict({"camera": Box(0, 255, (2, 2, 1), np.uint8), "speed": Box(-1, 1, (), np.float32)})
+    observation_space: Any = gymnasium.spaces.Dict(
+        {"camera": Box(0, 255, (2, 2, 1), np.uint8), "speed": Box(-1, 1, (), np.float32)}
+    )
     action_space: Any = gymnasium.spaces.Dict({"gear": Discrete(3, start=-1), "wheel": Box(-1, 1, (2,), np.float32)})
 
     def _observation(self) -> Any:
@@ -268,6 +276,10 @@ class Shifted(Base):
         assert self.action_space.contains(action), action
         self._last = int(action)
         return super().step(action)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
+        self._last = 0
+        return super().reset(seed=seed)
 
     def _observation(self) -> Any:
         return np.array([self._last, 0], np.float32)

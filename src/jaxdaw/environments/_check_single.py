@@ -31,7 +31,7 @@ def examine_single(env: gymnasium.Env, report: Report, steps: int, seed: int) ->
         fix = "nothing, if these are bandit decisions"
         fault = Fault(f"every episode of {name} ends with its first action", fix=fix)
         report.note(fault, f"{player.endings} episodes")
-    if not player.exceptions:
+    if report.sound:
         _examine_replay(env, report, name, seed, player.first_actions)
         _examine_render(env, report, name)
 
@@ -86,7 +86,7 @@ class _Player:
         if outcome is None or self._report.fault(_faults.reset_outcome(outcome[0], source), self.place):
             return False
         self._shown = None
-        self._look(outcome[0][0], source)
+        self._look(outcome[0][0])
         self.episodes += 1
         return True
 
@@ -100,7 +100,7 @@ class _Player:
         if outcome is None or self._report.fault(_faults.step_outcome(outcome[0], source), self.place):
             return False
         observation, reward, terminated, truncated, info = outcome[0]
-        self._look(observation, source)
+        self._look(observation)
         self._report.fault(_faults.reward(reward, source), self.place)
         clear = not self._report.fault(_faults.flag("terminated", terminated, source), self.place)
         clear &= not self._report.fault(_faults.flag("truncated", truncated, source), self.place)
@@ -123,8 +123,8 @@ class _Player:
             self._report.fault(changed_later(self._name), self.place)
         return outcome
 
-    def _look(self, observation: Any, source: str) -> None:
-        self._shown = None
+    def _look(self, observation: Any) -> None:
+        self._shown, source = None, self._name
         faults = _faults.observation(observation, self._spec, source)
         for fault in faults:
             self._report.fault(fault, self.place)

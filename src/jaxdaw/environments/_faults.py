@@ -80,14 +80,20 @@ def brief(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def escaped(error: BaseException, source: str, action: Any = None) -> Fault:
+    """Returns the fault of an exception that ended a step; to be raised `from` the original."""
+    return raised(error, source, action)._replace(
+        cause="a defect of the environment; its own traceback stands above this one.",
+        fix="jaxdaw.environments.check_environment(env) lists everything that is wrong at once",
+    )
+
+
 def raised(error: BaseException, source: str, action: Any = None) -> Fault:
-    """Returns the fault of an exception that left `source`; raise it `from` the original."""
+    """Returns the fault of an exception that left `source`."""
     given = "" if action is None else f" with action={brief(action)}"
     return Fault(
         f"{source} raised {type(error).__name__} in {_culprit(error)}{given}",
         got=(str(error).strip().split("\n")[0] or type(error).__name__)[:160],
-        cause="a defect of the environment; its own traceback stands above this one.",
-        fix="jaxdaw.environments.check_environment(env) lists everything that is wrong at once",
     )
 
 

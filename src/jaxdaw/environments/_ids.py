@@ -26,15 +26,16 @@ def build(env_id: str, **kwargs: Any) -> gymnasium.Env:
     given = {name: value for name, value in kwargs.items() if value is not None}
     try:
         return gymnasium.make(env_id, disable_env_checker=True, **given)
-    except (gymnasium_error.UnregisteredEnv, gymnasium_error.DeprecatedEnv) as error:
-        raise unknown_id(env_id, gymnasium.registry, str(error)) from error
     except gymnasium_error.DependencyNotInstalled as error:
         if "box2d" in str(error).lower():
             raise missing_extra("Box2D", "box2d", env_id) from error
         raise ImportError(f"{env_id} needs a package that is not installed.\n  {error}") from error
+    except gymnasium_error.Error as error:
+        raise unknown_id(env_id, gymnasium.registry, str(error)) from error
     except ModuleNotFoundError as error:
-        module = env_id.partition(":")[0] if ":" in env_id else None
-        if error.name is None or module is None or module.split(".")[0] != error.name.split(".")[0]:
+        module, colon, _ = env_id.partition(":")
+        absent = getattr(error.__cause__, "name", None) or error.name or ""
+        if not colon or module.split(".")[0] != absent.split(".")[0]:
             raise
         raise ConfigError(
             explain(
@@ -49,7 +50,7 @@ def build(env_id: str, **kwargs: Any) -> gymnasium.Env:
             raise ConfigError(
                 explain(f"'{env_id}' does not take an argument that was given", got=str(error).split(" was raised")[0])
             ) from error
-        raise _faults.raised(error, f"the constructor of {env_id}").error("before any step") from error
+        raise _faults.escaped(error, f"the constructor of {env_id}").error("before any step") from error
 
 
 def unknown_id(env_id: str, known: Any, reason: str = "") -> ConfigError:

@@ -47,6 +47,11 @@ class Report:
         self._entries[fault.what] = new if kept is None else kept._replace(seen=kept.seen + 1)
         return True
 
+    @property
+    def sound(self) -> bool:
+        """Whether nothing but notes was found."""
+        return not self._told and all(entry.note for entry in self._entries.values())
+
     def texts(self) -> list[str]:
         """Returns one text for each thing found: faults first, then notes, which begin with `note: `."""
         faults = [self._text(entry) for entry in self._entries.values() if not entry.note]

@@ -15,6 +15,8 @@ from jaxdaw.environments._observations import ObservationReader
 from jaxdaw.errors import EnvironmentFault, explain
 from jaxdaw.trajectories import StepType, TimeStep, restart
 
+_LARGEST = np.asarray(LARGEST_REWARD)  # comparing with an array is faster than with a number
+
 
 def autoreset_mode(env: VectorEnv) -> AutoresetMode:
     """Returns the mode that can be served exactly: NEXT_STEP, or SAME_STEP of a single row.
@@ -75,7 +77,7 @@ class VectorBatch:
         try:
             outcome = self._env.reset(seed=seed)
         except Exception as error:
-            raise _faults.raised(error, source).error(self._place()) from error
+            raise _faults.escaped(error, source).error(self._place()) from error
         self._refuse(_faults.reset_outcome(outcome, source))
         observation = self._read(outcome[0], source)
         self._started, self._ended = True, np.zeros(self._rows, bool)
@@ -102,7 +104,7 @@ class VectorBatch:
         try:
             outcome = self._env.step(choice)
         except Exception as error:
-            raise _faults.raised(error, source, choice).error(self._place()) from error
+            raise _faults.escaped(error, source, choice).error(self._place()) from error
         self._refuse(_faults.step_outcome(outcome, source))
         observation, reward, terminated, truncated, info = outcome
         observation = self._read(observation, source)
@@ -160,7 +162,8 @@ class VectorBatch:
         array = np.asarray(value)
         if array.shape != (self._rows,) or array.dtype.kind not in "fiub":
             raise self._wrong_vector("reward", "float32", value)
-        if not array.dot(array) < LARGEST_REWARD:  # one product finds NaN, infinity, and what may not fit float32
+        fits = np.abs(array) <= _LARGEST
+        if np.count_nonzero(fits) != fits.size:
             for row, fault in enumerate(_faults.reward(one, f"{self._name}.step()") for one in array):
                 self._refuse(fault, f"in env {row} of {self._rows} at env step {self._steps}")
         return array.astype(np.float32)

@@ -228,6 +228,10 @@ class Network(Module, nnx.Module):
         twin.set_weights(jax.tree.map(jnp.copy, self.get_weights()))
         return twin
 
+    def constructor_arguments(self) -> dict[str, Any]:
+        """Returns the arguments that the constructor was given, by name."""
+        return dict(self._recipe.constructor_arguments)
+
     def _layout(self) -> Layout:
         recipe = self._recipe
         if recipe.owner is not self:  # a module merged for one call of `apply`; it must not leave its mark

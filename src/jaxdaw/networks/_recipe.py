@@ -48,6 +48,11 @@ class Recipe:
         self._arguments = arguments
         self._num_copies = 0
 
+    @property
+    def constructor_arguments(self) -> Mapping[str, Any]:
+        """The arguments that the constructor was given, by name."""
+        return self._arguments.arguments
+
     def rebuild(self, rngs: nnx.Rngs, overrides: Mapping[str, Any]) -> Any:
         """Runs the constructor again; networks among its arguments are made anew too, overrides are taken as they are.
 

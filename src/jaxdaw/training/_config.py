@@ -42,7 +42,7 @@ class DqnConfig:
       target_update_tau: share of the online weights at a target update.
       epsilon_start: exploration at the beginning.
       epsilon_end: exploration after `epsilon_steps`.
-      epsilon_steps: environment steps of linear decay; 0 is a fifth of the run.
+      epsilon_steps: environment steps of linear decay; 0 is a sixth of the run.
       boltzmann_temperature: explore by softmax with this temperature instead; 0 does not.
       reward_scale_factor: multiplies the rewards.
       td_errors_loss: huber or squared.
@@ -61,24 +61,24 @@ class DqnConfig:
     num_envs: int = 8
     double: bool = False
     network: Literal["q", "dueling", "rnn"] = "q"
-    fc_layer_params: tuple[int, ...] = (128, 128)
+    fc_layer_params: tuple[int, ...] = (256, 256)
     conv_layer_params: tuple[tuple[int, int, int], ...] = ()
     lstm_size: int = 40
     sequence_length: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 2.3e-3
     learning_rate_end: float = 1.0
     gradient_clipping: float = 10.0
     batch_size: int = 64
-    replay_capacity: int = 50_000
+    replay_capacity: int = 100_000
     learning_starts: int = 1_000
-    train_every: int = 1
-    updates: int = 0
+    train_every: int = 32
+    updates: int = 128
     gamma: float = 0.99
     n_step_update: int = 1
-    target_update_period: int = 500
+    target_update_period: int = 128
     target_update_tau: float = 1.0
     epsilon_start: float = 1.0
-    epsilon_end: float = 0.05
+    epsilon_end: float = 0.04
     epsilon_steps: int = 0
     boltzmann_temperature: float = 0.0
     reward_scale_factor: float = 1.0
@@ -143,7 +143,7 @@ class DqnConfig:
         else:
             kind = networks.DuelingQNetwork if self.network == "dueling" else networks.QNetwork
             q_network = kind(observation_spec, action_spec, fc_layer_params=layers, **common)
-        decay = self.epsilon_steps or self.steps // 5
+        decay = self.epsilon_steps or self.steps // 6
         temperature = self.boltzmann_temperature or None
         agent = DdqnAgent if self.double else DqnAgent
         return agent(
