@@ -332,6 +332,7 @@ class Agent(Module):
             the device, and reported by the next call that finds it done. The weights are those before in both cases.
           RuntimeError: the base constructor was not called.
         """
+        self._require_initialized()
         return self._train(experience, weights, self._compiled_update, many=False)
 
     def train_many(self, experience: Any, weights: Any = None) -> LossInfo:
@@ -344,10 +345,10 @@ class Agent(Module):
         Returns:
           A LossInfo whose leaves have a leading axis K. Errors are those of `train`.
         """
+        self._require_initialized()
         return self._train(experience, weights, self._compiled_update_many, many=True)
 
     def _train(self, experience: Any, weights: Any, compiled: Any, many: bool) -> LossInfo:
-        self._require_initialized()
         self._report_refused()
         experience, weights = self._admit(experience, weights, many)
         state, info = compiled(self.get_state(), experience, weights)

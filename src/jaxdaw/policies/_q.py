@@ -63,6 +63,7 @@ class QPolicy(Policy):
         )
         if validate_action_spec_and_network:
             check_scalar_action(action_spec, "QPolicy")
+            _check_input_of(q_network, split_observation(self._splitter, time_step_spec.observation)[0])
             check_values_of(q_network, action_spec)
         self._q_network = q_network
 
@@ -148,3 +149,21 @@ def check_values_of(network: Network, action_spec: Any) -> None:
                 fix=f"a last layer of {num_actions} units, or QNetwork(observation_spec, action_spec)",
             )
         )
+
+
+def _check_input_of(network: Network, observation_spec: Any) -> None:
+    wanted = network.input_tensor_spec
+    if wanted is None:
+        return
+    given = specs.prune_extra_keys(wanted, observation_spec)
+    specs.assert_same_structure(wanted, given, what=f"what {network.name} would be given")
+    for (path, mine), theirs in zip(specs.flatten_with_path(wanted), specs.flatten(given), strict=True):
+        if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
+            raise SpecError(
+                explain(
+                    f"{network.name} was made for other observations{f' at {path}' if path else ''}",
+                    expected=f"{mine.dtype} {mine.shape}",
+                    got=f"{theirs.dtype} {theirs.shape}",
+                    fix="QNetwork(time_step_spec.observation, action_spec)",
+                )
+            )

@@ -2,8 +2,9 @@
 
 from jaxdaw.training._checkpoint import Checkpointer, load_tree, save_tree
 from jaxdaw.training._config import DqnConfig
-from jaxdaw.training._experiment import Run, resume, train
+from jaxdaw.training._experiment import Run, read_config, resume, run_policy, train, train_seeds, versions
 from jaxdaw.training._loop import Loop, Losses, LoopState
+from jaxdaw.training._periodically import Periodically
 from jaxdaw.training._policy_file import load_policy, save_policy
 from jaxdaw.training._trainer import HostTrainer, JaxTrainer, LoopOptions, Report, Trainer, fit, make_trainer, reports
 from jaxdaw.training._writers import MetricsWriter, write_summaries
@@ -18,6 +19,7 @@ __all__ = [
     "LoopState",
     "Losses",
     "MetricsWriter",
+    "Periodically",
     "Report",
     "Run",
     "Trainer",
@@ -25,10 +27,14 @@ __all__ = [
     "load_policy",
     "load_tree",
     "make_trainer",
+    "read_config",
     "reports",
     "resume",
+    "run_policy",
     "save_policy",
     "save_tree",
     "train",
+    "train_seeds",
+    "versions",
     "write_summaries",
 ]

@@ -1,0 +1,84 @@
+"""The pages say what is so: their Python runs, their links lead somewhere, their tests exist.
+
+Blocks marked `python` run, top to bottom, in one namespace for each page. Blocks marked `py` are shown only.
+"""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!http|#|mailto)([^)#\s]+)(?:#[^)]*)?\)")
+_TEST = re.compile(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks_of(page: Path, language: str) -> list[str]:
+    return [code for kind, code in _BLOCK.findall(page.read_text()) if kind == language]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page, "python")], ids=name_of)
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "page"}
+    for number, code in enumerate(blocks_of(page, "python")):
+        if ">>>" in code:
+            example = doctest.DocTestParser().get_doctest(code, namespace, f"{page.name}[{number}]", str(page), 0)
+            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+            assert runner.run(example, clear_globs=False).failed == 0
+            namespace.update(example.globs)
+        else:
+            exec(compile(code, f"{page}[{number}]", "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page, "py")], ids=name_of)
+def test_shown_code_is_python(page: Path):
+    for code in blocks_of(page, "py"):
+        ast.parse(code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files(page: Path):
+    missing = [link for link in _LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tests_that_a_page_names_exist(page: Path):
+    missing = []
+    for path, function in _TEST.findall(page.read_text()):
+        file = ROOT / path
+        if not file.is_file() or (function and f"def {function}(" not in file.read_text()):
+            missing.append(f"{path}::{function}")
+    assert not missing
+
+
+def test_every_page_is_in_the_table_of_contents():
+    contents = "\n".join(code for page in PAGES for code in re.findall(r"```{toctree}\n(.*?)```", page.read_text(), re.DOTALL))
+    for page in PAGES:
+        if page.is_relative_to(DOCS) and page.name != "index.md":
+            name = page.relative_to(DOCS).with_suffix("").as_posix()
+            assert re.search(rf"(?:^|[</]){re.escape(name.rsplit('/', 1)[-1])}>?$", contents, re.MULTILINE), name
+
+
+def test_decisions_are_numbered_without_gaps():
+    numbers = [int(path.name[:4]) for path in sorted((DOCS / "decisions").glob("[0-9]*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_decisions_have_the_same_four_sections():
+    for path in sorted((DOCS / "decisions").glob("[0-9]*.md")):
+        headings = re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)
+        assert headings == ["Context", "Choice", "Alternatives", "Consequences"], path.name
