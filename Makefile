@@ -7,7 +7,7 @@ VENV ?= .venv$(if $(filter-out 3.11,$(VERSION)),-$(VERSION))
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/py$(if $(filter 3.11,$(VERSION)),311,312).txt
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c $(CONSTRAINTS) -e
-CODE := src tests scripts $(wildcard benchmarks examples)
+CODE := src tests scripts docs/conf.py $(wildcard benchmarks examples)
 BENCHMARKS := import_time train_step act loop
 DEMO := runs/demo
 

@@ -15,7 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+PAGES += [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!http|#|mailto)([^)#\s]+)(?:#[^)]*)?\)")
 _TEST = re.compile(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`")
@@ -66,11 +67,24 @@ def test_tests_that_a_page_names_exist(page: Path):
 
 
 def test_every_page_is_in_the_table_of_contents():
-    contents = "\n".join(code for page in PAGES for code in re.findall(r"```{toctree}\n(.*?)```", page.read_text(), re.DOTALL))
+    listed = {DOCS / "index.md"}
     for page in PAGES:
-        if page.is_relative_to(DOCS) and page.name != "index.md":
-            name = page.relative_to(DOCS).with_suffix("").as_posix()
-            assert re.search(rf"(?:^|[</]){re.escape(name.rsplit('/', 1)[-1])}>?$", contents, re.MULTILINE), name
+        for entries in re.findall(r"^```{toctree}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+            listed |= {page.parent / f"{entry}.md" for entry in entries.split() if not entry.startswith(":")}
+    assert {page for page in PAGES if page.is_relative_to(DOCS)} == listed
+
+
+def test_rows_that_a_test_names_exist():
+    """A test that departs from a reference number says so: `docs/differences.md, "name of the row"`."""
+    page = (DOCS / "differences.md").read_text()
+    named = {
+        name
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for name in re.findall(r'docs/differences\.md, "([^"]+)"', path.read_text())
+        if path != Path(__file__)
+    }
+    assert named
+    assert not [name for name in sorted(named) if f"| {name} |" not in page]
 
 
 def test_decisions_are_numbered_without_gaps():

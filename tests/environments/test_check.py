@@ -105,7 +105,7 @@ NOTES = [
     (worlds.OutOfBounds, ["is out of range", "expected  -1.0 to 1.0", "first 1.7", "15 times"]),  # 4 steps an episode
     (worlds.Endless, ["no episode of Endless ended", "TimeLimit"]),
     (worlds.AtOnce, ["ends with its first action"]),
-    (worlds.Printing, ["Printing prints", "first 'stepping'"]),
+    (worlds.Printing, ["the environment prints", "first 'stepping'"]),
     (worlds.Unseeded, ["is not deterministic"]),
     (worlds.GlobalRandom, ["draws from NumPy's global generator"]),
     (worlds.Converted, ["is converted", "astype(np.float32)"]),

@@ -58,13 +58,12 @@ def find_faults(environment: Checkable | Callable[[], Checkable], *, steps: int 
     made = not isinstance(environment, Checkable)
     if made and not callable(environment):
         _refuse(environment)
-    name = getattr(environment, "__name__", "the function") if made else type(environment).__name__
-    with surroundings(report, name):
+    with surroundings(report):
         if made:
             try:
                 environment = environment()  # type: ignore[operator]  # it is callable: see above
             except Exception as error:
-                report.fault(_faults.raised(error, f"{name}()"), "before any step")
+                report.fault(_faults.raised(error, "the function that makes the environment"), "before any step")
                 return report.texts()
         _examine(environment, report, steps, seed)
         if made:

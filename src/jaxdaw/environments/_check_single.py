@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -82,7 +83,7 @@ class _Player:
         seed, self._seed = self._seed, None
         self.place = self.place._replace(episode=self.place.episode + 1, step=0)
         source = f"{self._name}.reset()"
-        outcome = self._called(lambda: self._env.reset(seed=seed), source, None)
+        outcome = self._called(lambda: self._env.reset(seed=seed), source)
         if outcome is None or self._report.fault(_faults.reset_outcome(outcome[0], source), self.place):
             return False
         self._shown = None
@@ -96,7 +97,7 @@ class _Player:
             self.first_actions.append(copy.deepcopy(action))
         self.place = self.place._replace(step=self.place.step + 1, total=self.place.total + 1)
         source = f"{self._name}.step()"
-        outcome = self._called(lambda: self._env.step(action), source, action)
+        outcome = self._called(lambda: self._env.step(action), source)
         if outcome is None or self._report.fault(_faults.step_outcome(outcome[0], source), self.place):
             return False
         observation, reward, terminated, truncated, info = outcome[0]
@@ -112,7 +113,7 @@ class _Player:
         self.at_once += ended and self.place.step == 1
         return not ended
 
-    def _called(self, call: Any, source: str, action: Any) -> tuple[Any] | None:
+    def _called(self, call: Callable[[], Any], source: str) -> tuple[Any] | None:
         try:
             outcome = (call(),)
         except Exception as error:

@@ -63,7 +63,7 @@ class Report:
 
 
 @contextlib.contextmanager
-def surroundings(report: Report, name: str) -> Iterator[None]:
+def surroundings(report: Report) -> Iterator[None]:
     """Notes what an environment does to the world around it: printing, and drawing from NumPy's global generator."""
     before = np.random.get_state(legacy=False)  # noqa: NPY002  to see whether the environment uses it
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -72,10 +72,10 @@ def surroundings(report: Report, name: str) -> Iterator[None]:
     if lines := printed.getvalue().splitlines():
         fix = "logging.getLogger(__name__).debug(...)"
         got = f"{len(lines)} lines, first {lines[0][:60]!r}"
-        report.note(Fault(f"{name} prints", got=got, fix=fix), "during the check")
+        report.note(Fault("the environment prints", got=got, fix=fix), "during the check")
     if not all(np.array_equal(before["state"][part], after["state"][part]) for part in ("key", "pos")):
         fault = Fault(
-            f"{name} draws from NumPy's global generator",
+            "the environment draws from NumPy's global generator",
             cause="numpy.random.uniform() and the like: seeds do not reach it, and rows share it.",
             fix="super().reset(seed=seed), then self.np_random.uniform()",
         )

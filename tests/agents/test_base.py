@@ -1,0 +1,257 @@
+"""What every agent shares: the guard, weights, counters, summaries, the module surface."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdaw.agents import Histogram, StepCounter
+from jaxdaw.errors import ConfigError, MaskError, NonFiniteError, SpecError
+from jaxdaw.trajectories import to_n_step_transition
+
+from .common import assert_same, batch, make, make_masked, weights_of
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("leaf", ["reward", "observation", "discount"])
+def test_train_refuses_a_batch_that_is_not_finite_and_changes_nothing(leaf, value):
+    agent = make()
+    agent.train(batch())
+    before = weights_of(agent)
+    bad = batch(seed=1)
+    getattr(bad, leaf)[2, 0] = value
+    with pytest.raises(NonFiniteError, match=rf"\.{leaf} holds NaN or infinity in 1 of 4 rows \(first row 2\)"):
+        agent.train(bad)
+    assert_same(weights_of(agent), before)
+    assert int(agent.train_step_counter) == 1
+
+
+def test_train_refuses_on_the_device_and_reports_at_the_next_call():
+    agent = make()
+    before = weights_of(agent)
+    bad = jax.tree.map(jnp.asarray, batch())
+    bad = bad._replace(reward=bad.reward.at[1, 0].set(jnp.nan))
+    info = agent.train(bad)
+    assert np.isnan(info.loss)
+    assert_same(weights_of(agent), before)
+    with pytest.raises(NonFiniteError, match=r"\.reward holds NaN or infinity in 1 of 4 rows \(first row 1\)"):
+        agent.train(batch())
+    agent.train(batch())
+    assert int(agent.train_step_counter) == 1
+
+
+def test_gradients_that_overflow_are_refused():
+    agent = make(reward_scale_factor=1.0, td_errors_loss_fn=lambda target, q: jnp.exp(jnp.square(target - q)))
+    before = weights_of(agent)
+    info = agent.train(batch(reward=np.full((4, 2), 1e6, np.float32)))
+    assert np.isnan(info.loss)
+    assert_same(weights_of(agent), before)
+    with pytest.raises(NonFiniteError, match="learning rate that is too high"):
+        agent.train(batch())
+
+
+@pytest.mark.parametrize("action", [7, -1])
+def test_an_action_outside_its_spec_is_refused(action):
+    agent = make()
+    before = weights_of(agent)
+    bad = batch()
+    bad.action[3, 0] = action
+    agent.train(bad)
+    assert_same(weights_of(agent), before)
+    with pytest.raises(SpecError, match=str(action)):
+        agent.train(batch())
+
+
+def test_a_state_that_allows_nothing_is_refused_unless_the_episode_ended_there():
+    agent = make_masked()
+    frames = batch()
+    mask = np.ones((4, 2, 3), bool)
+    mask[1, 1] = False
+    observation = {"obs": frames.observation, "mask": mask}
+    ended = frames.discount.copy()
+    ended[1, 0] = 0.0
+    assert np.isfinite(agent.train(frames._replace(observation=observation, discount=ended)).loss)
+    agent.train(frames._replace(observation=observation))
+    with pytest.raises(MaskError, match=r"1 of 8 states of the batch allow no action.*\[1, 1\]"):
+        agent.train(frames._replace(observation=observation))
+
+
+def test_weights_scale_each_row_and_zero_rows_teach_nothing():
+    agent, frames = make(), batch()
+    each = agent.loss(frames).extra.td_loss
+    weights = np.array([0.5, 2.0, 0.0, 1.0], np.float32)
+    np.testing.assert_allclose(agent.loss(frames, weights).loss, np.mean(weights * each), rtol=1e-6)
+    np.testing.assert_allclose(agent.loss(frames, np.float32(3.0)).loss, 3 * np.mean(each), rtol=1e-6)
+    before = weights_of(make(optimizer=optax.sgd(0.1)))
+    still = make(optimizer=optax.sgd(0.1))
+    assert float(still.train(frames, np.zeros(4, np.float32)).loss) == 0.0
+    jax.tree.map(np.testing.assert_array_equal, weights_of(still).params, before.params)
+
+
+def test_weights_of_shape_b1_are_refused():
+    with pytest.raises(SpecError, match=r"one for each row\n +expected  \(\) or \(4,\) +got  \(4, 1\)"):
+        make().train(batch(), np.ones((4, 1), np.float32))
+
+
+def test_loss_changes_nothing_and_equals_train():
+    agent, frames = make(), batch()
+    before = weights_of(agent)
+    loss = agent.loss(frames).loss
+    assert_same(weights_of(agent), before)
+    np.testing.assert_allclose(agent.train(frames).loss, loss, rtol=1e-6)
+
+
+def test_whoever_holds_the_network_sees_it_train():
+    agent = make()
+    held = agent.trainable_variables[0]
+    before = np.asarray(held.get_value())
+    agent.train(batch())
+    assert np.abs(np.asarray(held.get_value()) - before).max() > 0
+    held.set_value(jnp.zeros_like(held.get_value()))
+    agent.train(batch(), np.float32(0.0))
+    kernel = next(iter(jax.tree.leaves(agent.get_state().params["q_network"])))
+    assert np.isfinite(kernel).all()
+
+
+def test_train_many_equals_train_in_turn():
+    one, many = make(), make()
+    batches = [batch(seed=s) for s in range(5)]
+    losses = [float(one.train(b).loss) for b in batches]
+    stacked = jax.tree.map(lambda *x: np.stack(x), *batches)
+    info = many.train_many(stacked)
+    np.testing.assert_allclose(info.loss, losses, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), weights_of(one), weights_of(many))
+    assert int(many.train_step_counter) == 5
+
+
+def test_counters_are_each_agents_own_unless_shared():
+    a, b = make(), make()
+    a.train(batch())
+    assert (int(a.train_step_counter), int(b.train_step_counter)) == (1, 0)
+    shared = StepCounter(10)
+    c, d = make(train_step_counter=shared), make(train_step_counter=shared)
+    c.train(batch())
+    d.train(batch())
+    assert shared == 12
+    with pytest.raises(ConfigError, match="StepCounter"):
+        make(train_step_counter=3)
+
+
+def test_initialize_with_a_seed_draws_new_weights_and_copies_them_to_the_target():
+    agent = make()
+    before = weights_of(agent).params
+    agent.initialize(seed=1)
+    state = weights_of(agent)
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(state.params), strict=True))
+    assert_same(state.target.params, state.params["q_network"])
+    again = make()
+    again.initialize(seed=1)
+    assert_same(weights_of(again), state)
+
+
+def test_init_is_vmappable_over_seeds():
+    agent = make()
+    states = jax.jit(jax.vmap(agent.init))(jax.random.split(jax.random.key(0), 3))
+    leaf = jax.tree.leaves(states.params)[0]
+    assert leaf.shape[0] == 3
+    assert not np.array_equal(leaf[0], leaf[1]) or np.all(leaf == 0)
+    update = jax.jit(jax.vmap(agent.update, in_axes=(0, None)))
+    states, info = update(states, batch())
+    assert info.loss.shape == (3,)
+
+
+def test_nothing_recompiles_after_the_first_call():
+    agent = make()
+    for seed in range(4):
+        agent.train(batch(seed=seed))
+    assert agent._compiled_update._cache_size() == 1
+
+
+def test_a_transition_trains_like_the_frames_it_came_from():
+    frames = batch()
+    a, b = make(), make()
+    transition = jax.tree.map(np.asarray, to_n_step_transition(frames, 0.9))
+    np.testing.assert_allclose(a.train(frames).loss, b.train(transition).loss, rtol=1e-6)
+
+
+def test_extra_keys_are_dropped_and_missing_ones_named():
+    agent = make_masked()
+    frames = batch()
+    observation = {"obs": frames.observation, "mask": np.ones((4, 2, 3), bool), "camera": np.zeros((4, 2))}
+    assert np.isfinite(agent.train(frames._replace(observation=observation)).loss)
+    with pytest.raises(SpecError, match="mask"):
+        agent.train(frames._replace(observation={"obs": frames.observation}))
+
+
+def test_an_empty_batch_is_refused_and_other_sizes_are_fine():
+    agent = make()
+    with pytest.raises(SpecError, match="empty"):
+        agent.train(batch(rows=0))
+    for rows in (1, 3):
+        assert np.isfinite(agent.train(batch(rows=rows)).loss)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gamma": 1.01}, "gamma"),
+        ({"gamma": float("nan")}, "gamma"),
+        ({"target_update_tau": 2.0}, "target_update_tau"),
+        ({"target_update_period": 0}, "target_update_period"),
+        ({"target_update_period": 1.5}, "target_update_period"),
+        ({"n_step_update": 0}, "n_step_update"),
+        ({"epsilon_greedy": -0.1}, "epsilon"),
+        ({"epsilon_greedy": 1.5}, "epsilon"),
+        ({"epsilon_greedy": float("nan")}, "epsilon"),
+        ({"boltzmann_temperature": 0.0}, "temperature"),
+        ({"gradient_clipping": 0.0}, "gradient_clipping"),
+        ({"reward_scale_factor": float("nan")}, "reward_scale_factor"),
+        ({"epsilon_greedy": 0.1, "boltzmann_temperature": 1.0}, "exclude each other"),
+    ],
+)
+def test_constructor_refuses_numbers_outside_their_range(options, message):
+    with pytest.raises(ConfigError, match=message):
+        make(**options)
+
+
+def test_optimizers_of_other_libraries_are_refused():
+    with pytest.raises(ConfigError, match=r"optax\.adam\(1e-3\)"):
+        make(optimizer=object())
+
+
+def test_summaries_leave_the_compiled_step():
+    agent = make(debug_summaries=True, summarize_grads_and_vars=True, summary_interval=2)
+    agent.train(batch())
+    first = jax.device_get(agent.summaries)
+    tags = {"Losses/td_loss", "Losses/reg_loss", "Losses/total_loss", "loss/td_error/histogram", "loss/q_values/mean"}
+    tags |= {"loss/next_q_values/max", "loss/diff_q_values/std", "loss/td_loss/mean_abs"}
+    assert tags <= set(first)
+    names = [tag for tag in first if tag.startswith("summarize_grads/")]
+    assert len(names) == 8  # two layers, kernel and bias, histogram and norm
+    histogram = first["loss/td_error/histogram"]
+    assert isinstance(histogram, Histogram)
+    assert histogram.counts.sum() == 4
+    agent.train(batch(seed=1))  # not due: train step 1
+    assert float(agent.summaries["Losses/total_loss"]) == float(first["Losses/total_loss"])
+    agent.train(batch(seed=2))
+    assert float(agent.summaries["Losses/total_loss"]) != float(first["Losses/total_loss"])
+
+
+def test_summaries_can_be_turned_off():
+    agent = make(debug_summaries=True, summarize_grads_and_vars=True, enable_summaries=False)
+    agent.train(batch())
+    assert agent.summaries == {}
+    assert not (agent.debug_summaries or agent.summarize_grads_and_vars or agent.summaries_enabled)
+
+
+def test_module_surface():
+    agent = make(name="Learner")
+    assert (agent.name, agent.name_scope) == ("Learner", "Learner")
+    assert agent._q_network in agent.submodules
+    assert len(agent.variables) == 2 * len(agent.trainable_variables)
+    assert agent.post_process_policy() is agent.policy
+    frames = batch()
+    assert agent.preprocess_sequence(frames) is frames
+    assert agent.collect_data_spec.action == agent.action_spec
+    assert agent.train_sequence_length == 2
