@@ -48,7 +48,7 @@ def _markdown_to_rst(app, what, name, obj, options, lines):
             result += ["", ".. code-block:: text", ""] if opens else []
             result.append("   " + line.lstrip())
         else:
-            result.append(_CODE.sub(lambda code: f"``{code[1]}``" + ("\\ " if code[2] else ""), line))
+            result.append(_CODE.sub(lambda code: f"``{code[1].strip()}``" + ("\\ " if code[2] else ""), line))
     lines[:] = result
 
 

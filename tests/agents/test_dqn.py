@@ -20,9 +20,9 @@ def _train_to_rest(agent, frames, steps=600):
 
 def test_truncation_bootstraps_and_termination_does_not():
     """One state, reward 1 for ever: cut by a limit it is worth 1 / (1 - .5) = 2, terminated it is worth 1."""
-    one = np.ones((1, 2), np.int32)
+
     frames = batch(
-        rows=1, observation=np.ones((1, 2, 3), np.float32), reward=np.ones((1, 2), np.float32), next_step_type=one * StepType.LAST
+        rows=1, observation=np.ones((1, 2, 3), np.float32), reward=np.ones((1, 2), np.float32), next_step_type=np.full((1, 2), StepType.LAST, np.int32)
     )
     frames = frames._replace(action=np.zeros((1, 2), np.int32))
     all_actions = jax.tree.map(lambda x: np.repeat(x, 3, axis=0), frames)

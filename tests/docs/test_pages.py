@@ -37,7 +37,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for number, code in enumerate(blocks_of(page, "python")):
         if ">>>" in code:
             example = doctest.DocTestParser().get_doctest(code, namespace, f"{page.name}[{number}]", str(page), 0)
-            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
             assert runner.run(example, clear_globs=False).failed == 0
             namespace.update(example.globs)
         else:
@@ -70,7 +70,8 @@ def test_every_page_is_in_the_table_of_contents():
     listed = {DOCS / "index.md"}
     for page in PAGES:
         for entries in re.findall(r"^```{toctree}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
-            listed |= {page.parent / f"{entry}.md" for entry in entries.split() if not entry.startswith(":")}
+            names = [line for line in entries.splitlines() if line and not line.startswith(":")]
+            listed |= {page.parent / f"{name}.md" for name in names}
     assert {page for page in PAGES if page.is_relative_to(DOCS)} == listed
 
 

@@ -47,11 +47,11 @@ def test_lists_jax_arrays_and_other_byte_orders_are_taken(action):
         (CONTINUOUS, [[0, 1e300], [0, 0]], SpecError, "got  inf"),
         (
             NESTED,
-            {"gear": [0, 5], "wheel": np.zeros((2, 2))},
+            {"gear": np.array([0, 5]), "wheel": np.zeros((2, 2))},
             SpecError,
             r"action at \['gear'\] is out of range in row 1",
         ),
-        (NESTED, {"gear": [0, 0]}, SpecError, "wheel"),
+        (NESTED, {"gear": np.array([0, 0])}, SpecError, "wheel"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(spec, action, error, text):

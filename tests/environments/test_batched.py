@@ -32,7 +32,7 @@ FAULTS = [
     ),
     (worlds.NotFinite, ["is not finite", "1 of 2 values, first nan", "at step 2 of episode 1"]),
     (worlds.IntegerOutOfBounds, ["is out of range", "expected  0 to 2", "first 3", "at step 3 of episode 1"]),
-    (worlds.WrongKeys, ["velocity"]),
+    (worlds.WrongKeys, ["observation from WrongKeys.reset()", "velocity"]),
     (worlds.Flag, ["terminated of Flag.step() is not a bool", "terminated = bool(terminated)"]),
 ]
 

@@ -205,8 +205,8 @@ def test_float64_spaces_are_stored_as_float32_and_actions_reach_the_environment_
     assert environment.observation_spec.dtype == np.float32
     assert environment.action_spec.dtype == np.float32
     assert environment.reset().observation.dtype == np.float32
-    environment.step(environment.action_spec.maximum[None])  # float32(0.7) is below 0.7
-    environment.step(-environment.action_spec.maximum[None])
+    environment.step(np.full((1, 1), environment.action_spec.maximum))  # float32(0.7) is below 0.7
+    environment.step(np.full((1, 1), environment.action_spec.minimum))
 
 
 def test_nested_spaces_are_served_by_both_backends():

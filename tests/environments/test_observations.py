@@ -33,7 +33,7 @@ def test_rows_are_gathered_into_fresh_arrays():
         (np.zeros((84, 84), np.uint8), "a shape that changed"),
         (np.zeros((84, 84, 4), np.float32), "cannot be converted without loss"),
         (np.full((84, 84, 4), 300), "is out of range at ['camera']"),
-        (None, "a forgotten return"),
+        (None, "None is not a leaf"),
     ],
 )
 def test_a_leaf_that_does_not_fit_is_named_with_a_cause(camera, text):

@@ -40,7 +40,7 @@ class ActionReader:
         """
         if self._bare:
             return self._leaves[0].read(action, ended)
-        specs.assert_same_structure(self._spec, action, check_types=False, what="action")
+        specs.assert_same_structure(self._spec, action, what="action")
         arrays = [leaf.read(part, ended) for leaf, part in zip(self._leaves, specs.flatten(action), strict=True)]
         return specs.pack_like(self._spec, arrays)
 

@@ -40,23 +40,31 @@ class Place(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong, without the place where it was seen; the fields are those of `errors.explain`."""
+    """One thing that is wrong, without the place where it was seen.
+
+    Attributes:
+      what: one line.
+      expected, got, cause, fix: as in `errors.explain`.
+      more: lines that already have their form.
+    """
 
     what: str
     expected: str | None = None
     got: str | None = None
     cause: str | None = None
     fix: str | None = None
+    more: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, error: Exception) -> Fault:
         """Returns the fault that an error in the house form tells of."""
-        first, *rest = str(error).split("\n")
-        return cls(first, cause=" ".join(line.strip() for line in rest) or None)
+        what, *more = str(error).split("\n")
+        return cls(what, more=tuple(more))
 
     def message(self, where: Any) -> str:
         """Returns the whole text."""
-        return explain(f"{self.what}, {where}", expected=self.expected, got=self.got, cause=self.cause, fix=self.fix)
+        text = explain(f"{self.what}, {where}", expected=self.expected, got=self.got, cause=self.cause, fix=self.fix)
+        return "\n".join((text, *self.more))
 
     def error(self, where: Any) -> EnvironmentFault:
         """Returns the exception to raise."""
@@ -183,10 +191,14 @@ def observation(value: Any, spec: Any, source: str) -> list[Fault]:
 
 def structure(value: Any, spec: Any, source: str) -> Fault | None:
     """Returns what is wrong with the nest of an observation; its leaves are not looked at."""
+    what = f"observation from {source}"
+    if value is None:
+        return Fault(f"{what} is None", cause="a forgotten return.", fix="return self._observation()")
     try:
-        specs.assert_same_structure(spec, value, check_types=False, what=f"observation from {source}")
+        specs.assert_same_structure(spec, value, what=what)
     except SpecError as error:
-        return Fault.of(error)
+        fault = Fault.of(error)
+        return fault if fault.what.startswith(what) else fault._replace(what=f"{what}: {fault.what}")
     return None
 
 
@@ -240,7 +252,7 @@ def _leaf(path: str, spec: Any, value: Any, source: str) -> Fault | None:
 
 def _mismatch(array: np.ndarray, spec: specs.TensorSpec) -> tuple[str, str]:
     if array.dtype == object:
-        return "a forgotten return, or a nest where one array belongs.", "return self._observation()"
+        return "no array of numbers.", f"np.asarray(observation, np.{spec.dtype})"
     if array.shape == (1, *spec.shape):
         return "an extra leading dimension: np.array([self._state]).", f"np.asarray(self._state, np.{spec.dtype})"
     if array.ndim == len(spec.shape) == 3 and array.transpose(1, 2, 0).shape == spec.shape:

@@ -1,2 +1,48 @@
-from jaxdaw.specs._interim import *  # noqa
-from jaxdaw.specs._interim import StepType
+"""What arrays are promised to look like: specs of leaves, nests of them, and checks that keep the promise."""
+
+from jaxdaw.specs._batch import is_batched, outer_shape
+from jaxdaw.specs._check import check
+from jaxdaw.specs._convert import from_dm_env, from_gymnasium, to_gymnasium
+from jaxdaw.specs._nest import (
+    assert_same_structure,
+    flatten,
+    flatten_with_path,
+    map_structure,
+    map_with_path,
+    pack_like,
+    prune_extra_keys,
+)
+from jaxdaw.specs._sample import sample, zeros, zeros_numpy
+from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, is_bounded, is_continuous, is_discrete, num_values
+from jaxdaw.specs._step_type import StepType
+from jaxdaw.specs._transform import add_outer_dims, remove_outer_dims, to_shape_dtype_struct, with_dtype
+
+__all__ = [
+    "BoundedTensorSpec",
+    "StepType",
+    "TensorSpec",
+    "add_outer_dims",
+    "assert_same_structure",
+    "check",
+    "flatten",
+    "flatten_with_path",
+    "from_dm_env",
+    "from_gymnasium",
+    "is_batched",
+    "is_bounded",
+    "is_continuous",
+    "is_discrete",
+    "map_structure",
+    "map_with_path",
+    "num_values",
+    "outer_shape",
+    "pack_like",
+    "prune_extra_keys",
+    "remove_outer_dims",
+    "sample",
+    "to_gymnasium",
+    "to_shape_dtype_struct",
+    "with_dtype",
+    "zeros",
+    "zeros_numpy",
+]

@@ -89,7 +89,7 @@ class BoundedTensorSpec(TensorSpec):
                 explain(
                     f"minimum is above maximum in {_label(self)}",
                     expected="minimum <= maximum in every element",
-                    got=f"minimum {_bound_text(self.minimum)}, maximum {_bound_text(self.maximum)}",
+                    got=f"minimum {bound_text(self.minimum)}, maximum {bound_text(self.maximum)}",
                     cause="the two bounds are swapped, or an integer spec has no integer between them.",
                 )
             )
@@ -118,7 +118,7 @@ class BoundedTensorSpec(TensorSpec):
     __hash__ = TensorSpec.__hash__
 
     def __repr__(self) -> str:
-        bounds = f"minimum={_bound_text(self.minimum)}, maximum={_bound_text(self.maximum)}"
+        bounds = f"minimum={bound_text(self.minimum)}, maximum={bound_text(self.maximum)}"
         return f"BoundedTensorSpec(shape={self.shape}, dtype={self.dtype}, {bounds}, name={self.name!r})"
 
 
@@ -158,6 +158,16 @@ def num_values(spec: TensorSpec) -> np.ndarray:
 def device_dtype(spec: TensorSpec) -> np.dtype:
     """Returns the dtype that arrays of this spec have on the device: 64 bits become 32 unless x64 is on."""
     return jax.dtypes.canonicalize_dtype(spec.dtype)
+
+
+def has_dtype(leaf: Any, spec: TensorSpec) -> bool:
+    """Returns whether a leaf has the dtype of its spec; byte order does not matter, and device arrays may be 32 bits wide."""
+    dtype = getattr(leaf, "dtype", None)
+    if dtype == spec.dtype:
+        return True
+    if isinstance(leaf, jax.Array):
+        return dtype == device_dtype(spec)
+    return isinstance(dtype, np.dtype) and dtype.newbyteorder("=") == spec.dtype
 
 
 def extremes(dtype: np.dtype) -> tuple[Any, Any]:
@@ -214,7 +224,7 @@ def _as_bound(bound: Any, which: str, spec: TensorSpec, round_inwards: Any) -> n
 
     def refuse(problem: str, expected: str, got: str | None = None, fix: str | None = None) -> SpecError:
         headline = f"{which} of {_label(spec)} {problem}"
-        return SpecError(explain(headline, expected=expected, got=_bound_text(values) if got is None else got, fix=fix))
+        return SpecError(explain(headline, expected=expected, got=bound_text(values) if got is None else got, fix=fix))
 
     values = np.asarray(bound)
     if bound is None:
@@ -265,7 +275,7 @@ def _same_bounds(ours: np.ndarray, theirs: np.ndarray) -> bool:
     return bool(np.all(np.isclose(ours.astype(np.float64), theirs.astype(np.float64), rtol=tolerance, atol=0.0)))
 
 
-def _bound_text(bound: np.ndarray) -> str:
+def bound_text(bound: np.ndarray) -> str:
     if bound.size <= 4:
         return str(bound.tolist())
     return f"{bound.min()}..{bound.max()} {bound.shape}"
