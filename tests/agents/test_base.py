@@ -10,7 +10,7 @@ from jaxdaw.agents import Histogram, StepCounter
 from jaxdaw.errors import ConfigError, MaskError, NonFiniteError, SpecError
 from jaxdaw.trajectories import to_n_step_transition
 
-from .common import assert_same, batch, make, make_masked, weights_of
+from .batches import assert_same, batch, make, make_masked, weights_of
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -9,7 +9,7 @@ from jaxdaw import networks, trajectories
 from jaxdaw.agents import DdqnAgent, DqnAgent
 from jaxdaw.trajectories import StepType
 
-from .common import ACTION, OBSERVATION, batch, make, make_masked, weights_of
+from .batches import ACTION, OBSERVATION, batch, make, make_masked, weights_of
 
 
 def _train_to_rest(agent, frames, steps=600):

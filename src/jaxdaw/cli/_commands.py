@@ -41,8 +41,6 @@ class TrainDqn:
     def run(self) -> int:
         """Trains; returns the exit status."""
         from jaxdaw import training
-        from jaxdaw.training._interrupt import received
-        from jaxdaw.training._progress import Progress
 
         if (self.resume is None) == (self.environment == ""):
             raise ConfigError(
@@ -57,12 +55,12 @@ class TrainDqn:
             default = DqnConfig().steps
             steps = self.config.steps if self.config.steps != default else None
             total = steps or training.read_config(self.resume)["options"]["steps"]
-            with Progress(total, f"dqn {self.resume}", quiet=self.quiet) as progress:
+            with training.Progress(total, f"dqn {self.resume}", quiet=self.quiet) as progress:
                 runs = [training.resume(self.resume, steps=steps, watch=progress.update)]
             out = self.resume
         else:
             out = self.out or _default_directory(self.environment, "dqn", self.seed)
-            with Progress(self.config.steps, f"dqn {self.environment}", quiet=self.quiet) as progress:
+            with training.Progress(self.config.steps, f"dqn {self.environment}", quiet=self.quiet) as progress:
                 if self.seeds > 1:
                     runs = training.train_seeds(
                         "dqn", self.environment, self.seeds, config=self.config, seed=self.seed, out=out, watch=progress.update
@@ -74,7 +72,7 @@ class TrainDqn:
                     runs = [run]
         if runs[-1].interrupted:
             print(f"stopped; everything is saved. Go on with:\n  jaxdaw train dqn --resume {out}", file=sys.stderr)
-            return 128 + (received[0] if received else 2)
+            return training.exit_status()
         _say_where(out, runs)
         return 0
 
@@ -113,7 +111,7 @@ class Evaluate:
 
     def run(self) -> int:
         """Evaluates; returns the exit status."""
-        from jaxdaw import environments, evaluation, training
+        from jaxdaw import environments, evaluation
 
         if self.episodes < 1:
             raise ConfigError(explain("episodes is outside its range", expected="at least 1", got=str(self.episodes)))
@@ -123,7 +121,6 @@ class Evaluate:
             config["environment"], num_envs=min(self.num_envs, self.episodes), max_episode_steps=limit
         )
         result = evaluation.evaluate(policy, world, self.episodes, self.seed)
-        del training
         if self.json:
             print(json.dumps(result.to_json()))
         else:

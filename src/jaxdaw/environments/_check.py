@@ -103,7 +103,8 @@ def _examine_close(environment: Any, report: Report) -> None:
 def _examine_host(environment: Environment, report: Report, steps: int, seed: int) -> None:
     name, rows = type(environment).__name__, environment.batch_size
     calls = max(steps // rows, 2)
-    actions = jax.device_get(specs.sample(environment.action_spec, jax.random.key(seed), (calls, rows)))
+    drawn = specs.map_structure(_moderate, environment.action_spec)
+    actions = jax.device_get(specs.sample(drawn, jax.random.key(seed), (calls, rows)))
     streams = []
     try:
         for _ in range(2):
@@ -130,6 +131,18 @@ def _examine_host(environment: Environment, report: Report, steps: int, seed: in
             break
     if not any((time_step.step_type == StepType.LAST).any() for time_step in kept):
         report.note(never_ends(name, calls), "under random actions")
+
+
+def _moderate(spec: specs.TensorSpec) -> specs.TensorSpec:
+    """Returns the spec with +-1 for every infinite bound: actions of 1e37 would tell nothing."""
+    if not specs.is_continuous(spec):
+        return spec
+    low, high = (spec.minimum, spec.maximum) if isinstance(spec, specs.BoundedTensorSpec) else (-np.inf, np.inf)
+    low, high = (
+        np.where(np.isinf(low), np.minimum(-1.0, high), low),
+        np.where(np.isinf(high), np.maximum(1.0, low), high),
+    )
+    return specs.BoundedTensorSpec(spec.shape, spec.dtype, low, high, spec.name)
 
 
 def _examine_time_step(

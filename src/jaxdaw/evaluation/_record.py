@@ -51,7 +51,7 @@ def record(
             import imageio.v2 as imageio
         except ImportError as error:
             raise missing_extra("imageio", "video", "An MP4") from error
-        imageio.mimwrite(path, frames, fps=rate, macro_block_size=1)  # type: ignore[arg-type]
+        imageio.mimwrite(path, frames, fps=rate, macro_block_size=1)  # type: ignore[arg-type]  # a list of frames is accepted
     return path
 
 

@@ -1,8 +1,10 @@
-"""What arrays are promised to look like: specs of leaves, nests of them, and checks that keep the promise."""
+"""Specs: what arrays promise to be, nests of them, and the ways in and out of other libraries.
+
+Spec objects are leaves of every nest. `None` is not: nothing is `()`.
+"""
 
 from jaxdaw.specs._batch import is_batched, outer_shape
 from jaxdaw.specs._check import check
-from jaxdaw.specs._convert import from_dm_env, from_gymnasium, to_gymnasium
 from jaxdaw.specs._nest import (
     assert_same_structure,
     flatten,
@@ -26,8 +28,6 @@ __all__ = [
     "check",
     "flatten",
     "flatten_with_path",
-    "from_dm_env",
-    "from_gymnasium",
     "is_batched",
     "is_bounded",
     "is_continuous",
@@ -40,7 +40,6 @@ __all__ = [
     "prune_extra_keys",
     "remove_outer_dims",
     "sample",
-    "to_gymnasium",
     "to_shape_dtype_struct",
     "with_dtype",
     "zeros",

@@ -51,7 +51,7 @@ def _sample_leaf(spec: TensorSpec, key: jax.Array, outer_dims: tuple[int, ...]) 
     low, high = (spec.minimum, spec.maximum) if isinstance(spec, BoundedTensorSpec) else extremes(dtype)
     if is_continuous(spec):
         return _sample_float(key, shape, dtype, low, high)
-    return _sample_integer(key, shape, low, high).astype(dtype)
+    return _sample_integer(key, shape, dtype, low, high)
 
 
 def _sample_float(key: jax.Array, shape: tuple[int, ...], dtype: np.dtype, low: Any, high: Any) -> jax.Array:
@@ -64,11 +64,17 @@ def _sample_float(key: jax.Array, shape: tuple[int, ...], dtype: np.dtype, low: 
     return jnp.clip(draw, low, high)  # high - low is rounded, so the sum may pass a bound
 
 
-def _sample_integer(key: jax.Array, shape: tuple[int, ...], low: Any, high: Any) -> jax.Array:
-    """Returns integers in `[low, high]`, modulo 2**32 (2**64 for 64 bits) in an unsigned dtype.
+def _sample_integer(key: jax.Array, shape: tuple[int, ...], dtype: np.dtype, low: Any, high: Any) -> jax.Array:
+    """Returns integers (or bools) in `[low, high]`.
 
     Unsigned arithmetic wraps, so neither the span of a full range nor the shift by a negative minimum overflows; at
-    least 32 bits keep the bias of reducing random bits to a span below 2**-32.
+    least 32 bits keep the bias of reducing random bits to a span far below what a test could see.
     """
-    low, high = np.asarray(low), np.asarray(high)
-    return low, high, key, shape
+    signed, unsigned = (np.int64, np.uint64) if dtype.itemsize == 8 else (np.int32, np.uint32)
+    low, high = (np.asarray(bound).astype(unsigned) for bound in (low, high))
+    count = np.add(np.subtract(high, low), 1, dtype=unsigned)  # wraps to 0 for the full range
+    offset = jax.random.randint(key, shape, 0, np.maximum(count, 1), unsigned)
+    if np.any(count == 0):
+        offset = jnp.where(count == 0, jax.random.bits(key, shape, unsigned), offset)
+    draw = offset + low
+    return (draw if dtype.kind in "bu" else jax.lax.bitcast_convert_type(draw, signed)).astype(dtype)

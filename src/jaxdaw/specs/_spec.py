@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from jaxdaw.errors import SpecError, SpecTypeError, explain
 
 _BFLOAT16 = np.dtype(jax.dtypes.bfloat16)
+_MAX_SHOWN_BOUNDS = 4  # elements of a bound that messages spell out
 _ROUNDING_STEPS = 8  # bounds of a float spec count as equal when closer than so many times the dtype's epsilon
 
 
@@ -155,6 +156,14 @@ def num_values(spec: TensorSpec) -> np.ndarray:
         raise SpecError(explain(f"too many values in {_label(spec)}", expected="fewer than 2**63")) from None
 
 
+def has_dtype(array: Any, spec: TensorSpec) -> bool:
+    """Returns whether an array has the dtype of a spec in any byte order, or the one that it has on the device."""
+    dtype = array.dtype
+    return dtype == spec.dtype or (
+        isinstance(dtype, np.dtype) and dtype.newbyteorder("=") in (spec.dtype, device_dtype(spec))
+    )
+
+
 def device_dtype(spec: TensorSpec) -> np.dtype:
     """Returns the dtype that arrays of this spec have on the device: 64 bits become 32 unless x64 is on."""
     return jax.dtypes.canonicalize_dtype(spec.dtype)
@@ -176,6 +185,15 @@ def extremes(dtype: np.dtype) -> tuple[Any, Any]:
         return False, True
     limits = jax.numpy.iinfo(dtype) if dtype.kind in "iu" else jax.numpy.finfo(dtype)
     return limits.min, limits.max
+
+
+def bound_text(bound: np.ndarray) -> str:
+    """Returns a bound in few characters: its values, or their range if they are many."""
+    if bound.ndim == 0:
+        return str(bound)
+    if bound.ndim == 1 and bound.size <= _MAX_SHOWN_BOUNDS:
+        return f"[{', '.join(map(str, bound))}]"
+    return f"{bound.min()}..{bound.max()} {bound.shape}"
 
 
 def _label(spec: TensorSpec) -> str:
@@ -222,50 +240,58 @@ def _is_supported(dtype: np.dtype) -> bool:
 def _as_bound(bound: Any, which: str, spec: TensorSpec, round_inwards: Any) -> np.ndarray:
     """Returns a read-only array of the spec's dtype, at the shape of the bound."""
 
-    def refuse(problem: str, expected: str, got: str | None = None, fix: str | None = None) -> SpecError:
-        headline = f"{which} of {_label(spec)} {problem}"
-        return SpecError(explain(headline, expected=expected, got=bound_text(values) if got is None else got, fix=fix))
+    def refuse(problem: str, expected: str, got: str, fix: str | None = None) -> SpecError:
+        return SpecError(explain(f"{which} of {_label(spec)} {problem}", expected=expected, got=got, fix=fix))
 
     values = np.asarray(bound)
     if bound is None:
-        raise refuse("is missing", "a number or an array", fix="TensorSpec(shape, dtype) for an array without bounds")
-    if values.dtype.kind not in "biufO" and values.dtype != _BFLOAT16:
+        fix = "TensorSpec(shape, dtype) for an array without bounds"
+        raise refuse("is missing", "a number or an array", "None", fix)
+    if not _is_numeric(values):
         raise refuse("is not a number", "a number or an array", repr(bound))
-    if values.dtype.kind == "O" and not all(isinstance(value, int) for value in values.flat):
-        raise refuse("is not a number", "a number or an array", repr(bound))  # integers above 64 bits are objects to NumPy
-    if np.broadcast_shapes(values.shape, spec.shape) != spec.shape if _broadcasts(values.shape, spec.shape) else True:
+    if not _broadcasts(values.shape, spec.shape):
         raise refuse("does not fit its shape", f"a shape that broadcasts to {spec.shape}", f"shape {values.shape}")
-    is_float = values.dtype.kind not in "biuO"
+    got = bound_text(values)
+    is_float = not np.issubdtype(values.dtype, np.integer) and values.dtype.kind not in "bO"
     if is_float and np.isnan(values).any():
-        raise refuse("is NaN, which no array can meet", "a number")
-    if is_discrete(spec) and is_float:
+        raise refuse("is NaN, which no array can meet", "a number", got)
+    if is_float and is_discrete(spec):
         if np.isinf(values).any():
-            raise refuse("is infinite", f"an integer, as {spec.dtype} has no infinity")
+            raise refuse("is infinite", f"an integer, as {spec.dtype} has no infinity", got)
         values = round_inwards(values)
     low, high = extremes(spec.dtype)
-    finite = values[np.isfinite(values)] if is_float else values
-    if np.any(finite < low) or np.any(finite > high):
-        raise refuse(f"is outside {spec.dtype}", f"within [{low}, {high}]")
+    if _any_outside(values, low, high):
+        raise refuse(f"is outside {spec.dtype}", f"within [{low}, {high}]", got)
     on_device = device_dtype(spec)
-    if is_discrete(spec) and on_device != spec.dtype:
-        low, high = extremes(on_device)
-        if np.any(values < low) or np.any(values > high):
-            raise refuse(
-                f"does not fit {on_device}, which JAX stores in place of {spec.dtype}",
-                f"within [{low}, {high}]",
-                fix="set JAX_ENABLE_X64=1, or narrow the bounds",
-            )
+    low, high = extremes(on_device)
+    if is_discrete(spec) and _any_outside(values, low, high):
+        problem = f"does not fit {on_device}, which JAX stores in place of {spec.dtype}"
+        raise refuse(problem, f"within [{low}, {high}]", got, "JAX_ENABLE_X64=1, or narrower bounds")
     stored = values.astype(spec.dtype)
     stored.flags.writeable = False
     return stored
 
 
+def _is_numeric(values: np.ndarray) -> bool:
+    if values.dtype.kind == "O":  # to NumPy, integers above 64 bits are objects
+        return all(isinstance(value, int) for value in values.flat)
+    return values.dtype.kind in "biuf" or values.dtype == _BFLOAT16
+
+
+def _any_outside(values: np.ndarray, low: Any, high: Any) -> bool:
+    """Returns whether a finite value lies outside `[low, high]`; infinities belong to every floating dtype."""
+    outside = (values < low) | (values > high)
+    if values.dtype.kind not in "biuO":
+        outside &= np.isfinite(values)
+    return bool(np.any(outside))
+
+
 def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Returns whether an array of this shape broadcasts to the target, and not beyond it."""
     try:
-        np.broadcast_shapes(shape, target)
+        return np.broadcast_shapes(shape, target) == target
     except ValueError:
         return False
-    return True
 
 
 def _same_bounds(ours: np.ndarray, theirs: np.ndarray) -> bool:
@@ -275,7 +301,3 @@ def _same_bounds(ours: np.ndarray, theirs: np.ndarray) -> bool:
     return bool(np.all(np.isclose(ours.astype(np.float64), theirs.astype(np.float64), rtol=tolerance, atol=0.0)))
 
 
-def bound_text(bound: np.ndarray) -> str:
-    if bound.size <= 4:
-        return str(bound.tolist())
-    return f"{bound.min()}..{bound.max()} {bound.shape}"

@@ -37,9 +37,13 @@ class Interrupts:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-        received.append(number)
+        _received.append(number)
         self._stop()
 
 
-received: list[int] = []
-"""Signals that asked for an end, in order: the exit status is 128 plus the first."""
+_received: list[int] = []
+
+
+def exit_status() -> int:
+    """Returns the shell's status for a process that a signal asked to end: 128 plus the first signal's number."""
+    return 128 + (_received[0] if _received else signal.SIGINT)

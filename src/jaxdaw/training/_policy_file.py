@@ -108,7 +108,7 @@ def _as_leaf(array: np.ndarray, like: Any) -> Any:
 def _describe_policy(policy: Policy) -> dict[str, Any]:
     kind = type(policy)
     if kind in (GreedyPolicy, EpsilonGreedyPolicy, BoltzmannPolicy):
-        described = {"class": kind.__name__, "policy": _describe_policy(policy.wrapped_policy)}  # type: ignore[attr-defined]
+        described = {"class": kind.__name__, "policy": _describe_policy(policy.wrapped_policy)}  # type: ignore[attr-defined]  # all three wrap
         if kind is not GreedyPolicy:
             described["number"] = float(policy.get_weights()[1])
         return described
