@@ -38,7 +38,9 @@ def main():
     raw = loop(lambda: np.asarray(compiled(params, observation)))
     ratio_rounds("policy.action(time_step)", raw, loop(lambda: agent.policy.action(step)))
     ratio_rounds("bound policy, weights passed", raw, loop(lambda: bound(observation)))
-    ratio_rounds("bound policy, weights closed", loop(lambda: np.asarray(closed(observation))), loop(lambda: bound(observation)))
+    ratio_rounds(
+        "bound policy, weights closed", loop(lambda: np.asarray(closed(observation))), loop(lambda: bound(observation))
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ def main(rounds: int = 7) -> None:
             times.append(seconds(code))
     for code, times in table.items():
         extra = np.array(times) - np.array(table[BASE])
-        print(f"{code:80s} {np.median(times):.2f} s   extra {np.median(extra):+.2f} s ({extra.min():+.2f} to {extra.max():+.2f})")
+        print(
+            f"{code:80s} {np.median(times):.2f} s   extra {np.median(extra):+.2f} s ({extra.min():+.2f} to {extra.max():+.2f})"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Whole DQN runs on CartPole, one update for each environment step, each beside the same loop written by hand.
 
-MLP 4-100-50-2, batch 64, replay 50,000, compilation excluded. Run: python benchmarks/loop.py [gym1] [gym8] [jax1] [jax64]
+MLP 4-100-50-2, batch 64, replay 50,000, compilation excluded. Run: python benchmarks/loop.py [gym1] [gym8] [jax1]
+[jax64]
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ class RawScan:
 
     def rate(self, steps):
         start = time.perf_counter()
-        self.state, self.cursor, self.size = self.run(self.state, self.cursor, self.size, jax.random.key(self.calls), steps)
+        self.state, self.cursor, self.size = self.run(
+            self.state, self.cursor, self.size, jax.random.key(self.calls), steps
+        )
         jax.block_until_ready(self.state)
         self.calls += 1
         return steps * self.seeds / (time.perf_counter() - start)
@@ -136,7 +139,10 @@ def compare(label, raw, ours, rounds=7):
     table = np.array([(raw(), ours()) for _ in range(rounds)])
     ratios = table[:, 1] / table[:, 0]
     a, b = np.median(table, axis=0)
-    print(f"{label:34s} raw {a:8,.0f}/s   jaxdaw {b:8,.0f}/s   ratio {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})", flush=True)
+    print(
+        f"{label:34s} raw {a:8,.0f}/s   jaxdaw {b:8,.0f}/s   ratio {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
+        flush=True,
+    )
     return b
 
 

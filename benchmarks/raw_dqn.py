@@ -14,7 +14,8 @@ import optax
 def init_mlp(key, sizes):
     keys = jax.random.split(key, len(sizes) - 1)
     return [
-        {"w": jax.random.normal(k, (i, o)) * np.sqrt(2 / i), "b": jnp.zeros(o)} for k, i, o in zip(keys, sizes[:-1], sizes[1:])
+        {"w": jax.random.normal(k, (i, o)) * np.sqrt(2 / i), "b": jnp.zeros(o)}
+        for k, i, o in zip(keys, sizes[:-1], sizes[1:])
     ]
 
 

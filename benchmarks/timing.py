@@ -8,7 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 
-def ratio_rounds(label: str, raw: Callable[[], int], ours: Callable[[], int], rounds: int = 15, unit: str = "us") -> float:
+def ratio_rounds(
+    label: str, raw: Callable[[], int], ours: Callable[[], int], rounds: int = 15, unit: str = "us"
+) -> float:
     """Prints and returns the median ratio of time per call, ours over raw; each callable returns how many calls it made."""
     raw(), ours()
     times = []
@@ -23,6 +25,7 @@ def ratio_rounds(label: str, raw: Callable[[], int], ours: Callable[[], int], ro
     ratios = table[:, 1] / table[:, 0]
     a, b = np.median(table, axis=0)
     print(
-        f"{label:32s} {a:8.1f}  {b:9.1f}   {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})", flush=True
+        f"{label:32s} {a:8.1f}  {b:9.1f}   {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
+        flush=True,
     )
     return float(np.median(ratios))

@@ -1,6 +1,7 @@
 """jaxdaw: train decision-making agents on JAX.
 
-The rooms, from the ground up: `math`, `distributions`, `specs`, `trajectories`, `networks`, `policies`, `environments`, `replay`,
+The rooms, from the ground up: `math`, `distributions`, `specs`, `trajectories`, `networks`, `policies`,
+`environments`, `replay`,
 `metrics`, `agents`, `drivers`, `training`, `evaluation`. The names here are those that a first program needs.
 """
 

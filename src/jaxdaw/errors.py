@@ -79,4 +79,6 @@ def explain(
 
 def missing_extra(package: str, extra: str, purpose: str) -> ImportError:
     """Returns the error for an optional package that is absent, with the line that installs it."""
-    return ImportError(f"{purpose} needs the package '{package}', which is not installed.\n  Fix: pip install 'jaxdaw[{extra}]'")
+    return ImportError(
+        f"{purpose} needs the package '{package}', which is not installed.\n  Fix: pip install 'jaxdaw[{extra}]'"
+    )

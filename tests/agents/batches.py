@@ -28,7 +28,12 @@ def make(kind=DqnAgent, optimizer=None, network=None, **options):
 def make_masked(kind=DqnAgent, **options):
     network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
     return kind(
-        trajectories.time_step_spec(MASKED), ACTION, network, optax.adam(1e-2), observation_and_action_constraint_splitter=split, **options
+        trajectories.time_step_spec(MASKED),
+        ACTION,
+        network,
+        optax.adam(1e-2),
+        observation_and_action_constraint_splitter=split,
+        **options,
     )
 
 

@@ -22,7 +22,10 @@ def test_truncation_bootstraps_and_termination_does_not():
     """One state, reward 1 for ever: cut by a limit it is worth 1 / (1 - .5) = 2, terminated it is worth 1."""
 
     frames = batch(
-        rows=1, observation=np.ones((1, 2, 3), np.float32), reward=np.ones((1, 2), np.float32), next_step_type=np.full((1, 2), StepType.LAST, np.int32)
+        rows=1,
+        observation=np.ones((1, 2, 3), np.float32),
+        reward=np.ones((1, 2), np.float32),
+        next_step_type=np.full((1, 2), StepType.LAST, np.int32),
     )
     frames = frames._replace(action=np.zeros((1, 2), np.int32))
     all_actions = jax.tree.map(lambda x: np.repeat(x, 3, axis=0), frames)
@@ -86,7 +89,9 @@ def test_the_mask_holds_for_the_next_action(kind):
     net, observation = agent._q_network, frames.observation["obs"]
     target = np.asarray(agent.target_q_network(observation[:, 1])[0])[:, 1]
     q = np.asarray(net(observation[:, 0])[0])[np.arange(4), frames.action[:, 0]]
-    np.testing.assert_allclose(agent.loss(frames).extra.td_error, frames.reward[:, 0] + 0.9 * target - q, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        agent.loss(frames).extra.td_error, frames.reward[:, 0] + 0.9 * target - q, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_duelling_network_trains_and_is_masked():
@@ -98,7 +103,9 @@ def test_duelling_network_trains_and_is_masked():
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_recurrent_agent_trains_on_sequences_of_any_length(cell):
-    net = networks.QRnnNetwork(OBSERVATION, ACTION, input_fc_layer_params=(4,), lstm_size=(5,), output_fc_layer_params=None, cell_type=cell)
+    net = networks.QRnnNetwork(
+        OBSERVATION, ACTION, input_fc_layer_params=(4,), lstm_size=(5,), output_fc_layer_params=None, cell_type=cell
+    )
     agent = make(network=net)
     assert agent.train_sequence_length is None
     for frames in (2, 6):

@@ -85,7 +85,11 @@ def keras_adam(learning_rate: float, beta_1: float, beta_2: float, epsilon: floa
         count = count + 1
         m = jax.tree.map(lambda a, g: a + (1 - beta_1) * (g - a), m, gradients)
         v = jax.tree.map(lambda a, g: a + (1 - beta_2) * (g**2 - a), v, gradients)
-        scale = learning_rate * jnp.sqrt(1 - beta_2 ** count.astype(jnp.float32)) / (1 - beta_1 ** count.astype(jnp.float32))
+        scale = (
+            learning_rate
+            * jnp.sqrt(1 - beta_2 ** count.astype(jnp.float32))
+            / (1 - beta_1 ** count.astype(jnp.float32))
+        )
         return jax.tree.map(lambda a, b: -scale * a / (jnp.sqrt(b) + epsilon), m, v), (m, v, count)
 
     return optax.GradientTransformation(init, update)
@@ -111,7 +115,9 @@ def dqn_agent(case: cases.Case) -> DqnAgent:
     }  # fmt: skip
     if constructor.get("boltzmann_temperature") is None:
         epsilon = constructor.get("epsilon_greedy", 0.1)
-        options["epsilon_greedy"] = (lambda: epsilon) if constructor.get("epsilon_greedy_given_as") == "callable" else epsilon
+        options["epsilon_greedy"] = (
+            (lambda: epsilon) if constructor.get("epsilon_greedy_given_as") == "callable" else epsilon
+        )
     kind = DdqnAgent if doc["api"]["class"] == "DdqnAgent" else DqnAgent
     return kind(
         time_step_spec,

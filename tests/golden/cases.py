@@ -24,7 +24,9 @@ class Case(NamedTuple):
         rules = self.doc["tolerance"]
         prefix = max((p for p in rules["by_prefix"] if key.startswith(p)), key=len, default=None)
         limit = rules["default"] if prefix is None else rules["by_prefix"][prefix]
-        np.testing.assert_allclose(np.asarray(got), want, rtol=limit["rtol"], atol=limit["atol"], err_msg=key, equal_nan=True)
+        np.testing.assert_allclose(
+            np.asarray(got), want, rtol=limit["rtol"], atol=limit["atol"], err_msg=key, equal_nan=True
+        )
 
     def sub(self, prefix: str) -> dict[str, np.ndarray]:
         """The arrays under `prefix/`, by the rest of their key."""
@@ -75,6 +77,8 @@ def spec(doc: Any) -> Any:
     if "TimeStep" in doc:
         return TimeStep(**{k: spec(v) for k, v in doc["TimeStep"].items()})
     if "minimum" in doc:
-        low, high = (np.asarray(doc[k], float) if doc["dtype"].startswith("f") else doc[k] for k in ("minimum", "maximum"))
+        low, high = (
+            np.asarray(doc[k], float) if doc["dtype"].startswith("f") else doc[k] for k in ("minimum", "maximum")
+        )
         return specs.BoundedTensorSpec(doc["shape"], doc["dtype"], low, high, doc.get("name"))
     return specs.TensorSpec(doc["shape"], doc["dtype"], doc.get("name"))

@@ -80,7 +80,9 @@ def train(case: cases.Case, cut: bool) -> dict[str, list[Any]]:
             moments[0] = [m + (1 - b1) * (g - m) for m, g in zip(moments[0], gradients, strict=True)]
             moments[1] = [v + (1 - b2) * (g * g - v) for v, g in zip(moments[1], gradients, strict=True)]
             step = optimizer["learning_rate"] * np.sqrt(1 - b2**t) / (1 - b1**t)
-            weights = [w - step * m / (jnp.sqrt(v) + optimizer["epsilon"]) for w, m, v in zip(weights, *moments, strict=True)]
+            weights = [
+                w - step * m / (jnp.sqrt(v) + optimizer["epsilon"]) for w, m, v in zip(weights, *moments, strict=True)
+            ]
         if (k + 1) % constructor["target_update_period"] == 0:
             tau = constructor["target_update_tau"]
             target = [(1 - tau) * t + tau * w for t, w in zip(target, weights, strict=True)]

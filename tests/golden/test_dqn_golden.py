@@ -154,6 +154,8 @@ def test_recurrent_network_and_policy(name):
     for t in range(frames.reward.shape[1]):
         frame = jax.tree.map(lambda x: x[:, t], frames)  # noqa: B023
         zero = np.zeros(len(frame.reward), np.float32)
-        step = policy.action(TimeStep(frame.step_type, zero, zero + 1, frame.observation), jax.tree.map(np.asarray, state))
+        step = policy.action(
+            TimeStep(frame.step_type, zero, zero + 1, frame.observation), jax.tree.map(np.asarray, state)
+        )
         case.close("out/steps/greedy_action", step.action, case.arrays["out/steps/greedy_action"][:, t])
         state = step.state

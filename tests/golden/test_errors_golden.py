@@ -49,7 +49,9 @@ def frames(steps=2, rows=4, **changes):
 
 
 def step(rows=2, observation=None):
-    return trajectories.restart(np.zeros((rows, 3), np.float32) if observation is None else observation, batch_size=rows)
+    return trajectories.restart(
+        np.zeros((rows, 3), np.float32) if observation is None else observation, batch_size=rows
+    )
 
 
 class Unready(Agent):
@@ -121,7 +123,9 @@ DQN = {
     "initialize_without_super": lambda: Unready().initialize(),
     "train_without_super": lambda: Unready().train(frames()),
     "policy_state_structure": superfluous_state,
-    "policy_observation_structure": lambda: agent().policy.action(step(observation={"x": np.zeros((2, 3), np.float32)})),
+    "policy_observation_structure": lambda: agent().policy.action(
+        step(observation={"x": np.zeros((2, 3), np.float32)})
+    ),
     "collect_policy_distribution": lambda: agent().collect_policy.distribution(step()),
 }
 
@@ -167,7 +171,9 @@ TRAJECTORIES = {
     ),
     "step_type_value": lambda: StepType(7),
     "nan_reward_numpy": lambda: trajectories.transition(np.zeros(3), np.nan),
-    "mixed_spec_flavours": lambda: trajectories.time_step_spec(OBSERVATION, np.zeros(1)),  # one flavour here: anything else
+    "mixed_spec_flavours": lambda: trajectories.time_step_spec(
+        OBSERVATION, np.zeros(1)
+    ),  # one flavour here: anything else
 }
 
 COMMON = {

@@ -23,7 +23,9 @@ def _records(case: cases.Case, prefix: str, got) -> None:
 
 
 def _key(path: str) -> str:
-    return "/".join(part for part in path.replace("['", ".").replace("']", "").replace("[", ".").replace("]", "").split(".") if part)
+    return "/".join(
+        part for part in path.replace("['", ".").replace("']", "").replace("[", ".").replace("]", "").split(".") if part
+    )
 
 
 @pytest.mark.parametrize("name", [n for n in cases.names(FAMILY) if "n_step" in n])
@@ -52,7 +54,9 @@ def test_n_step_transition_equals_reference_where_no_episode_is_cut(name):
         np.testing.assert_array_equal(got.next_time_step.step_type[row], frames.step_type[row, m])
 
 
-@pytest.mark.parametrize("name", [n for n in cases.names(FAMILY) if "_transition_" in n and "n_step" not in n and "ts_" not in n])
+@pytest.mark.parametrize(
+    "name", [n for n in cases.names(FAMILY) if "_transition_" in n and "n_step" not in n and "ts_" not in n]
+)
 def test_transition(name):
     case = cases.load(FAMILY, name)
     frames = cases.trajectory(case.sub("in/trajectory"))
@@ -89,7 +93,8 @@ def test_from_episode(name):
         given["policy_info"],
         given["reward"],
         discount,
-        # docs/differences.md, "from_episode": without a discount the end must be named; the reference means a truncation.
+        # docs/differences.md, "from_episode": without a discount the end must be named; the reference means a
+        # truncation.
         terminated=False if discount is None else None,
     )
     _records(case, "out/trajectory", got)
@@ -104,7 +109,9 @@ def test_from_transition():
     _records(case, "out/trajectory", frame)
 
 
-@pytest.mark.parametrize("name", [n for n in cases.names(FAMILY) if n[4:].startswith(("first", "mid", "last", "single", "boundary"))])
+@pytest.mark.parametrize(
+    "name", [n for n in cases.names(FAMILY) if n[4:].startswith(("first", "mid", "last", "single", "boundary"))]
+)
 def test_frame_constructors(name):
     case = cases.load(FAMILY, name)
     given = case.sub("in")
@@ -173,7 +180,9 @@ def test_masks_losses_and_indexing():
     case.close("out/squared", math.element_wise_squared_loss(target, prediction))
     for name in ("093_index_with_actions_rank1", "094_index_with_actions_rank2"):
         case = cases.load(FAMILY, name)
-        got = math.index_with_actions(jnp.asarray(case.arrays["in/q_values"]), jnp.asarray(case.arrays["in/actions"], jnp.int32))
+        got = math.index_with_actions(
+            jnp.asarray(case.arrays["in/q_values"]), jnp.asarray(case.arrays["in/actions"], jnp.int32)
+        )
         case.close("out/picked", got)
 
 
@@ -197,4 +206,9 @@ def test_truncation_inside_a_window_golden():
         discount=np.ones((1, 5), np.float32),
     )
     got = jax.jit(trajectories.to_n_step_transition, static_argnums=1)(frames, 0.5).next_time_step
-    assert (float(got.reward[0]), float(got.discount[0]), int(got.step_type[0]), float(got.observation[0])) == (1.0, 1.0, 2, 1.0)
+    assert (float(got.reward[0]), float(got.discount[0]), int(got.step_type[0]), float(got.observation[0])) == (
+        1.0,
+        1.0,
+        2,
+        1.0,
+    )

@@ -10,7 +10,9 @@ from jaxdaw.errors import SpecError
 
 def test_huber_equals_optax():
     error = jnp.linspace(-5, 5, 101)
-    np.testing.assert_allclose(math.element_wise_huber_loss(error, jnp.zeros(101)), optax.huber_loss(error, jnp.zeros(101)), rtol=1e-6)
+    np.testing.assert_allclose(
+        math.element_wise_huber_loss(error, jnp.zeros(101)), optax.huber_loss(error, jnp.zeros(101)), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("loss", [math.element_wise_huber_loss, math.element_wise_squared_loss])

@@ -80,8 +80,8 @@ class StepCounter:
 class Agent(Module):
     """An algorithm that learns from experience, and the policies that it gives.
 
-    The pure core is `init` and `update` over an `AgentState`; the shell, `initialize`, `train` and `loss`, validates its
-    input and keeps the weights in the networks, where whoever holds a network sees it train. A subclass writes
+    The pure core is `init` and `update` over an `AgentState`; the shell, `initialize`, `train` and `loss`, validates
+    its input and keeps the weights in the networks, where whoever holds a network sees it train. A subclass writes
     `_batch_loss`, and `_after_update` if something follows a step.
 
     Args:
@@ -143,7 +143,10 @@ class Agent(Module):
         if train_step_counter is not None and not isinstance(train_step_counter, StepCounter):
             raise ConfigError(
                 explain(
-                    "train_step_counter cannot be shared", expected="StepCounter", got=repr(train_step_counter), fix="StepCounter(0)"
+                    "train_step_counter cannot be shared",
+                    expected="StepCounter",
+                    got=repr(train_step_counter),
+                    fix="StepCounter(0)",
                 )
             )
         self._time_step_spec = time_step_spec
@@ -205,7 +208,8 @@ class Agent(Module):
     def update(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
         """Returns the state after one gradient step, and the loss before it; pure.
 
-        A step whose loss or gradient is not finite is refused: weights, optimizer, targets and counter stay as they were,
+        A step whose loss or gradient is not finite is refused: weights, optimizer, targets and counter stay as they
+          were,
         and the returned loss is NaN.
 
         Args:
@@ -246,7 +250,9 @@ class Agent(Module):
         batch = self._batch_loss(params, state, experience, training)
         per_example = batch.per_example
         if weights is not None:
-            per_example = jnp.where(weights == 0.0, 0.0, weights * per_example)  # 0 * NaN is 0: the row was weighted out
+            per_example = jnp.where(
+                weights == 0.0, 0.0, weights * per_example
+            )  # 0 * NaN is 0: the row was weighted out
         loss = jnp.mean(per_example)
         for name, network in self._networks.items():
             loss += network.regularization_loss(params[name])
@@ -328,7 +334,8 @@ class Agent(Module):
         Raises:
           TypeError: `experience` is neither a Trajectory nor a Transition, or a leaf has another dtype.
           ValueError: another structure, shape or T; an action or mask outside its spec; weights of another shape.
-          NonFiniteError: NaN or infinity. Of NumPy batches this is found before the step; otherwise the step is refused on
+          NonFiniteError: NaN or infinity. Of NumPy batches this is found before the step; otherwise the step is
+            refused on
             the device, and reported by the next call that finds it done. The weights are those before in both cases.
           RuntimeError: the base constructor was not called.
         """
@@ -522,7 +529,9 @@ class Agent(Module):
                 )
             )
         if isinstance(experience, Trajectory) and frames is None and outer[-1] < 2:
-            raise SpecError(explain(f"{self.name} needs at least two frames", expected="T >= 2", got=f"T = {outer[-1]}"))
+            raise SpecError(
+                explain(f"{self.name} needs at least two frames", expected="T >= 2", got=f"T = {outer[-1]}")
+            )
         self._check_weight_shape(weights, outer[: lead + 1], lead)
         return pruned
 
@@ -570,7 +579,11 @@ class Agent(Module):
         """Raises the error that names the leaf and row of a batch to blame; returns if the batch is innocent."""
         for path, leaf in specs.flatten_with_path(experience):
             values = np.asarray(leaf)
-            if isinstance(experience, Transition) and path.startswith(".time_step") and not path.endswith("observation"):
+            if (
+                isinstance(experience, Transition)
+                and path.startswith(".time_step")
+                and not path.endswith("observation")
+            ):
                 continue  # reward and discount of the opening step mean nothing
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 faulty = ~np.isfinite(values)
@@ -614,8 +627,8 @@ class Agent(Module):
 def all_finite(tree: Any) -> jax.Array:
     """Returns whether every float32 entry of every leaf is finite, `[]` bool.
 
-    NaN and infinity are the numbers whose exponent bits are all ones. A maximum of integers is computed in vectors; a sum
-    or maximum of floats is not, as its order matters to the compiler.
+    NaN and infinity are the numbers whose exponent bits are all ones. A maximum of integers is computed in vectors; a
+    sum or maximum of floats is not, as its order matters to the compiler.
     """
     largest = jnp.zeros((), jnp.int32)
     for leaf in jax.tree.leaves(tree):
@@ -646,7 +659,9 @@ def check_range(
         kind = "an integer" if integer else "a number"
         raise ConfigError(
             explain(
-                f"{name} is outside its range", expected=f"{kind} in {'(' if low_open else '['}{low}, {high}]", got=repr(value)
+                f"{name} is outside its range",
+                expected=f"{kind} in {'(' if low_open else '['}{low}, {high}]",
+                got=repr(value),
             )
         )
 
@@ -666,4 +681,6 @@ def _check_weights(label: str, network: Any) -> None:
         raise ConfigError(explain(f"{label} has nothing to train", expected="at least one nnx.Param", got="none"))
     for name, value in named:
         if not np.isfinite(np.asarray(value)).all():
-            raise ConfigError(explain(f"{label} starts with weights that are not finite at {name}", expected="finite", got="NaN"))
+            raise ConfigError(
+                explain(f"{label} starts with weights that are not finite at {name}", expected="finite", got="NaN")
+            )

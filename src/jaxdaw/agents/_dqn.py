@@ -17,8 +17,16 @@ from jaxdaw.agents._base import Agent, AgentState, BatchLoss, StepCounter, check
 from jaxdaw.errors import ConfigError, explain
 from jaxdaw.math import element_wise_huber_loss, index_with_actions, soft_update
 from jaxdaw.networks import Network, Weights
-from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy, QPolicy, Splitter, split_observation
-from jaxdaw.policies import check_scalar_action, check_values_of
+from jaxdaw.policies import (
+    BoltzmannPolicy,
+    EpsilonGreedyPolicy,
+    GreedyPolicy,
+    QPolicy,
+    Splitter,
+    check_scalar_action,
+    check_values_of,
+    split_observation,
+)
 from jaxdaw.trajectories import StepType, TimeStep, Trajectory, Transition, to_n_step_transition, to_transition
 
 ElementWiseLoss = Callable[[jax.Array, jax.Array], jax.Array]
@@ -45,14 +53,16 @@ class DqnAgent(Agent):
       action_spec: one scalar integer action in `0..n-1`.
       q_network: `network(observation, step_type) -> (values [B, n], state)`.
       optimizer: an optax transformation.
-      observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. The mask holds for
-        acting, for exploring, and for the maximum over next actions.
+      observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. The mask holds
+        for acting, for exploring, and for the maximum over next actions.
       epsilon_greedy: in `[0, 1]`, the share of uniformly random actions while collecting: a number, a function without
         arguments, or a schedule over environment steps. None is 0.1, unless a temperature is given.
       n_step_update: the number of rewards summed before bootstrapping; `train` then needs `n_step_update + 1` frames.
-      boltzmann_temperature: above 0, in units of return: collect by the softmax of the values instead of epsilon-greedily.
+      boltzmann_temperature: above 0, in units of return: collect by the softmax of the values instead of
+        epsilon-greedily.
       emit_log_probability: whether policies report the log-probability of each action.
-      target_q_network: a network for the bootstrap values; None copies `q_network`. Its weights are kept until `initialize`.
+      target_q_network: a network for the bootstrap values; None copies `q_network`. Its weights are kept until
+        `initialize`.
       target_update_tau: in `[0, 1]`, the share of the online weights at each target update; 1 copies them.
       target_update_period: train steps between target updates.
       td_errors_loss_fn: `(target, prediction) -> loss`, element-wise; None is Huber's with delta 1.
@@ -67,14 +77,15 @@ class DqnAgent(Agent):
       summary_interval: train steps between two summaries.
 
     Raises:
-      ValueError: not one scalar integer action from 0, a network of another width, a number outside its range, both epsilon
-        and temperature, or a target network of another structure.
+      ValueError: not one scalar integer action from 0, a network of another width, a number outside its range, both
+        epsilon and temperature, or a target network of another structure.
       NotImplementedError: a recurrent network with `n_step_update` other than 1.
 
     Warns:
       UserWarning: the target network shares weights with `q_network` (it is copied).
 
-    Source: Mnih et al. 2015; n-step: Hessel et al. 2018. `docs/differences.md` lists where the original is not followed.
+    Source: Mnih et al. 2015; n-step: Hessel et al. 2018. `docs/differences.md` lists where the original is not
+      followed.
     """
 
     def __init__(
@@ -206,7 +217,9 @@ class DqnAgent(Agent):
 
         bootstrap = self._gamma * step.next_time_step.discount
         target = self._reward_scale_factor * step.next_time_step.reward
-        target += jnp.where(bootstrap == 0.0, 0.0, bootstrap * next_q_values)  # nothing allowed at a terminal state is no fault
+        target += jnp.where(
+            bootstrap == 0.0, 0.0, bootstrap * next_q_values
+        )  # nothing allowed at a terminal state is no fault
         is_real = step.time_step.step_type != StepType.LAST
         target = jax.lax.stop_gradient(jnp.where(is_real, target, q_values))
         td_loss = jnp.where(is_real, self._td_errors_loss_fn(target, q_values), 0.0)
@@ -224,7 +237,9 @@ class DqnAgent(Agent):
             },
         )
 
-    def _selector(self, weights: Weights, target_values: jax.Array, next_observation: Any, next_step_type: Any) -> jax.Array:
+    def _selector(
+        self, weights: Weights, target_values: jax.Array, next_observation: Any, next_step_type: Any
+    ) -> jax.Array:
         """Returns the values `[..., A]` whose argmax is the next action: for plain DQN the target network's own."""
         del weights, next_observation, next_step_type
         return target_values
@@ -292,7 +307,9 @@ class DdqnAgent(DqnAgent):
     Source: van Hasselt, Guez & Silver 2016.
     """
 
-    def _selector(self, weights: Weights, target_values: jax.Array, next_observation: Any, next_step_type: Any) -> jax.Array:
+    def _selector(
+        self, weights: Weights, target_values: jax.Array, next_observation: Any, next_step_type: Any
+    ) -> jax.Array:
         return jax.lax.stop_gradient(self._q_network.apply(weights, next_observation, next_step_type)[0])
 
 

@@ -73,5 +73,6 @@ def gradient_summaries(gradients: Any) -> dict[str, Any]:
 def named_leaves(tree: Any) -> list[tuple[str, jax.Array]]:
     """Returns the leaves of nested dicts with their paths, joined by `/`."""
     return [
-        ("/".join(str(getattr(k, "key", k)) for k in path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+        ("/".join(str(getattr(k, "key", k)) for k in path), leaf)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
     ]

@@ -164,14 +164,17 @@ class Boltzmann(_Finite):
     """Softmax of the values over a temperature, over the allowed actions.
 
     Attributes:
-      temperature: `[]` or `[...]`, above 0, in units of the values. Towards 0 the largest value takes all; equal ones share.
+      temperature: `[]` or `[...]`, above 0, in units of the values. Towards 0 the largest value takes all; equal ones
+        share.
     """
 
     temperature: Any = 1.0
 
     def _log_probs(self, values: jax.Array) -> jax.Array:
         temperature = jnp.broadcast_to(jnp.asarray(self.temperature, jnp.float32), values.shape[:-1])[..., None]
-        below = values - jnp.max(values, axis=-1, keepdims=True)  # at most 0, so that a small temperature cannot overflow
+        below = values - jnp.max(
+            values, axis=-1, keepdims=True
+        )  # at most 0, so that a small temperature cannot overflow
         return jax.nn.log_softmax(jnp.maximum(below / temperature, _LOWEST), axis=-1)
 
 

@@ -41,7 +41,8 @@ def run_episodes(
 
     Args:
       policy: how to act.
-      environment: a host environment, whose rows run side by side; or a pure one, of which `episodes` copies run at once.
+      environment: a host environment, whose rows run side by side; or a pure one, of which `episodes` copies run at
+        once.
       episodes: how many.
       seed: of the environment and of the policy's choices.
       weights: the policy's; None takes those it has. Passing new ones does not recompile.
@@ -56,7 +57,9 @@ def run_episodes(
     return _run_host(policy, environment, episodes, seed, weights, max_steps)
 
 
-def _run_host(policy: Policy, environment: Environment, episodes: int, seed: int, weights: Any, max_steps: int) -> Episodes:
+def _run_host(
+    policy: Policy, environment: Environment, episodes: int, seed: int, weights: Any, max_steps: int
+) -> Episodes:
     rows = environment.batch_size
     quota = np.array([len(range(row, episodes, rows)) for row in range(rows)])
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
@@ -77,14 +80,18 @@ def _run_host(policy: Policy, environment: Environment, episodes: int, seed: int
     raise _endless(max_steps)
 
 
-def _run_pure(policy: Policy, environment: JaxEnvironment, episodes: int, seed: int, weights: Any, max_steps: int) -> Episodes:
+def _run_pure(
+    policy: Policy, environment: JaxEnvironment, episodes: int, seed: int, weights: Any, max_steps: int
+) -> Episodes:
     returns, lengths, ended = _compiled_episodes(policy, environment, episodes, max_steps)(weights, np.uint32(seed))
     if not np.asarray(ended).all():
         raise _endless(max_steps)
     return Episodes(np.asarray(returns, np.float64), np.asarray(lengths, np.int64))
 
 
-def episodes_of(policy: Policy, environment: JaxEnvironment, episodes: int, max_steps: int, weights: Any, key: Any) -> Any:
+def episodes_of(
+    policy: Policy, environment: JaxEnvironment, episodes: int, max_steps: int, weights: Any, key: Any
+) -> Any:
     """Returns `(returns, lengths, ended)`, each `[episodes]`, of as many copies of a pure environment; pure."""
     key_environment, key_policy = jax.random.split(key)
     states, first = jax.vmap(environment.init)(jax.random.split(key_environment, episodes))

@@ -76,7 +76,9 @@ def _one(axes: Any, rows: list[dict[str, Any]], curve: tuple[np.ndarray, list[np
 def _several(axes: Any, curves: list[tuple[np.ndarray, list[np.ndarray]]]) -> None:
     points = min(len(steps) for steps, _ in curves)
     if not points:
-        raise StorageError(explain("the runs hold no evaluations to compare", fix="jaxdaw train dqn ENV --eval-every 2500"))
+        raise StorageError(
+            explain("the runs hold no evaluations to compare", fix="jaxdaw train dqn ENV --eval-every 2500")
+        )
     steps = np.mean([steps[:points] for steps, _ in curves], axis=0)
     means = np.array([[r.mean() for r in returns[:points]] for _, returns in curves])
     for member in means:
@@ -102,7 +104,12 @@ def _read(directory: Path) -> list[dict[str, Any]]:
                 break  # the last line of a run that is being written
     if not rows:
         raise StorageError(
-            explain(f"{directory} holds no metrics", expected="metrics.jsonl with rows", got="none", fix="jaxdaw train dqn ENVIRONMENT")
+            explain(
+                f"{directory} holds no metrics",
+                expected="metrics.jsonl with rows",
+                got="none",
+                fix="jaxdaw train dqn ENVIRONMENT",
+            )
         )
     return rows
 

@@ -22,7 +22,8 @@ def record(
 
     Args:
       policy: how to act.
-      environment: a Gymnasium id that renders `rgb_array`; `jax:Name` is drawn by the Gymnasium environment of that name.
+      environment: a Gymnasium id that renders `rgb_array`; `jax:Name` is drawn by the Gymnasium environment of that
+        name.
       path: .gif, or .mp4 with the extra `video`.
       episodes: how many, one after another.
       fps: frames a second; None is the environment's own, or 30.
@@ -35,7 +36,9 @@ def record(
     """
     path = Path(path)
     if path.suffix not in (".gif", ".mp4"):
-        raise ConfigError(explain("a recording is a GIF or an MP4", expected=".gif or .mp4", got=path.suffix or "no ending"))
+        raise ConfigError(
+            explain("a recording is a GIF or an MP4", expected=".gif or .mp4", got=path.suffix or "no ending")
+        )
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     frames: list[np.ndarray] = []
     for _ in _episodes(policy, environment, episodes, seed, "rgb_array", frames.append):
@@ -55,7 +58,9 @@ def record(
     return path
 
 
-def play(policy: Policy, environment: str, episodes: int = 3, seed: int = 0, render_mode: str = "human") -> Iterator[float]:
+def play(
+    policy: Policy, environment: str, episodes: int = 3, seed: int = 0, render_mode: str = "human"
+) -> Iterator[float]:
     """Plays whole episodes and yields the return of each.
 
     Args:
@@ -66,7 +71,9 @@ def play(policy: Policy, environment: str, episodes: int = 3, seed: int = 0, ren
     yield from _episodes(policy, environment, episodes, seed, mode, print if mode == "ansi" else lambda _: None)
 
 
-def _episodes(policy: Policy, environment: str, episodes: int, seed: int, mode: str | None, show: Any) -> Iterator[float]:
+def _episodes(
+    policy: Policy, environment: str, episodes: int, seed: int, mode: str | None, show: Any
+) -> Iterator[float]:
     world = environments.GymnasiumEnvironment.make(environment.removeprefix("jax:"), num_envs=1, render_mode=mode)
     try:
         act, time_step, total = policy.bind(seed), world.reset(seed=seed), 0.0
@@ -79,7 +86,9 @@ def _episodes(policy: Policy, environment: str, episodes: int, seed: int, mode: 
                 yield total
                 episodes, total = episodes - 1, 0.0
                 act.reset()
-                time_step = world.step(world.action_spec.minimum[None] if hasattr(world.action_spec, "minimum") else None)
+                time_step = world.step(
+                    world.action_spec.minimum[None] if hasattr(world.action_spec, "minimum") else None
+                )
     finally:
         world.close()
 
@@ -91,6 +100,11 @@ def _show(world: Any, mode: str | None, show: Any, environment: str) -> None:
     picture = picture[0] if isinstance(picture, list | tuple) else picture
     if picture is None:
         raise EnvironmentFault(
-            explain(f"{environment} cannot be drawn", expected=f"render() in mode {mode}", got="None", fix="jaxdaw evaluate RUN")
+            explain(
+                f"{environment} cannot be drawn",
+                expected=f"render() in mode {mode}",
+                got="None",
+                fix="jaxdaw evaluate RUN",
+            )
         )
     show(np.asarray(picture) if mode == "rgb_array" else picture)

@@ -119,16 +119,21 @@ class EpisodeMetrics:
         )
 
     def compute(self, state: EpisodeMetricsState) -> EpisodeSummary:
-        """Returns the statistics on the host; waits for the device."""
-        host = jax.device_get(state)
-        episodes = int(host.episodes)
-        mean = float(host.return_sum) / episodes if episodes else float("nan")
-        variance = float(host.return_squares) / episodes - mean**2 if episodes else float("nan")
+        """Returns the statistics on the host, over all members of a population; waits for the device."""
+        host: EpisodeMetricsState = jax.tree.map(np.asarray, jax.device_get(state))
+        episodes = int(host.episodes.sum())
+        if episodes:
+            mean = float(host.return_sum.sum()) / episodes
+            variance = float(host.return_squares.sum()) / episodes - mean**2
+            length = float(host.length_sum.sum()) / episodes
+        else:
+            mean = variance = length = float("nan")
+        counts = host.action_counts.reshape(-1, self.num_actions).sum(axis=0)
         return EpisodeSummary(
             episodes=episodes,
             mean_return=mean,
-            std_return=float(np.sqrt(max(variance, 0.0))) if episodes else float("nan"),
-            mean_length=float(host.length_sum) / episodes if episodes else float("nan"),
-            env_steps=int(host.env_steps),
-            action_frequencies=host.action_counts / max(int(host.action_counts.sum()), 1),
+            std_return=float(np.sqrt(variance if variance > 0 or variance != variance else 0.0)),
+            mean_length=length,
+            env_steps=int(host.env_steps.mean()),
+            action_frequencies=counts / max(int(counts.sum()), 1),
         )

@@ -28,8 +28,8 @@ class PolicyInfo(NamedTuple):
 class Policy(Module):
     """A mapping from time steps to actions, to distributions over actions, and to what it remembers.
 
-    A subclass writes `_distribution`, which is pure. Everything else, batching, state reset, clipping, log-probabilities,
-    validation and compilation, is here.
+    A subclass writes `_distribution`, which is pure. Everything else, batching, state reset, clipping,
+    log-probabilities, validation and compilation, is here.
 
     Args:
       time_step_spec: a TimeStep of specs.
@@ -195,7 +195,11 @@ class Policy(Module):
         return BoundPolicy(self, seed)
 
     def update(
-        self, policy: Policy, tau: float = 1.0, tau_non_trainable: float | None = None, sort_variables_by_name: bool = False
+        self,
+        policy: Policy,
+        tau: float = 1.0,
+        tau_non_trainable: float | None = None,
+        sort_variables_by_name: bool = False,
     ) -> None:
         """Moves this policy's variables towards another's: `v = (1 - tau) v + tau source`.
 
@@ -320,7 +324,9 @@ class Policy(Module):
                         fix="act on one frame at a time, with the policy state of the call before",
                     )
                 )
-            specs.check(time_step, self._time_step_spec, rank, what=f"time step given to {self.name}", check_bounds=False)
+            specs.check(
+                time_step, self._time_step_spec, rank, what=f"time step given to {self.name}", check_bounds=False
+            )
             if _signature(time_step) == signature:
                 self._checked.add(signature)
         batched = np.ndim(time_step.step_type) == 1
@@ -385,7 +391,9 @@ class Policy(Module):
     def _hand_back(self, step: PolicyStep, batched: bool, on_host: bool) -> PolicyStep:
         if on_host:
             action = specs.map_structure(lambda x, spec: np.asarray(x, spec.dtype), step.action, self._action_spec)
-            step = PolicyStep(action, specs.map_structure(np.asarray, step.state), specs.map_structure(np.asarray, step.info))
+            step = PolicyStep(
+                action, specs.map_structure(np.asarray, step.state), specs.map_structure(np.asarray, step.info)
+            )
         return step if batched else specs.map_structure(lambda x: x[0], step)
 
 
@@ -413,7 +421,9 @@ def _clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
 
 def _signature(time_step: TimeStep) -> Any:
     leaves, structure = jax.tree.flatten(time_step)
-    return structure, tuple([(getattr(x, "dtype", None), getattr(x, "ndim", None), getattr(x, "shape", None)) for x in leaves])
+    return structure, tuple(
+        [(getattr(x, "dtype", None), getattr(x, "ndim", None), getattr(x, "shape", None)) for x in leaves]
+    )
 
 
 def _as_array(value: Any) -> Any:
@@ -422,7 +432,11 @@ def _as_array(value: Any) -> Any:
 
 def _cast_safely(value: Any, spec: specs.TensorSpec) -> Any:
     """Casts Python numbers, float64 and same-kind integers to the spec; anything else is left for `check` to refuse."""
-    return value.astype(spec.dtype) if np.can_cast(value.dtype, spec.dtype, "same_kind") or _is_integral(value, spec) else value
+    return (
+        value.astype(spec.dtype)
+        if np.can_cast(value.dtype, spec.dtype, "same_kind") or _is_integral(value, spec)
+        else value
+    )
 
 
 def _is_integral(value: Any, spec: specs.TensorSpec) -> bool:
@@ -433,5 +447,7 @@ def _as_seed(seed: int | jax.Array) -> Any:
     if isinstance(seed, jax.Array):
         return seed
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ConfigError(explain("a seed is out of range", expected="an integer in 0..2**32 - 1, or a key", got=repr(seed)))
+        raise ConfigError(
+            explain("a seed is out of range", expected="an integer in 0..2**32 - 1, or a key", got=repr(seed))
+        )
     return np.uint32(seed)

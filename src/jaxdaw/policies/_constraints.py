@@ -64,11 +64,17 @@ def check_mask_values(mask: Any, num_actions: int) -> None:
     mask = np.asarray(mask)
     if mask.ndim == 0 or mask.shape[-1] != num_actions:
         raise MaskError(
-            explain("the mask has another length than there are actions", expected=f"[..., {num_actions}]", got=str(mask.shape))
+            explain(
+                "the mask has another length than there are actions",
+                expected=f"[..., {num_actions}]",
+                got=str(mask.shape),
+            )
         )
     if mask.dtype != np.bool_ and not np.isin(mask, (0, 1)).all():
         odd = mask[~np.isin(mask, (0, 1))]
-        raise MaskError(explain("a mask holds other numbers than 0 and 1", expected="0 or 1", got=str(odd[:3].tolist())))
+        raise MaskError(
+            explain("a mask holds other numbers than 0 and 1", expected="0 or 1", got=str(odd[:3].tolist()))
+        )
     rows = mask.reshape(-1, num_actions).astype(bool).any(axis=-1)
     if not rows.all():
         raise MaskError(

@@ -72,21 +72,27 @@ class GreedyPolicy(_WrappedPolicy):
 
     def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
         choice = self._wrapped.distribute(weights, time_step, policy_state)
-        modes = specs.map_structure(lambda d, spec: Deterministic(d.mode(), len(spec.shape)), choice.action, self._action_spec)
+        modes = specs.map_structure(
+            lambda d, spec: Deterministic(d.mode(), len(spec.shape)), choice.action, self._action_spec
+        )
         return choice._replace(action=modes)
 
 
 class _ScheduledPolicy(_WrappedPolicy):
     """A wrapped policy with one number that may follow a schedule."""
 
-    def __init__(self, policy: Policy, schedule: Schedule, range_text: str, in_range: Callable[[float], bool], name: str | None):
+    def __init__(
+        self, policy: Policy, schedule: Schedule, range_text: str, in_range: Callable[[float], bool], name: str | None
+    ):
         super().__init__(policy, clip=False, emit_log_probability=policy.emit_log_probability, name=name)
         self._schedule = schedule
         self.step = 0
         if not callable(schedule):
             if schedule is None or not np.ndim(schedule) == 0 or not in_range(float(schedule)):
                 raise ConfigError(
-                    explain(f"{self.name} was given a number outside its range", expected=range_text, got=repr(schedule))
+                    explain(
+                        f"{self.name} was given a number outside its range", expected=range_text, got=repr(schedule)
+                    )
                 )
             self._value = lambda step: jnp.float32(schedule)
         elif inspect.signature(schedule).parameters:
@@ -98,7 +104,9 @@ class _ScheduledPolicy(_WrappedPolicy):
         """Returns the wrapped policy's weights and today's number; `step` says what day it is."""
         value = self._schedule() if self._value is None else self._value(self.step)
         if np.ndim(value) != 0:
-            raise ConfigError(explain(f"the schedule of {self.name} must return one number", expected="()", got=str(np.shape(value))))
+            raise ConfigError(
+                explain(f"the schedule of {self.name} must return one number", expected="()", got=str(np.shape(value)))
+            )
         return self._wrapped.get_weights(), np.float32(value)
 
     def exploration_at(self, step: int) -> float:
@@ -133,7 +141,8 @@ class _ScheduledPolicy(_WrappedPolicy):
 class EpsilonGreedyPolicy(_ScheduledPolicy):
     """With probability epsilon a uniform allowed action (the greedy one included), else the greedy one, row by row.
 
-    Its distribution is closed-form, and the log-probability it emits is that of the action: `log(1 - eps + eps / K)` for
+    Its distribution is closed-form, and the log-probability it emits is that of the action: `log(1 - eps + eps / K)`
+    for
     the greedy action and `log(eps / K)` for each of the other K - 1 allowed ones. (TF-Agents emits that of the branch.)
 
     Args:

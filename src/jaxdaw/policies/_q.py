@@ -23,8 +23,8 @@ class QPolicy(Policy):
       action_spec: one integer action.
       q_network: `network(observation, step_type, network_state) -> (values [B, A], state)`.
       emit_log_probability: whether `info` holds the log-probability of the emitted action.
-      observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. Masked actions have
-        probability exactly 0.
+      observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. Masked actions
+        have probability exactly 0.
       validate_action_spec_and_network: False admits a minimum other than 0; actions are then `minimum + index`.
       name: defaults to the class name.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -54,7 +53,9 @@ class RandomPolicy(Policy):
         _, mask = split_observation(self._splitter, time_step.observation)
         if mask is not None:
             spec = specs.flatten(self._action_spec)[0]
-            return PolicyStep(Categorical(jnp.zeros(mask.shape), as_bool(mask), dtype=np.dtype(spec.dtype)), policy_state)
+            return PolicyStep(
+                Categorical(jnp.zeros(mask.shape), as_bool(mask), dtype=np.dtype(spec.dtype)), policy_state
+            )
 
         def over(spec: specs.BoundedTensorSpec) -> Uniform:
             shape = (batch_size, *spec.shape)

@@ -5,6 +5,7 @@ Spec objects are leaves of every nest. `None` is not: nothing is `()`.
 
 from jaxdaw.specs._batch import is_batched, outer_shape
 from jaxdaw.specs._check import check
+from jaxdaw.specs._convert import from_dm_env, from_gymnasium, to_gymnasium
 from jaxdaw.specs._nest import (
     assert_same_structure,
     flatten,
@@ -28,6 +29,8 @@ __all__ = [
     "check",
     "flatten",
     "flatten_with_path",
+    "from_dm_env",
+    "from_gymnasium",
     "is_batched",
     "is_bounded",
     "is_continuous",
@@ -40,6 +43,7 @@ __all__ = [
     "prune_extra_keys",
     "remove_outer_dims",
     "sample",
+    "to_gymnasium",
     "to_shape_dtype_struct",
     "with_dtype",
     "zeros",

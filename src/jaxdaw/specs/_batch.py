@@ -22,7 +22,8 @@ def outer_shape(value: Any, spec: Any) -> tuple[int, ...]:
       spec: a nest of specs.
 
     Raises:
-      SpecError: another structure; the last axes of a leaf are not those of its spec; leaves with and without batch axes.
+      SpecError: another structure; the last axes of a leaf are not those of its spec; leaves with and without batch
+        axes.
 
     >>> from jaxdaw.specs import TensorSpec
     >>> outer_shape(np.zeros((5, 3, 2)), TensorSpec((2,), "float32"))

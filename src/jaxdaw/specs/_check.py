@@ -32,8 +32,8 @@ def check(
     Args:
       value: a nest of arrays: NumPy, JAX (concrete or traced) or anything else with `shape` and `dtype`.
       spec: a nest of specs.
-      outer_dims: the axes before those of the spec: their exact sizes, or how many (the sizes then have to agree between
-        leaves); None for none.
+      outer_dims: the axes before those of the spec: their exact sizes, or how many (the sizes then have to agree
+        between leaves); None for none.
       what: names the value in messages, such as "observation from MyEnv.step()".
       check_bounds: False looks at shapes and dtypes only.
 
@@ -54,7 +54,9 @@ def check(
             matches = leaf.shape == outer + leaf_spec.shape and has_dtype(leaf, leaf_spec)
         except AttributeError:  # the leaf is no array, or the spec no spec
             matches = False
-        if not matches or (check_bounds and isinstance(leaf_spec, BoundedTensorSpec) and not _in_range(leaf, leaf_spec)):
+        if not matches or (
+            check_bounds and isinstance(leaf_spec, BoundedTensorSpec) and not _in_range(leaf, leaf_spec)
+        ):
             raise _refusal(leaf, leaf_spec, outer, outer_dims, what, location(flatten_with_path(spec)[index][0]))
 
 

@@ -44,13 +44,17 @@ def explain_leaf(leaf: Any, spec: Any, outer: Axes, headline: str) -> SpecError:
         cause, fix = _dtype_advice(leaf.dtype, spec.dtype, fix)
         causes.append(cause)
     cause = " ".join(cause for cause in causes if cause) or None
-    return error(explain(headline, expected=expected, got=got, cause=cause, fix=None if fix in (None, "value") else fix))
+    return error(
+        explain(headline, expected=expected, got=got, cause=cause, fix=None if fix in (None, "value") else fix)
+    )
 
 
 def shape_fits(shape: Sequence[int], outer: Axes, inner: Axes) -> bool:
     """Returns whether a shape is the outer axes followed by the inner ones."""
     axes = (*outer, *inner)
-    return len(shape) == len(axes) and all(not isinstance(n, int) or n == size for n, size in zip(axes, shape, strict=True))
+    return len(shape) == len(axes) and all(
+        not isinstance(n, int) or n == size for n, size in zip(axes, shape, strict=True)
+    )
 
 
 def _shape_text(axes: Axes) -> str:
@@ -63,7 +67,9 @@ def _range_text(spec: TensorSpec) -> str:
     return f" in [{bound_text(spec.minimum)}, {bound_text(spec.maximum)}]"
 
 
-def _shape_advice(shape: tuple[int, ...], outer: tuple[Any, ...], inner: tuple[int, ...]) -> tuple[str | None, str | None]:
+def _shape_advice(
+    shape: tuple[int, ...], outer: tuple[Any, ...], inner: tuple[int, ...]
+) -> tuple[str | None, str | None]:
     """Returns the likely cause of a wrong shape, and the fix as an expression in `value`."""
     if shape == (1,) and not outer and not inner:
         return "one number in an array of one element.", "value.reshape(())"
@@ -106,4 +112,5 @@ def _offenders(leaf: np.ndarray, spec: TensorSpec, got: str) -> tuple[str, str |
 
 
 def _value_text(array: np.ndarray, place: tuple[int, ...]) -> str:
-    return f"[{','.join(map(str, place))}]={array[place]}" if place else str(array[place])
+    value = str(array[place])  # not format(): it would show a float32 with the digits of a float64
+    return f"[{','.join(map(str, place))}]={value}" if place else value

@@ -5,7 +5,8 @@ A nest is taken apart into its leaves and its *skeleton*: one entry for each nod
 follows from the entries before it, and reading the skeleton backwards builds the nest again. So nothing here recurses:
 depth is bounded by memory only, and every function takes time linear in the number of nodes.
 
-All Mappings are one kind, visited in the order of their sorted keys; all lists are one kind; every tuple class is its own.
+All Mappings are one kind, visited in the order of their sorted keys; all lists are one kind; every tuple class is its
+own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from jaxdaw.errors import SpecError, SpecTypeError, explain
 Entry = tuple[type, Sequence[Any]] | None
 
 _MAX_NAMED_KEYS = 6  # of a mapping, in a message
+_MIN_LIKENESS = 0.5  # of two keys, for one to count as a misspelling of the other; "vel" for "velocity" has 0.55
 
 
 class Anatomy(NamedTuple):
@@ -150,7 +152,9 @@ def map_with_path(fn: Callable[[str, Any], Any], nest: Any) -> Any:
     ['[0]=1', {'a': "[1]['a']=2"}]
     """
     leaves, skeleton, containers = dissect(nest)
-    return build(skeleton, containers, [fn(path, leaf) for path, leaf in zip(_leaf_paths(skeleton), leaves, strict=True)])
+    return build(
+        skeleton, containers, [fn(path, leaf) for path, leaf in zip(_leaf_paths(skeleton), leaves, strict=True)]
+    )
 
 
 def pack_like(nest: Any, leaves: Iterable[Any]) -> Any:
@@ -310,7 +314,7 @@ def _name_keys(keys: Sequence[Any], sign: str = "") -> str:
 def _difference(ours: Anatomy, theirs: Anatomy, index: int, check_types: bool, what: str) -> SpecError:
     entry, other = ours.skeleton[index], theirs.skeleton[index]
     node, value = _node_at(ours, index), _node_at(theirs, index)
-    headline = f"{what} has another structure than its spec{location(_path_at(ours.skeleton, index))}"
+    headline = f"{what} has another structure than expected{location(_path_at(ours.skeleton, index))}"
     other_kind = check_types and entry is not None and other is not None and entry[0] is not other[0]
     if entry is not None and other is not None and entry[0] is other[0] is dict:
         missing = [key for key in entry[1] if key not in value]
@@ -321,12 +325,14 @@ def _difference(ours: Anatomy, theirs: Anatomy, index: int, check_types: bool, w
     else:
         expected, got = describe(node), describe(value)
         cause, fix = _likely_cause(node, value, entry, other)
-    return (SpecTypeError if other_kind else SpecError)(explain(headline, expected=expected, got=got, cause=cause, fix=fix))
+    return (SpecTypeError if other_kind else SpecError)(
+        explain(headline, expected=expected, got=got, cause=cause, fix=fix)
+    )
 
 
 def _misspelling(missing: Sequence[Any], extra: Sequence[Any]) -> str | None:
     for key in missing:
-        close = difflib.get_close_matches(str(key), [str(name) for name in extra], n=1)
+        close = difflib.get_close_matches(str(key), [str(name) for name in extra], n=1, cutoff=_MIN_LIKENESS)
         if close:
             return f"a misspelt key: did you mean {key!r} instead of {close[0]!r}?"
     return None
@@ -339,6 +345,11 @@ def _likely_cause(node: Any, value: Any, entry: Entry, other: Entry) -> tuple[st
         return "Gymnasium's reset() returns a pair (observation, info).", "observation, _ = env.reset()"
     if entry is None and other is not None and other[0] is list:
         return "a list is a nest of its elements, not an array.", "numpy.asarray(value, dtype)"
-    if entry is not None and other is not None and {entry[0], other[0]} == {list, tuple} and len(entry[1]) == len(other[1]):
+    if (
+        entry is not None
+        and other is not None
+        and {entry[0], other[0]} == {list, tuple}
+        and len(entry[1]) == len(other[1])
+    ):
         return None, f"{entry[0].__name__}(value)"
     return None, None

@@ -17,7 +17,8 @@ def sample(spec: Any, key: jax.Array, outer_dims: Sequence[int] = ()) -> Any:
     """Returns a nest of arrays `[*outer_dims, *shape]`, drawn uniformly and independently, element by element.
 
     Integers lie in `[minimum, maximum]`, both included. Floats lie in `[minimum, maximum)`, up to rounding, where a
-    missing, infinite or huge bound counts as an eighth of the dtype's extreme, so that no sum of a few samples overflows.
+    missing, infinite or huge bound counts as an eighth of the dtype's extreme, so that no sum of a few samples
+    overflows.
     A bool is a fair coin. Pure: works under `jit`, `vmap` and `scan`.
 
     Args:
@@ -32,7 +33,9 @@ def sample(spec: Any, key: jax.Array, outer_dims: Sequence[int] = ()) -> Any:
     (3, 2)
     """
     leaves = flatten(spec)
-    draws = [_sample_leaf(leaf, key, tuple(outer_dims)) for leaf, key in zip(leaves, jax.random.split(key, len(leaves)))]
+    draws = [
+        _sample_leaf(leaf, key, tuple(outer_dims)) for leaf, key in zip(leaves, jax.random.split(key, len(leaves)))
+    ]
     return pack_like(spec, draws)
 
 

@@ -106,14 +106,17 @@ class BoundedTensorSpec(TensorSpec):
         >>> BoundedTensorSpec.from_spec(TensorSpec((), "uint8"))
         BoundedTensorSpec(shape=(), dtype=uint8, minimum=0, maximum=255, name=None)
         """
-        low, high = (spec.minimum, spec.maximum) if isinstance(spec, BoundedTensorSpec) else extremes(device_dtype(spec))
+        low, high = (
+            (spec.minimum, spec.maximum) if isinstance(spec, BoundedTensorSpec) else extremes(device_dtype(spec))
+        )
         return cls(spec.shape, spec.dtype, low, high, spec.name if name is None else name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoundedTensorSpec):
             return NotImplemented
         return self._identity() == other._identity() and all(
-            _same_bounds(ours, theirs) for ours, theirs in ((self.minimum, other.minimum), (self.maximum, other.maximum))
+            _same_bounds(ours, theirs)
+            for ours, theirs in ((self.minimum, other.minimum), (self.maximum, other.maximum))
         )
 
     __hash__ = TensorSpec.__hash__
@@ -149,7 +152,9 @@ def num_values(spec: TensorSpec) -> np.ndarray:
     """
     if not (isinstance(spec, BoundedTensorSpec) and is_discrete(spec)):
         raise SpecError(explain("the number of values is unknown", expected="a bounded integer spec", got=repr(spec)))
-    counts = spec.maximum.astype(object) - spec.minimum.astype(object) + 1  # Python integers: the span may exceed 63 bits
+    counts = (
+        spec.maximum.astype(object) - spec.minimum.astype(object) + 1
+    )  # Python integers: the span may exceed 63 bits
     try:
         return np.broadcast_to(np.asarray(counts, np.int64), spec.shape)
     except OverflowError:
@@ -169,16 +174,6 @@ def device_dtype(spec: TensorSpec) -> np.dtype:
     return jax.dtypes.canonicalize_dtype(spec.dtype)
 
 
-def has_dtype(leaf: Any, spec: TensorSpec) -> bool:
-    """Returns whether a leaf has the dtype of its spec; byte order does not matter, and device arrays may be 32 bits wide."""
-    dtype = getattr(leaf, "dtype", None)
-    if dtype == spec.dtype:
-        return True
-    if isinstance(leaf, jax.Array):
-        return dtype == device_dtype(spec)
-    return isinstance(dtype, np.dtype) and dtype.newbyteorder("=") == spec.dtype
-
-
 def extremes(dtype: np.dtype) -> tuple[Any, Any]:
     """Returns the least and the greatest finite value of a dtype."""
     if dtype.kind == "b":
@@ -193,7 +188,7 @@ def bound_text(bound: np.ndarray) -> str:
         return str(bound)
     if bound.ndim == 1 and bound.size <= _MAX_SHOWN_BOUNDS:
         return f"[{', '.join(map(str, bound))}]"
-    return f"{bound.min()}..{bound.max()} {bound.shape}"
+    return f"{bound.min()!s}..{bound.max()!s} {bound.shape}"
 
 
 def _label(spec: TensorSpec) -> str:
@@ -202,7 +197,9 @@ def _label(spec: TensorSpec) -> str:
 
 def _as_shape(shape: Any) -> tuple[int, ...]:
     if isinstance(shape, int | np.integer) and not isinstance(shape, bool):
-        raise SpecError(explain("the shape of a spec is a number", expected="a tuple", got=repr(shape), fix=f"({shape},)"))
+        raise SpecError(
+            explain("the shape of a spec is a number", expected="a tuple", got=repr(shape), fix=f"({shape},)")
+        )
     try:
         sizes = tuple(shape)
         if any(isinstance(size, bool | np.bool_) for size in sizes):
@@ -213,7 +210,9 @@ def _as_shape(shape: Any) -> tuple[int, ...]:
             explain("the shape of a spec is not a tuple of integers", expected="such as (4,)", got=repr(shape))
         ) from None
     if any(size < 1 for size in sizes):
-        raise SpecError(explain("the shape of a spec has an empty axis", expected="sizes of at least 1", got=repr(sizes)))
+        raise SpecError(
+            explain("the shape of a spec has an axis without room", expected="sizes of at least 1", got=repr(sizes))
+        )
     return sizes
 
 
@@ -267,7 +266,7 @@ def _as_bound(bound: Any, which: str, spec: TensorSpec, round_inwards: Any) -> n
     if is_discrete(spec) and _any_outside(values, low, high):
         problem = f"does not fit {on_device}, which JAX stores in place of {spec.dtype}"
         raise refuse(problem, f"within [{low}, {high}]", got, "JAX_ENABLE_X64=1, or narrower bounds")
-    stored = values.astype(spec.dtype)
+    stored = np.array(values, spec.dtype)
     stored.flags.writeable = False
     return stored
 
@@ -299,5 +298,3 @@ def _same_bounds(ours: np.ndarray, theirs: np.ndarray) -> bool:
         return bool(np.all(ours == theirs))
     tolerance = _ROUNDING_STEPS * float(jax.numpy.finfo(ours.dtype).eps)
     return bool(np.all(np.isclose(ours.astype(np.float64), theirs.astype(np.float64), rtol=tolerance, atol=0.0)))
-
-

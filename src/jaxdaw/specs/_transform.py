@@ -24,7 +24,9 @@ def add_outer_dims(spec: Any, dims: Sequence[int]) -> Any:
     (64, 10, 2)
     """
     if not isinstance(dims, tuple | list):
-        raise SpecTypeError(explain("dims is not a sequence", expected="a tuple of sizes", got=repr(dims), fix=f"({dims},)"))
+        raise SpecTypeError(
+            explain("dims is not a sequence", expected="a tuple of sizes", got=repr(dims), fix=f"({dims},)")
+        )
     return map_structure(lambda leaf: _replace(leaf, (*dims, *leaf.shape)), spec)
 
 
@@ -64,7 +66,9 @@ def to_shape_dtype_struct(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
     return map_structure(lambda leaf: jax.ShapeDtypeStruct((*outer_dims, *leaf.shape), device_dtype(leaf)), spec)
 
 
-def _replace(spec: TensorSpec, shape: tuple[int, ...], change_bound: Any = lambda bound: bound, dtype: Any = None) -> TensorSpec:
+def _replace(
+    spec: TensorSpec, shape: tuple[int, ...], change_bound: Any = lambda bound: bound, dtype: Any = None
+) -> TensorSpec:
     dtype = spec.dtype if dtype is None else dtype
     if not isinstance(spec, BoundedTensorSpec):
         return TensorSpec(shape, dtype, spec.name)
@@ -76,5 +80,7 @@ def _without_outer_axes(bound: np.ndarray, rank: int, spec: TensorSpec) -> np.nd
         return bound
     rows = bound.reshape(-1, *bound.shape[bound.ndim - rank :])
     if not np.all(rows == rows[0]):
-        raise SpecError(explain("bounds vary along an axis to remove", expected="equal bounds in every row", got=repr(spec)))
+        raise SpecError(
+            explain("bounds vary along an axis to remove", expected="equal bounds in every row", got=repr(spec))
+        )
     return rows[0]

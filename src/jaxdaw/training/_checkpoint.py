@@ -97,7 +97,9 @@ def load_tree(directory: Path, like: Any) -> tuple[Any, dict[str, Any]]:
             if tuple(arrays[name].shape) != shape or arrays[name].dtype != dtype:
                 differences.append(f"  {name}: {arrays[name].dtype} {arrays[name].shape}, expected {dtype} {shape}")
     if differences:
-        shown = "\n    ".join(differences[:8]) + (f"\n    and {len(differences) - 8} more" if len(differences) > 8 else "")
+        shown = "\n    ".join(differences[:8]) + (
+            f"\n    and {len(differences) - 8} more" if len(differences) > 8 else ""
+        )
         raise StorageError(
             f"{directory} was saved from something else: {len(differences)} leaves differ (- missing, + unexpected)\n"
             f"    {shown}\n  Likely cause: another network, environment or algorithm than the run's.\n"
@@ -141,14 +143,20 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     path = directory / MANIFEST
     if path.is_symlink() or not path.is_file() or not 0 < path.stat().st_size <= _MANIFEST_LIMIT:
         raise StorageError(
-            explain(f"{directory} is not a jaxdaw checkpoint or policy", expected=f"a directory with {MANIFEST}", got="none")
+            explain(
+                f"{directory} is not a jaxdaw checkpoint or policy", expected=f"a directory with {MANIFEST}", got="none"
+            )
         )
     try:
         manifest = json.loads(path.read_bytes(), object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise StorageError(explain(f"{path} is not the manifest of a jaxdaw directory", got=str(error)[:100])) from error
+        raise StorageError(
+            explain(f"{path} is not the manifest of a jaxdaw directory", got=str(error)[:100])
+        ) from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int) or "leaves" not in manifest:
-        raise StorageError(explain(f"{path} is not the manifest of a jaxdaw directory", got=str(type(manifest).__name__)))
+        raise StorageError(
+            explain(f"{path} is not the manifest of a jaxdaw directory", got=str(type(manifest).__name__))
+        )
     if manifest["format"] > FORMAT:
         raise StorageError(
             explain(
@@ -242,7 +250,9 @@ class DirectoryLock:
                 self._path.unlink(missing_ok=True)
         raise StorageError(
             explain(
-                f"{self._path.parent} is in use by another run", got=self._path.read_text(encoding="utf-8"), fix="another --out"
+                f"{self._path.parent} is in use by another run",
+                got=self._path.read_text(encoding="utf-8"),
+                fix="another --out",
             )
         )
 
@@ -280,7 +290,9 @@ def _to_host(leaf: Any) -> tuple[np.ndarray, str]:
 
 
 def _from_host(array: np.ndarray, kind: str) -> Any:
-    return jax.random.wrap_key_data(jnp.asarray(array), impl=kind.removeprefix(_KEY)) if kind.startswith(_KEY) else array
+    return (
+        jax.random.wrap_key_data(jnp.asarray(array), impl=kind.removeprefix(_KEY)) if kind.startswith(_KEY) else array
+    )
 
 
 def _described(leaf: Any) -> tuple[tuple[int, ...], np.dtype]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import optax
@@ -12,6 +13,7 @@ import optax
 from jaxdaw import networks, specs
 from jaxdaw.agents import DdqnAgent, DqnAgent, check_range
 from jaxdaw.errors import ConfigError, explain
+from jaxdaw.math import element_wise_huber_loss, element_wise_squared_loss
 from jaxdaw.training._trainer import LoopOptions
 
 
@@ -171,7 +173,9 @@ class DqnConfig:
         if self.learning_rate_end == 1.0:
             return optax.adam(self.learning_rate)
         updates = self.steps if not self.updates else self.steps * self.updates // (self.num_envs * self.train_every)
-        return optax.adam(optax.linear_schedule(self.learning_rate, self.learning_rate * self.learning_rate_end, updates))
+        return optax.adam(
+            optax.linear_schedule(self.learning_rate, self.learning_rate * self.learning_rate_end, updates)
+        )
 
 
 def mask_splitter(mask_key: str) -> Callable[[Any], tuple[Any, Any]]:
@@ -196,13 +200,45 @@ def mask_splitter(mask_key: str) -> Callable[[Any], tuple[Any, Any]]:
     return split
 
 
-def _losses() -> dict[str, Any]:
-    from jaxdaw.math import element_wise_huber_loss, element_wise_squared_loss
+_LOSSES = {"huber": element_wise_huber_loss, "squared": element_wise_squared_loss}
 
-    return {"huber": element_wise_huber_loss, "squared": element_wise_squared_loss}
-
-
-_LOSSES = _losses()
+FORMAT = 1
 
 CONFIGS: dict[str, type[DqnConfig]] = {"dqn": DqnConfig}
 """Algorithms that `train` knows, by name."""
+
+
+def replaced(config: DqnConfig, options: Mapping[str, Any]) -> DqnConfig:
+    """Returns the config with some options replaced.
+
+    Raises:
+      ConfigError: an unknown option, with the closest known one, or a value outside its range.
+    """
+    known = [field.name for field in dataclasses.fields(config)]
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            raise ConfigError(
+                explain(f"unknown option '{name}'", expected=close[0] if close else ", ".join(known)[:200], got=name)
+            )
+    return dataclasses.replace(config, **options)
+
+
+def from_json(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns options read from JSON, its lists as the tuples that they were."""
+
+    def as_tuple(value: Any) -> Any:
+        return tuple(as_tuple(v) for v in value) if isinstance(value, list) else value
+
+    return {key: as_tuple(value) for key, value in options.items()}
+
+
+def resolved(algorithm: str, environment: str, seed: int, config: DqnConfig) -> dict[str, Any]:
+    """Returns what a run directory's config.json holds."""
+    return {
+        "format": FORMAT,
+        "algorithm": algorithm,
+        "environment": environment,
+        "seed": seed,
+        "options": dataclasses.asdict(config),
+    }

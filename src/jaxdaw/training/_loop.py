@@ -104,7 +104,9 @@ class Loop:
         actions = self.agent.collect_policy.draw(key_action, iterations, self.num_envs)
         return actions, jax.random.bits(key_bits, (phases, self.updates, self.batch_size), jnp.uint32)
 
-    def advance(self, loop: LoopState, following: TimeStep, randomness: Any, bits: jax.Array | None = None) -> LoopState:
+    def advance(
+        self, loop: LoopState, following: TimeStep, randomness: Any, bits: jax.Array | None = None
+    ) -> LoopState:
         """Records the step that was taken, learns, and chooses the next action; pure.
 
         Recording comes before sampling: the other order copies the whole ring inside a scan.

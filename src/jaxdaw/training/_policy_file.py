@@ -20,11 +20,31 @@ from jaxdaw.trajectories import TimeStep
 
 _FUNCTIONS = {
     name: getattr(jax.nn, name)
-    for name in ("relu", "tanh", "elu", "gelu", "silu", "sigmoid", "softplus", "leaky_relu", "selu", "relu6", "identity")
+    for name in (
+        "relu",
+        "tanh",
+        "elu",
+        "gelu",
+        "silu",
+        "sigmoid",
+        "softplus",
+        "leaky_relu",
+        "selu",
+        "relu6",
+        "identity",
+    )
 } | {"concatenate": networks_room.concatenate, "jnp.tanh": jnp.tanh}
 _NETWORKS = {
     name: getattr(networks_room, name)
-    for name in ("QNetwork", "DuelingQNetwork", "QRnnNetwork", "EncodingNetwork", "Sequential", "ValueNetwork", "ActorNetwork")
+    for name in (
+        "QNetwork",
+        "DuelingQNetwork",
+        "QRnnNetwork",
+        "EncodingNetwork",
+        "Sequential",
+        "ValueNetwork",
+        "ActorNetwork",
+    )
 }
 
 
@@ -59,7 +79,8 @@ def load_policy(
 
     Args:
       directory: where.
-      networks: the classes of your own networks in it, matched by class name: nothing is imported because a file says so.
+      networks: the classes of your own networks in it, matched by class name: nothing is imported because a file says
+        so.
       observation_and_action_constraint_splitter: the splitter, if and only if the policy had one.
 
     Raises:
@@ -81,7 +102,9 @@ def load_policy(
     for i, network in enumerate(policy._networks()):
         current = network.get_weights()
         paths = jax.tree_util.tree_flatten_with_path(current)[0]
-        names = ["/".join([str(i), *(str(getattr(k, "key", getattr(k, "name", k))) for k in path)]) for path, _ in paths]
+        names = [
+            "/".join([str(i), *(str(getattr(k, "key", getattr(k, "name", k))) for k in path)]) for path, _ in paths
+        ]
         for name, (_, leaf) in zip(names, paths, strict=True):
             if name not in arrays or (tuple(arrays[name].shape), arrays[name].dtype) != _described(leaf):
                 raise StorageError(
@@ -138,11 +161,15 @@ def _make_policy(described: dict[str, Any], known: dict[str, type[Network]], spl
         inner = _make_policy(described["policy"], known, splitter)
         if kind == "GreedyPolicy":
             return GreedyPolicy(inner)
-        return {"EpsilonGreedyPolicy": EpsilonGreedyPolicy, "BoltzmannPolicy": BoltzmannPolicy}[kind](inner, described["number"])
+        return {"EpsilonGreedyPolicy": EpsilonGreedyPolicy, "BoltzmannPolicy": BoltzmannPolicy}[kind](
+            inner, described["number"]
+        )
     if described["splitter"] != (splitter is not None):
         raise StorageError(
             explain(
-                "the policy was saved with a splitter" if described["splitter"] else "the policy was saved without a splitter",
+                "the policy was saved with a splitter"
+                if described["splitter"]
+                else "the policy was saved without a splitter",
                 expected="a splitter" if described["splitter"] else "none",
                 got="none" if splitter is None else "a splitter",
                 cause="a splitter is a function, and functions are not saved.",
@@ -170,7 +197,9 @@ def _describe_network(network: Network) -> dict[str, Any]:
     arguments.pop("rngs", None)
     return {
         "class": type(network).__name__,
-        "arguments": {name: _describe(value, f"{type(network).__name__}({name}=...)") for name, value in arguments.items()},
+        "arguments": {
+            name: _describe(value, f"{type(network).__name__}({name}=...)") for name, value in arguments.items()
+        },
     }
 
 

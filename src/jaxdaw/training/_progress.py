@@ -78,7 +78,9 @@ class Progress:
             return
         if kind == "eval":
             mark = "  best so far, saved" if row["best"] else ""
-            self._print(f"{count(row['step']):>7}  evaluation: return {row['mean_return']:.1f} over {row['episodes']} episodes{mark}")
+            self._print(
+                f"{count(row['step']):>7}  evaluation: return {row['mean_return']:.1f} over {row['episodes']} episodes{mark}"
+            )
             return
         now = time.perf_counter()
         self._first = self._first or (now, row["step"])

@@ -12,14 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.agents import Agent
-from jaxdaw.agents import check_range
+from jaxdaw.agents import Agent, check_range
 from jaxdaw.environments import Environment, JaxEnvironment
 from jaxdaw.errors import ConfigError, explain
 from jaxdaw.metrics import EpisodeMetrics, EpisodeSummary
 from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy
 from jaxdaw.replay import ReplayState, UniformReplay
-from jaxdaw.training._loop import Loop, Losses, LoopState
+from jaxdaw.training._loop import Loop, LoopState, Losses
 from jaxdaw.trajectories import StepType
 
 
@@ -49,7 +48,9 @@ class LoopOptions:
         for field in dataclasses.fields(self):
             low = 0 if field.name == "learning_starts" else 2 if field.name == "sequence_length" else 1
             value = getattr(self, field.name)
-            check_range(field.name, value, low, math.inf, integer=True, optional=field.name in ("updates", "sequence_length"))
+            check_range(
+                field.name, value, low, math.inf, integer=True, optional=field.name in ("updates", "sequence_length")
+            )
 
 
 class Report(NamedTuple):
@@ -58,7 +59,8 @@ class Report(NamedTuple):
     Attributes:
       env_steps: environment steps since the beginning; boundary frames do not count.
       train_step: gradient steps applied since the beginning.
-      episodes: what the episodes ended since the last report were like; a list of one for each seed in a population.
+      episodes: what the episodes ended since the last report were like.
+      members: the same for each seed of a population; one entry for a single run.
       loss: mean loss of the gradient steps since the last report; NaN if there were none.
       updates, refused: gradient steps tried since the last report, and those refused as not finite.
       exploration: the collect policy's number at the end (epsilon or temperature), or None.
@@ -67,7 +69,8 @@ class Report(NamedTuple):
 
     env_steps: int
     train_step: int
-    episodes: EpisodeSummary | list[EpisodeSummary]
+    episodes: EpisodeSummary
+    members: tuple[EpisodeSummary, ...]
     loss: float
     updates: int
     refused: int
@@ -145,6 +148,7 @@ class Trainer:
         self.agent.train_step_counter.value = int(state.train_step)
 
     state: LoopState
+    env_steps: int
 
     def _exploration(self, steps: int) -> float | None:
         policy = self.agent.collect_policy
@@ -168,13 +172,17 @@ class HostTrainer(Trainer):
             state = loop.advance(state, following, _at(actions, i))
             return state, state.action_step.action
 
-        def learn(state: LoopState, following: Any, actions: Any, bits: Any, i: Any, phase: Any) -> tuple[LoopState, Any]:
+        def learn(
+            state: LoopState, following: Any, actions: Any, bits: Any, i: Any, phase: Any
+        ) -> tuple[LoopState, Any]:
             state = loop.advance(state, following, _at(actions, i), bits[phase])
             return state, state.action_step.action
 
         self._collect = jax.jit(collect, donate_argnums=0)
         self._learn = jax.jit(learn, donate_argnums=0)
-        self._clear = jax.jit(lambda s: s._replace(metrics=loop.metrics.clear(s.metrics), losses=Losses.zero()), donate_argnums=0)
+        self._clear = jax.jit(
+            lambda s: s._replace(metrics=loop.metrics.clear(s.metrics), losses=Losses.zero()), donate_argnums=0
+        )
         self.iteration = 0
         self.env_steps = 0
         first = environment.reset(seed=seed)
@@ -208,6 +216,7 @@ class HostTrainer(Trainer):
             env_steps=self.env_steps,
             train_step=train_step,
             episodes=summary,
+            members=(summary,),
             loss=_mean(losses),
             updates=int(losses.updates),
             refused=int(losses.refused),
@@ -217,7 +226,10 @@ class HostTrainer(Trainer):
 
     def tree(self) -> dict[str, Any]:
         """Returns everything that a checkpoint must hold."""
-        return {"loop": self.state, "counters": {"iteration": np.int64(self.iteration), "env_steps": np.int64(self.env_steps)}}
+        return {
+            "loop": self.state,
+            "counters": {"iteration": np.int64(self.iteration), "env_steps": np.int64(self.env_steps)},
+        }
 
     def restore(self, tree: dict[str, Any]) -> str | None:
         """Goes on from a checkpoint's tree. Returns what could not be restored, in words, or None."""
@@ -240,7 +252,12 @@ class JaxTrainer(Trainer):
     environment: JaxEnvironment
 
     def __init__(
-        self, agent: Agent, environment: JaxEnvironment, options: LoopOptions, seeds: tuple[int, ...] = (0,), num_envs: int = 1
+        self,
+        agent: Agent,
+        environment: JaxEnvironment,
+        options: LoopOptions,
+        seeds: tuple[int, ...] = (0,),
+        num_envs: int = 1,
     ):
         super().__init__(agent, environment, options, seeds[0], num_envs)
         self.seeds = seeds
@@ -260,7 +277,8 @@ class JaxTrainer(Trainer):
         keys = jnp.stack([jax.random.key(seed) for seed in seeds])
         self._keys = keys
         if population:
-            shared = LoopState(0, ReplayState(0, None, None), 0, 0, 0, 0)  # one cursor for all: see UniformReplay.add
+            axes: Any = (0, ReplayState(*_SHARED_CURSOR), 0, 0, 0, 0)
+            shared = LoopState(*axes)
             self.state, self._states = jax.jit(jax.vmap(lambda key: begin(None, key), out_axes=(shared, 0)))(keys)
             self._advance = jax.jit(
                 lambda state, states, keys, phases, every: jax.vmap(
@@ -277,11 +295,7 @@ class JaxTrainer(Trainer):
             self._clear = jax.jit(clear, donate_argnums=0)
             self._chunk_keys = lambda keys, chunk: jax.random.fold_in(keys[0], chunk)
         self.chunk = 0
-
-    @property
-    def env_steps(self) -> int:
-        """Environment steps since the beginning, of one seed (the mean over seeds)."""
-        return int(np.mean(jax.device_get(self.state.metrics.env_steps)))
+        self.env_steps = 0
 
     def run(self) -> Report:
         """Runs to the next report."""
@@ -292,22 +306,21 @@ class JaxTrainer(Trainer):
         self.chunk += 1
         host = jax.device_get((self.state.metrics, self.state.losses, self.state.agent.train_step))
         metrics, losses, train_step = host
-        if len(self.seeds) > 1:
-            summary: Any = [
-                self.loop.metrics.compute(jax.tree.map(lambda x: x[i], metrics)) for i in range(len(self.seeds))  # noqa: B023
-            ]
-        else:
-            summary = self.loop.metrics.compute(metrics)
+        compute, population = self.loop.metrics.compute, len(self.seeds) > 1
+        members = (
+            [jax.tree.map(lambda x, i=i: x[i], metrics) for i in range(len(self.seeds))] if population else [metrics]
+        )
         self.state = self._clear(self.state)
-        env_steps = int(np.mean(metrics.env_steps))
+        self.env_steps = int(np.mean(metrics.env_steps))  # of one seed
         return Report(
-            env_steps=env_steps,
+            env_steps=self.env_steps,
             train_step=int(np.mean(train_step)),
-            episodes=summary,
+            episodes=compute(metrics),
+            members=tuple(compute(member) for member in members),
             loss=_mean(losses),
             updates=int(np.sum(losses.updates)),
             refused=int(np.sum(losses.refused)),
-            exploration=self._exploration(env_steps),
+            exploration=self._exploration(self.env_steps),
             learning=bool(np.any(losses.updates)),
         )
 
@@ -323,7 +336,12 @@ class JaxTrainer(Trainer):
         """Goes on from a checkpoint's tree, exactly: nothing is lost. Returns None."""
         self.chunk = int(tree["counters"]["chunk"])
         self.state, self._states = jax.tree.map(jnp.copy, (tree["loop"], tree["environment"]))
+        self.env_steps = int(np.mean(jax.device_get(self.state.metrics.env_steps)))
         return None
+
+
+_SHARED_CURSOR: Any = (0, None, None)
+"""Axes of a population's ReplayState: one cursor for all, see `UniformReplay.add`."""
 
 
 def make_trainer(
@@ -391,7 +409,9 @@ def check_specs(agent: Agent, environment: Any) -> None:
         ("action_spec", agent.action_spec, environment.action_spec),
     ):
         specs.assert_same_structure(mine, theirs, what=f"the environment's {what}")
-        for (path, ours), (_, other) in zip(specs.flatten_with_path(mine), specs.flatten_with_path(theirs), strict=True):
+        for (path, ours), (_, other) in zip(
+            specs.flatten_with_path(mine), specs.flatten_with_path(theirs), strict=True
+        ):
             bounds = isinstance(ours, specs.BoundedTensorSpec) and isinstance(other, specs.BoundedTensorSpec)
             same = ours.shape == other.shape and ours.dtype == other.dtype
             if bounds and specs.is_discrete(ours):
@@ -405,6 +425,11 @@ def check_specs(agent: Agent, environment: Any) -> None:
                         fix=f"{type(agent).__name__}(environment.time_step_spec(), environment.action_spec, ...)",
                     )
                 )
+
+
+def next_multiple(step: int, every: int) -> int:
+    """Returns the first multiple of `every` after `step`; 0 if there is none to wait for."""
+    return (step // every + 1) * every if every else 0
 
 
 def _copied(state: Any) -> Any:

@@ -1,7 +1,7 @@
 """The five records that flow between environments, policies and agents, and what is made from them.
 
-`docs/semantics.md` holds the tables: what each field means at FIRST, MID and LAST, and what n-step windows do at the end of
-an episode.
+`docs/semantics.md` holds the tables: what each field means at FIRST, MID and LAST, and what n-step windows do at the
+end of an episode.
 """
 
 from jaxdaw.specs import StepType

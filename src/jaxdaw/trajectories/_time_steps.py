@@ -39,7 +39,9 @@ def restart(observation: Any, batch_size: int | None = None, reward_spec: specs.
     )
 
 
-def transition(observation: Any, reward: Any, discount: Any = 1.0, outer_dims: tuple[int, ...] | None = None) -> TimeStep:
+def transition(
+    observation: Any, reward: Any, discount: Any = 1.0, outer_dims: tuple[int, ...] | None = None
+) -> TimeStep:
     """Returns a MID step.
 
     Args:
@@ -62,7 +64,9 @@ def termination(observation: Any, reward: Any, outer_dims: tuple[int, ...] | Non
     return _step(StepType.LAST, observation, reward, 0.0, outer_dims)
 
 
-def truncation(observation: Any, reward: Any, discount: Any = 1.0, outer_dims: tuple[int, ...] | None = None) -> TimeStep:
+def truncation(
+    observation: Any, reward: Any, discount: Any = 1.0, outer_dims: tuple[int, ...] | None = None
+) -> TimeStep:
     """Returns a LAST step with discount 1: the recording was cut, the world would have gone on.
 
     Args and errors are those of `transition`.
@@ -70,10 +74,12 @@ def truncation(observation: Any, reward: Any, discount: Any = 1.0, outer_dims: t
     return _step(StepType.LAST, observation, reward, discount, outer_dims)
 
 
-def _step(step_type: StepType, observation: Any, reward: Any, discount: Any, outer_dims: tuple[int, ...] | None) -> TimeStep:
+def _step(
+    step_type: StepType, observation: Any, reward: Any, discount: Any, outer_dims: tuple[int, ...] | None
+) -> TimeStep:
     xp = namespace_of(observation, () if reward is None else reward)
     reward = _as_reward(reward, xp)
-    outer = (reward.shape[:1] if outer_dims is None else tuple(outer_dims))
+    outer = reward.shape[:1] if outer_dims is None else tuple(outer_dims)
     return TimeStep(
         step_type=xp.full(outer, step_type, np.int32),
         reward=reward,

@@ -26,7 +26,9 @@ def from_transition(time_step: TimeStep, action_step: PolicyStep, next_time_step
     )
 
 
-def _frame(step_type: StepType, next_step_type: StepType, observation, action, policy_info, reward, discount) -> Trajectory:
+def _frame(
+    step_type: StepType, next_step_type: StepType, observation, action, policy_info, reward, discount
+) -> Trajectory:
     xp = namespace_of(observation, action, discount)
     outer = np.shape(discount)
     return Trajectory(

@@ -86,7 +86,8 @@ def to_transition(trajectory: Trajectory, next_trajectory: Trajectory | None = N
 def to_n_step_transition(trajectory: Trajectory, gamma: float) -> Transition:
     """Returns for each row the transition over its first `n = T - 1` steps, cut where its episode ended.
 
-    With `m <= n` the number of steps until the first LAST, `next_time_step` holds the observation and step type of frame
+    With `m <= n` the number of steps until the first LAST, `next_time_step` holds the observation and step type of
+    frame
     `m`, the discounted sum of `m` rewards, and the discount `gamma^(m-1) d_0..d_{m-1}` (one gamma is the learner's).
     The reward and discount of `time_step` are NaN: unknown.
 

@@ -13,8 +13,8 @@ def validate_trajectory(trajectory: Trajectory) -> None:
     """Checks that `[B, T]` frames obey the rules of `docs/semantics.md`.
 
     Raises:
-      SpecError: a step type outside 0..2, a frame that does not follow the one before it, a reward or discount that is not
-        finite, a discount outside `[0, 1]`, a reward that leads into FIRST, or time on the first axis.
+      SpecError: a step type outside 0..2, a frame that does not follow the one before it, a reward or discount that is
+        not finite, a discount outside `[0, 1]`, a reward that leads into FIRST, or time on the first axis.
     """
     step_type = np.asarray(trajectory.step_type)
     next_step_type = np.asarray(trajectory.next_step_type)
