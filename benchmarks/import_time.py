@@ -1,4 +1,7 @@
-"""What `import jaxdaw` costs beyond its foundations, as whole processes in turn. Run: python benchmarks/import_time.py"""
+"""What `import jaxdaw` costs beyond its foundations, as whole processes in turn.
+
+Run: python benchmarks/import_time.py
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ def main(rounds: int = 7) -> None:
     for code, times in table.items():
         extra = np.array(times) - np.array(table[BASE])
         print(
-            f"{code:80s} {np.median(times):.2f} s   extra {np.median(extra):+.2f} s ({extra.min():+.2f} to {extra.max():+.2f})"
+            f"{code:80s} {np.median(times):.2f} s   "
+            f"extra {np.median(extra):+.2f} s ({extra.min():+.2f} to {extra.max():+.2f})"
         )
 
 

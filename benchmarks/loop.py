@@ -24,7 +24,8 @@ from jaxdaw.training import DqnConfig, HostTrainer, JaxTrainer
 
 SIZES, BATCH, CAPACITY = (4, 100, 50, 2), 64, 50_000
 CONFIG = DqnConfig(
-    fc_layer_params=SIZES[1:-1], batch_size=BATCH, replay_capacity=CAPACITY, learning_starts=1000, gradient_clipping=0.0,
+    fc_layer_params=SIZES[1:-1], batch_size=BATCH, replay_capacity=CAPACITY, learning_starts=1000,
+    gradient_clipping=0.0, train_every=1, updates=0, reward_scale_factor=1.0, target_update_period=500,
     learning_rate=1e-3, steps=10**6, epsilon_start=0.1, epsilon_end=0.1,
 )  # fmt: skip
 
@@ -140,7 +141,8 @@ def compare(label, raw, ours, rounds=7):
     ratios = table[:, 1] / table[:, 0]
     a, b = np.median(table, axis=0)
     print(
-        f"{label:34s} raw {a:8,.0f}/s   jaxdaw {b:8,.0f}/s   ratio {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
+        f"{label:34s} raw {a:8,.0f}/s   jaxdaw {b:8,.0f}/s   "
+        f"ratio {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
         flush=True,
     )
     return b

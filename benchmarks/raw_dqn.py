@@ -1,4 +1,4 @@
-"""The yardstick: DQN written by hand with nothing but jax and optax, as an expert would for one network and one environment."""
+"""The yardstick: DQN written by hand with nothing but jax and optax, for one network and one environment."""
 
 from __future__ import annotations
 

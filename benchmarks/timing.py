@@ -11,7 +11,7 @@ import numpy as np
 def ratio_rounds(
     label: str, raw: Callable[[], int], ours: Callable[[], int], rounds: int = 15, unit: str = "us"
 ) -> float:
-    """Prints and returns the median ratio of time per call, ours over raw; each callable returns how many calls it made."""
+    """Prints and returns the median ratio of time per call, ours over raw; each returns how many calls it made."""
     raw(), ours()
     times = []
     for index in range(rounds):

@@ -25,8 +25,8 @@ _HOMES = {
     "train": "training",
 }
 _ROOMS = (
-    "agents", "distributions", "drivers", "environments", "errors", "evaluation", "math", "metrics", "networks", "policies",
-    "replay", "specs", "testing", "training", "trajectories",
+    "agents", "distributions", "drivers", "environments", "errors", "evaluation", "math", "metrics", "networks",
+    "policies", "replay", "specs", "testing", "training", "trajectories",
 )  # fmt: skip
 
 __all__ = ["evaluate", "fit", "load_policy", "resume", "save_policy", "train"]

@@ -160,9 +160,10 @@ def test_time_first_batches_are_named():
 def test_every_documented_argument_is_there_in_order():
     import inspect
 
-    documented = (
-        "time_step_spec action_spec q_network optimizer observation_and_action_constraint_splitter epsilon_greedy n_step_update "
-        "boltzmann_temperature emit_log_probability target_q_network target_update_tau target_update_period td_errors_loss_fn "
-        "gamma reward_scale_factor gradient_clipping debug_summaries summarize_grads_and_vars train_step_counter name"
-    ).split()
+    documented = [
+        "time_step_spec", "action_spec", "q_network", "optimizer", "observation_and_action_constraint_splitter",
+        "epsilon_greedy", "n_step_update", "boltzmann_temperature", "emit_log_probability", "target_q_network",
+        "target_update_tau", "target_update_period", "td_errors_loss_fn", "gamma", "reward_scale_factor",
+        "gradient_clipping", "debug_summaries", "summarize_grads_and_vars", "train_step_counter", "name",
+    ]  # fmt: skip
     assert list(inspect.signature(DqnAgent.__init__).parameters)[1 : len(documented) + 1] == documented

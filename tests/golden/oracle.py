@@ -1,4 +1,4 @@
-"""DQN over an MLP from the formulas alone, with the reference's n-step rule or with ours: five train calls in plain arrays."""
+"""Five train calls of DQN over an MLP, from the formulas alone, with the reference's n-step rule or with ours."""
 
 from __future__ import annotations
 

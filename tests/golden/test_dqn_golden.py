@@ -99,7 +99,7 @@ def test_policies(name):
     case.close("out/q_values", q_values)
     if name.endswith("all_masked"):
         # docs/differences.md, "all-masked row": the reference takes action 0; ours refuses.
-        with pytest.raises(ValueError, match="1 of .* rows allow no action"):
+        with pytest.raises(ValueError, match=r"1 of .* rows allow no action"):
             agent.policy.action(step)
         allowed = splitter(observation)[1].any(axis=1)
         step = jax.tree.map(lambda x: x[allowed], step)

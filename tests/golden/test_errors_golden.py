@@ -1,4 +1,4 @@
-"""Which arguments raise which exception, row by row: the documentation decides, then the reference, then docs/differences.md."""
+"""Which arguments raise which exception, row by row; where docs/differences.md says so, ours."""
 
 import warnings
 

@@ -500,7 +500,7 @@ class Agent(Module):
                     f"{self.name} trains on a Trajectory or a Transition",
                     expected="Trajectory [B, T, ...]",
                     got=type(experience).__name__,
-                    fix="Trajectory(step_type=..., observation=..., action=..., policy_info=(), next_step_type=..., ...)",
+                    fix="trajectories.from_transition(time_step, action_step, next_time_step)",
                 )
             )
         pruned = specs.prune_extra_keys(spec, experience)
@@ -560,7 +560,7 @@ class Agent(Module):
 
     def _report_refused(self) -> None:
         """Raises for the earliest finished step that was refused. Unfinished ones are not waited for."""
-        while self._pending and (self._pending[0][0].is_ready() or len(self._pending) > 8):
+        while self._pending and (_is_ready(self._pending[0][0]) or len(self._pending) > 8):
             loss, experience = self._pending.popleft()
             if not np.isfinite(np.asarray(loss)).all():
                 self._pending.clear()
@@ -615,8 +615,8 @@ class Agent(Module):
         if stuck.any():
             raise MaskError(
                 explain(
-                    f"{int(stuck.sum())} of {stuck.size} states of the batch allow no action, though their episodes go on "
-                    f"(first at {[int(i) for i in np.argwhere(stuck)[0]]})",
+                    f"{int(stuck.sum())} of {stuck.size} states of the batch allow no action, though their "
+                    f"episodes go on (first at {[int(i) for i in np.argwhere(stuck)[0]]})",
                     expected="at least one allowed action, or discount 0 on the way there",
                     got="a mask of zeros",
                     fix="return termination(observation, reward)",
@@ -636,6 +636,11 @@ def all_finite(tree: Any) -> jax.Array:
     return largest != 0x7F800000
 
 
+def _is_ready(array: Any) -> bool:
+    """Returns whether the device has finished an array."""
+    return array.is_ready()
+
+
 def check_range(
     name: str,
     value: Any,
@@ -653,9 +658,10 @@ def check_range(
     """
     if value is None and optional:
         return
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    inside = number and (low < value if low_open else low <= value) and value <= high and not (value == math.inf)
-    if not inside or (integer and int(value) != value):
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    number = float(value) if is_number else math.nan  # type: ignore[arg-type]  # NaN is in no range
+    inside = (low < number if low_open else low <= number) and number <= high and number != math.inf
+    if not inside or (integer and number != int(number)):
         kind = "an integer" if integer else "a number"
         raise ConfigError(
             explain(

@@ -1,4 +1,4 @@
-"""DQN (Mnih et al. 2015) with n-step returns, action masks, recurrent networks; and double DQN (van Hasselt et al. 2016)."""
+"""DQN with n-step returns, action masks and recurrent networks; and double DQN."""
 
 from __future__ import annotations
 

@@ -134,8 +134,9 @@ class Evaluate:
         else:
             low, high = result.ci95
             print(
-                f"{config['environment']}: mean return {result.mean_return:.1f} (95% interval {low:.1f} to {high:.1f}), "
-                f"IQM {result.iqm:.1f}, mean length {result.mean_length:.1f}, {result.episodes} episodes, seed {result.seed}"
+                f"{config['environment']}: mean return {result.mean_return:.1f} "
+                f"(95% interval {low:.1f} to {high:.1f}), IQM {result.iqm:.1f}, "
+                f"mean length {result.mean_length:.1f}, {result.episodes} episodes, seed {result.seed}"
             )
         return 0
 

@@ -35,7 +35,7 @@ class _Finite:
     logits: Any
     mask: Any = None
     minimum: int = 0
-    dtype: Any = np.dtype(np.int32)
+    dtype: Any = np.int32
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

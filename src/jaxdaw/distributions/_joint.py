@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
 def _is_distribution(value: Any) -> bool:
@@ -52,8 +53,8 @@ class Joint:
         """Returns the sum of the parts' log-probabilities of a nest of values, `[...]`."""
         leaves, structure = self._leaves()
         values = structure.flatten_up_to(value)
-        return sum(leaf.log_prob(v) for leaf, v in zip(leaves, values, strict=True))
+        return jnp.sum(jnp.stack([leaf.log_prob(v) for leaf, v in zip(leaves, values, strict=True)]), axis=0)
 
     def entropy(self) -> jax.Array:
         """Returns the sum of the parts' entropies, `[...]`."""
-        return sum(leaf.entropy() for leaf in self._leaves()[0])
+        return jnp.sum(jnp.stack([leaf.entropy() for leaf in self._leaves()[0]]), axis=0)

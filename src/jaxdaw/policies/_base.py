@@ -170,9 +170,9 @@ class Policy(Module):
         self._require_initialized()
         time_step, batched = self._admit(time_step)
         policy_state = self._admit_state(policy_state, len(time_step.step_type), batched)
-        seed = self._entropy.integers(2**32, dtype=np.uint32) if seed is None else _as_seed(seed)
+        key_or_seed = self._entropy.integers(2**32, dtype=np.uint32) if seed is None else _as_seed(seed)
         on_host = not isinstance(time_step.step_type, jax.Array)
-        step = self.compiled_act(self.get_weights(), time_step, policy_state, seed)
+        step = self.compiled_act(self.get_weights(), time_step, policy_state, key_or_seed)
         self._check_emitted(step.action, time_step)
         return self._hand_back(step, batched, on_host)
 
@@ -365,8 +365,7 @@ class Policy(Module):
     def _check_mask(self, time_step: TimeStep) -> None:
         if self._splitter is not None:
             _, mask = split_observation(self._splitter, time_step.observation)
-            if not isinstance(mask, jax.core.Tracer):
-                check_mask_values(mask, int(specs.num_values(specs.flatten(self._action_spec)[0])))
+            check_mask_values(mask, int(specs.num_values(specs.flatten(self._action_spec)[0])))
 
     def _check_emitted(self, action: Any, time_step: TimeStep) -> None:
         """Raises if a row's action is the sentinel: masks were checked before, so the values were not finite."""
@@ -397,7 +396,7 @@ class Policy(Module):
         return step if batched else specs.map_structure(lambda x: x[0], step)
 
 
-def reset_rows(state: Any, is_first: jax.Array) -> Any:
+def reset_rows(state: Any, is_first: Any) -> Any:
     """Returns the state with the rows of new episodes zeroed; leaves are `[B, ...]`, `is_first` is `[B]`."""
     return jax.tree.map(lambda x: jnp.where(is_first.reshape((-1,) + (1,) * (x.ndim - 1)), jnp.zeros_like(x), x), state)
 
@@ -408,13 +407,12 @@ def _with_log_probability(info: Any, log_probability: Any) -> Any:
         return PolicyInfo(log_probability=log_probability)
     if isinstance(info, dict):
         return {**info, "log_probability": log_probability}
-    if hasattr(info, "_replace") and "log_probability" in info._fields:
-        return info._replace(log_probability=log_probability)
-    return info
+    replace = getattr(info, "_replace", None) if "log_probability" in getattr(info, "_fields", ()) else None
+    return info if replace is None else replace(log_probability=log_probability)
 
 
 def _clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
-    if specs.is_continuous(spec) and specs.is_bounded(spec):
+    if specs.is_continuous(spec) and isinstance(spec, specs.BoundedTensorSpec):
         return jnp.clip(action, spec.minimum, spec.maximum)
     return action
 

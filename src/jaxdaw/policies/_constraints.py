@@ -82,7 +82,7 @@ def check_mask_values(mask: Any, num_actions: int) -> None:
                 f"{int((~rows).sum())} of {len(rows)} rows allow no action (first row {int(np.argmin(rows))})",
                 expected="at least one True in every row",
                 got="a row of False",
-                cause="a state from which nothing can be done: mark it terminated instead; or mask and observation swapped.",
+                cause="a dead end: mark it terminated instead; or mask and observation swapped.",
                 fix="return termination(observation, reward)  # discount 0: no action is asked for",
             )
         )

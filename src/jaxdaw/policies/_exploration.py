@@ -85,8 +85,9 @@ class _ScheduledPolicy(_WrappedPolicy):
         self, policy: Policy, schedule: Schedule, range_text: str, in_range: Callable[[float], bool], name: str | None
     ):
         super().__init__(policy, clip=False, emit_log_probability=policy.emit_log_probability, name=name)
-        self._schedule = schedule
         self.step = 0
+        read: Any = schedule
+        self._value: Callable[[Any], jax.Array] | None = None  # of a function without arguments: read on the host
         if not callable(schedule):
             if schedule is None or not np.ndim(schedule) == 0 or not in_range(float(schedule)):
                 raise ConfigError(
@@ -96,13 +97,12 @@ class _ScheduledPolicy(_WrappedPolicy):
                 )
             self._value = lambda step: jnp.float32(schedule)
         elif inspect.signature(schedule).parameters:
-            self._value = lambda step: jnp.asarray(schedule(step), jnp.float32)
-        else:
-            self._value = None  # read on the host, at every call
+            self._value = lambda step: jnp.asarray(read(step), jnp.float32)
+        self._read = read
 
     def get_weights(self) -> Any:
         """Returns the wrapped policy's weights and today's number; `step` says what day it is."""
-        value = self._schedule() if self._value is None else self._value(self.step)
+        value = self._read() if self._value is None else self._value(self.step)
         if np.ndim(value) != 0:
             raise ConfigError(
                 explain(f"the schedule of {self.name} must return one number", expected="()", got=str(np.shape(value)))

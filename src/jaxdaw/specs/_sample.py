@@ -45,7 +45,7 @@ def zeros(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
 
 
 def zeros_numpy(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
-    """Returns a nest of NumPy zeros `[*outer_dims, *shape]` of the specs' own dtypes, whether or not the bounds allow 0."""
+    """Returns a nest of NumPy zeros `[*outer_dims, *shape]` of the specs' own dtypes, whatever the bounds."""
     return map_structure(lambda leaf: np.zeros((*outer_dims, *leaf.shape), leaf.dtype), spec)
 
 

@@ -38,7 +38,7 @@ class TensorSpec:
     name: str | None
 
     def __init__(self, shape: Any, dtype: DTypeLike, name: str | None = None):
-        """Raises SpecError for a shape that is no tuple of positive integers, or a dtype that no array here can have."""
+        """Raises SpecError for a shape that is no tuple of positive integers, or an unsupported dtype."""
         if name is not None and not isinstance(name, str):
             raise SpecTypeError(explain("the name of a spec is not text", expected="str or None", got=repr(name)))
         object.__setattr__(self, "shape", _as_shape(shape))
@@ -46,9 +46,9 @@ class TensorSpec:
         object.__setattr__(self, "name", name)
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
+        if not isinstance(other, TensorSpec) or type(self) is not type(other):
             return NotImplemented
-        return self._identity() == other._identity()  # type: ignore[attr-defined]  # same class as self
+        return self._identity() == other._identity()
 
     def __hash__(self) -> int:
         return hash((type(self), *self._identity()))
@@ -60,6 +60,7 @@ class TensorSpec:
         return self.shape, self.dtype, self.name
 
 
+@dataclasses.dataclass(frozen=True, init=False, eq=False, repr=False)
 class BoundedTensorSpec(TensorSpec):
     """A TensorSpec with inclusive bounds, element by element.
 
@@ -120,6 +121,9 @@ class BoundedTensorSpec(TensorSpec):
         )
 
     __hash__ = TensorSpec.__hash__
+
+    def __reduce__(self) -> Any:  # copies come from the constructor, which makes their bounds read-only again
+        return type(self), (self.shape, self.dtype, self.minimum, self.maximum, self.name)
 
     def __repr__(self) -> str:
         bounds = f"minimum={bound_text(self.minimum)}, maximum={bound_text(self.maximum)}"
@@ -201,19 +205,22 @@ def _as_shape(shape: Any) -> tuple[int, ...]:
             explain("the shape of a spec is a number", expected="a tuple", got=repr(shape), fix=f"({shape},)")
         )
     try:
-        sizes = tuple(shape)
-        if any(isinstance(size, bool | np.bool_) for size in sizes):
-            raise TypeError
-        sizes = tuple(operator.index(size) for size in sizes)
+        sizes = tuple(_as_size(size) for size in shape)
     except TypeError:
         raise SpecError(
             explain("the shape of a spec is not a tuple of integers", expected="such as (4,)", got=repr(shape))
         ) from None
     if any(size < 1 for size in sizes):
         raise SpecError(
-            explain("the shape of a spec has an axis without room", expected="sizes of at least 1", got=repr(sizes))
+            explain("the shape of a spec has a size below 1", expected="sizes of at least 1", got=repr(sizes))
         )
     return sizes
+
+
+def _as_size(size: Any) -> int:
+    if isinstance(size, bool | np.bool_):
+        raise TypeError("a bool is no size")
+    return operator.index(size)
 
 
 def _as_dtype(dtype: DTypeLike) -> np.dtype:
@@ -251,21 +258,19 @@ def _as_bound(bound: Any, which: str, spec: TensorSpec, round_inwards: Any) -> n
     if not _broadcasts(values.shape, spec.shape):
         raise refuse("does not fit its shape", f"a shape that broadcasts to {spec.shape}", f"shape {values.shape}")
     got = bound_text(values)
-    is_float = not np.issubdtype(values.dtype, np.integer) and values.dtype.kind not in "bO"
+    is_float = values.dtype.kind == "f" or values.dtype == _BFLOAT16
     if is_float and np.isnan(values).any():
         raise refuse("is NaN, which no array can meet", "a number", got)
-    if is_float and is_discrete(spec):
+    if is_float and not is_continuous(spec):
         if np.isinf(values).any():
-            raise refuse("is infinite", f"an integer, as {spec.dtype} has no infinity", got)
-        values = round_inwards(values)
-    low, high = extremes(spec.dtype)
-    if _any_outside(values, low, high):
-        raise refuse(f"is outside {spec.dtype}", f"within [{low}, {high}]", got)
+            raise refuse("is infinite", f"a number, as {spec.dtype} has no infinity", got)
+        values = np.asarray(round_inwards(values), object)  # Python floats compare exactly with integers of 64 bits
+    if _any_outside(values, spec.dtype):
+        raise refuse(f"is outside {spec.dtype}", _span(spec.dtype), got)
     on_device = device_dtype(spec)
-    low, high = extremes(on_device)
-    if is_discrete(spec) and _any_outside(values, low, high):
+    if is_discrete(spec) and _any_outside(values, on_device):
         problem = f"does not fit {on_device}, which JAX stores in place of {spec.dtype}"
-        raise refuse(problem, f"within [{low}, {high}]", got, "JAX_ENABLE_X64=1, or narrower bounds")
+        raise refuse(problem, _span(on_device), got, "JAX_ENABLE_X64=1, or narrower bounds")
     stored = np.array(values, spec.dtype)
     stored.flags.writeable = False
     return stored
@@ -277,12 +282,18 @@ def _is_numeric(values: np.ndarray) -> bool:
     return values.dtype.kind in "biuf" or values.dtype == _BFLOAT16
 
 
-def _any_outside(values: np.ndarray, low: Any, high: Any) -> bool:
-    """Returns whether a finite value lies outside `[low, high]`; infinities belong to every floating dtype."""
-    outside = (values < low) | (values > high)
-    if values.dtype.kind not in "biuO":
-        outside &= np.isfinite(values)
-    return bool(np.any(outside))
+def _any_outside(values: np.ndarray, dtype: np.dtype) -> bool:
+    """Returns whether a dtype cannot hold some value; those that a floating dtype rounds to its extremes fit."""
+    low, high = extremes(dtype)
+    if values.dtype.kind in "biuO":
+        return bool(np.any((values < low) | (values > high)))
+    with np.errstate(over="ignore"):
+        return bool(np.any(np.isinf(values.astype(dtype)) & np.isfinite(values)))
+
+
+def _span(dtype: np.dtype) -> str:
+    low, high = extremes(dtype)
+    return f"within [{low!s}, {high!s}]"
 
 
 def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:

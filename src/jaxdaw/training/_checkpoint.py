@@ -316,7 +316,7 @@ def _sync(path: Path) -> None:
 
 
 def _commit(temporary: Path, directory: Path) -> None:
-    """Puts a finished directory in its place; a reader sees the old one or the new one, but for the moment between two renames."""
+    """Puts a finished directory in its place; the old one, if any, is put aside first and removed last."""
     aside = directory.with_name(f".{directory.name}.{os.getpid()}.old.tmp")
     if directory.exists():
         directory.rename(aside)

@@ -291,7 +291,7 @@ class _Session:
         if self._refused >= _REFUSED_CHUNKS:
             raise NonFiniteError(
                 explain(
-                    f"every gradient step of the last {_REFUSED_CHUNKS} reports was refused: loss or gradient not finite",
+                    f"every gradient step of the last {_REFUSED_CHUNKS} reports was refused: not finite",
                     got=f"{report.refused} of {report.updates} at step {report.env_steps}",
                     cause="rewards or observations that are not finite, or a learning rate that is too high.",
                     fix="jaxdaw doctor ENVIRONMENT; or --gradient-clipping 10 --reward-scale-factor 0.1",

@@ -79,7 +79,8 @@ class Progress:
         if kind == "eval":
             mark = "  best so far, saved" if row["best"] else ""
             self._print(
-                f"{count(row['step']):>7}  evaluation: return {row['mean_return']:.1f} over {row['episodes']} episodes{mark}"
+                f"{count(row['step']):>7}  evaluation: return {row['mean_return']:.1f} "
+                f"over {row['episodes']} episodes{mark}"
             )
             return
         now = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Trainers: a loop, an environment, and where they stand. One for host environments, one for pure ones and populations."""
+"""Trainers: a loop, an environment, and where they stand. One for host environments, one for pure ones."""
 
 from __future__ import annotations
 
@@ -137,8 +137,16 @@ class Trainer:
         """Runs to the next report."""
         raise NotImplementedError
 
+    def tree(self) -> dict[str, Any]:
+        """Returns everything that a checkpoint must hold."""
+        raise NotImplementedError
+
+    def restore(self, tree: dict[str, Any]) -> str | None:
+        """Goes on from a checkpoint's tree. Returns what could not be restored, in words, or None."""
+        raise NotImplementedError
+
     def collect_weights(self) -> Any:
-        """Returns the weights of the agent's policies as they are now, for `run_episodes`; valid until the next `run`."""
+        """Returns the weights of the agent's policy as they are now, for `run_episodes`; valid until `run`."""
         return self.agent.policy_weights(self.state.agent)
 
     def sync(self) -> None:
@@ -383,14 +391,14 @@ def fit(
     """
     trainer = make_trainer(agent, environment, options, seed, num_envs)
     for report in reports(trainer, steps):
-        if any([callback(report, trainer) is False for callback in callbacks]):
+        if False in [callback(report, trainer) for callback in callbacks]:
             break
     trainer.sync()
     return trainer
 
 
 def reports(trainer: Trainer, steps: int):
-    """Yields each `Report` until `steps` environment steps were taken or the trainer was stopped: the loop, to write by hand."""
+    """Yields each `Report` until `steps` environment steps were taken or the trainer was stopped."""
     env_steps = trainer.env_steps
     while env_steps < steps and not trainer.stopped:
         report = trainer.run()
