@@ -9,7 +9,7 @@ import numpy as np
 from jaxdaw.errors import SpecError, explain
 from jaxdaw.specs._mismatch import explain_leaf, shape_fits
 from jaxdaw.specs._nest import assert_same_structure, dissect, flatten_with_path, location
-from jaxdaw.specs._spec import BoundedTensorSpec, has_dtype
+from jaxdaw.specs._spec import BoundedTensorSpec, bounds_as, has_dtype
 
 _PYTHON_NUMBERS = frozenset({bool, int, float})
 _OUTER_NAMES = ("B", "T")  # how messages write batch and time where only their number is known
@@ -51,7 +51,9 @@ def check(
     outer = _outer_sizes(leaves, outer_dims)
     for index, (leaf, leaf_spec) in enumerate(zip(leaves, specs, strict=True)):
         try:
-            matches = leaf.shape == outer + leaf_spec.shape and has_dtype(leaf, leaf_spec)
+            matches = leaf.shape == outer + leaf_spec.shape and (
+                leaf.dtype is leaf_spec.dtype or has_dtype(leaf, leaf_spec)  # the first is true of nearly all, and fast
+            )
         except AttributeError:  # the leaf is no array, or the spec no spec
             matches = False
         if not matches or (
@@ -74,7 +76,8 @@ def _in_range(leaf: Any, spec: BoundedTensorSpec) -> bool:
     """Returns whether a host value lies within the bounds; a device value is taken to."""
     if not isinstance(leaf, np.ndarray | np.generic):
         return True
-    return bool(((leaf >= spec.minimum) & (leaf <= spec.maximum)).all())
+    minimum, maximum = bounds_as(spec, leaf.dtype)
+    return bool(((leaf >= minimum) & (leaf <= maximum)).all())
 
 
 def _refusal(

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdaw.errors import SpecError, SpecTypeError, explain
 from jaxdaw.specs._nest import describe
-from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, bound_text, has_dtype
+from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, bound_text, bounds_as, has_dtype
 
 _MAX_NAMED_VALUES = 3
 
@@ -103,7 +103,8 @@ def _offenders(leaf: np.ndarray, spec: TensorSpec, got: str) -> tuple[str, str |
     """Returns `got` with at most three values that are out of range, and the cause where it is known."""
     if not isinstance(spec, BoundedTensorSpec):
         return got, None
-    outside = ~((leaf >= spec.minimum) & (leaf <= spec.maximum))
+    minimum, maximum = bounds_as(spec, leaf.dtype)
+    outside = ~((leaf >= minimum) & (leaf <= maximum))
     places = np.argwhere(outside)
     named = ", ".join(_value_text(leaf, tuple(place)) for place in places[:_MAX_NAMED_VALUES].tolist())
     more = ", ..." if len(places) > _MAX_NAMED_VALUES else ""

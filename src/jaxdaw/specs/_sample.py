@@ -17,8 +17,7 @@ def sample(spec: Any, key: jax.Array, outer_dims: Sequence[int] = ()) -> Any:
     """Returns a nest of arrays `[*outer_dims, *shape]`, drawn uniformly and independently, element by element.
 
     Integers lie in `[minimum, maximum]`, both included. Floats lie in `[minimum, maximum)`, up to rounding, where a
-    missing, infinite or huge bound counts as an eighth of the dtype's extreme, so that no sum of a few samples
-    overflows.
+    missing, infinite or huge bound counts as an eighth of the dtype's extreme, so that sums of a few samples stay finite.
     A bool is a fair coin. Pure: works under `jit`, `vmap` and `scan`.
 
     Args:
@@ -33,14 +32,12 @@ def sample(spec: Any, key: jax.Array, outer_dims: Sequence[int] = ()) -> Any:
     (3, 2)
     """
     leaves = flatten(spec)
-    draws = [
-        _sample_leaf(leaf, key, tuple(outer_dims)) for leaf, key in zip(leaves, jax.random.split(key, len(leaves)))
-    ]
-    return pack_like(spec, draws)
+    keys = jax.random.split(key, len(leaves))
+    return pack_like(spec, [_sample_leaf(*pair, tuple(outer_dims)) for pair in zip(leaves, keys, strict=True)])
 
 
 def zeros(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
-    """Returns a nest of JAX zeros `[*outer_dims, *shape]`, whether or not the bounds allow 0."""
+    """Returns a nest of JAX zeros `[*outer_dims, *shape]`, whatever the bounds."""
     return map_structure(lambda leaf: jnp.zeros((*outer_dims, *leaf.shape), device_dtype(leaf)), spec)
 
 
@@ -51,15 +48,18 @@ def zeros_numpy(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
 
 def _sample_leaf(spec: TensorSpec, key: jax.Array, outer_dims: tuple[int, ...]) -> jax.Array:
     dtype, shape = device_dtype(spec), outer_dims + spec.shape
-    low, high = (spec.minimum, spec.maximum) if isinstance(spec, BoundedTensorSpec) else extremes(dtype)
+    bounds = (spec.minimum, spec.maximum) if isinstance(spec, BoundedTensorSpec) else extremes(dtype)
+    low, high = (np.array(bound, ndmin=len(shape)) for bound in bounds)  # axes of 1 in front: no rank is promoted below
     if is_continuous(spec):
         return _sample_float(key, shape, dtype, low, high)
     return _sample_integer(key, shape, dtype, low, high)
 
 
-def _sample_float(key: jax.Array, shape: tuple[int, ...], dtype: np.dtype, low: Any, high: Any) -> jax.Array:
-    least, greatest = (np.asarray(extreme, np.float64) for extreme in extremes(dtype))
-    low, high = (np.clip(np.asarray(bound, np.float64), least, greatest) for bound in (low, high))
+def _sample_float(
+    key: jax.Array, shape: tuple[int, ...], dtype: np.dtype, low: np.ndarray, high: np.ndarray
+) -> jax.Array:
+    least, greatest = (np.float64(extreme) for extreme in extremes(dtype))
+    low, high = (np.clip(bound.astype(np.float64), least, greatest) for bound in (low, high))
     inner_low, inner_high = np.maximum(low, least / 8), np.minimum(high, greatest / 8)
     is_far_out = inner_low > inner_high  # both bounds beyond an eighth of the range: their difference cannot overflow
     low, high = np.where(is_far_out, low, inner_low).astype(dtype), np.where(is_far_out, high, inner_high).astype(dtype)
@@ -67,14 +67,16 @@ def _sample_float(key: jax.Array, shape: tuple[int, ...], dtype: np.dtype, low: 
     return jnp.clip(draw, low, high)  # high - low is rounded, so the sum may pass a bound
 
 
-def _sample_integer(key: jax.Array, shape: tuple[int, ...], dtype: np.dtype, low: Any, high: Any) -> jax.Array:
+def _sample_integer(
+    key: jax.Array, shape: tuple[int, ...], dtype: np.dtype, low: np.ndarray, high: np.ndarray
+) -> jax.Array:
     """Returns integers (or bools) in `[low, high]`.
 
     Unsigned arithmetic wraps, so neither the span of a full range nor the shift by a negative minimum overflows; at
     least 32 bits keep the bias of reducing random bits to a span far below what a test could see.
     """
     signed, unsigned = (np.int64, np.uint64) if dtype.itemsize == 8 else (np.int32, np.uint32)
-    low, high = (np.asarray(bound).astype(unsigned) for bound in (low, high))
+    low, high = (bound.astype(unsigned) for bound in (low, high))
     count = np.add(np.subtract(high, low), 1, dtype=unsigned)  # wraps to 0 for the full range
     offset = jax.random.randint(key, shape, 0, np.maximum(count, 1), unsigned)
     if np.any(count == 0):

@@ -107,10 +107,9 @@ class BoundedTensorSpec(TensorSpec):
         >>> BoundedTensorSpec.from_spec(TensorSpec((), "uint8"))
         BoundedTensorSpec(shape=(), dtype=uint8, minimum=0, maximum=255, name=None)
         """
-        low, high = (
-            (spec.minimum, spec.maximum) if isinstance(spec, BoundedTensorSpec) else extremes(device_dtype(spec))
-        )
-        return cls(spec.shape, spec.dtype, low, high, spec.name if name is None else name)
+        is_bounded = isinstance(spec, BoundedTensorSpec)
+        bounds = (spec.minimum, spec.maximum) if is_bounded else extremes(device_dtype(spec))
+        return cls(spec.shape, spec.dtype, *bounds, spec.name if name is None else name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoundedTensorSpec):
@@ -156,9 +155,8 @@ def num_values(spec: TensorSpec) -> np.ndarray:
     """
     if not (isinstance(spec, BoundedTensorSpec) and is_discrete(spec)):
         raise SpecError(explain("the number of values is unknown", expected="a bounded integer spec", got=repr(spec)))
-    counts = (
-        spec.maximum.astype(object) - spec.minimum.astype(object) + 1
-    )  # Python integers: the span may exceed 63 bits
+    low, high = spec.minimum.astype(object), spec.maximum.astype(object)  # Python integers: the span may need 64 bits
+    counts = high - low + 1
     try:
         return np.broadcast_to(np.asarray(counts, np.int64), spec.shape)
     except OverflowError:
@@ -176,6 +174,14 @@ def has_dtype(array: Any, spec: TensorSpec) -> bool:
 def device_dtype(spec: TensorSpec) -> np.dtype:
     """Returns the dtype that arrays of this spec have on the device: 64 bits become 32 unless x64 is on."""
     return jax.dtypes.canonicalize_dtype(spec.dtype)
+
+
+def bounds_as(spec: BoundedTensorSpec, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Returns minimum and maximum in the dtype of an array that `has_dtype`, for a comparison without promotion."""
+    if dtype == spec.dtype:
+        return spec.minimum, spec.maximum
+    with np.errstate(over="ignore"):  # what float32 cannot hold is beyond its range anyway
+        return spec.minimum.astype(dtype), spec.maximum.astype(dtype)
 
 
 def extremes(dtype: np.dtype) -> tuple[Any, Any]:
@@ -200,12 +206,12 @@ def _label(spec: TensorSpec) -> str:
 
 
 def _as_shape(shape: Any) -> tuple[int, ...]:
-    if isinstance(shape, int | np.integer) and not isinstance(shape, bool):
+    if isinstance(shape, int | np.integer):
         raise SpecError(
             explain("the shape of a spec is a number", expected="a tuple", got=repr(shape), fix=f"({shape},)")
         )
     try:
-        sizes = tuple(_as_size(size) for size in shape)
+        sizes = tuple(_as_size(size) for size in list(shape))
     except TypeError:
         raise SpecError(
             explain("the shape of a spec is not a tuple of integers", expected="such as (4,)", got=repr(shape))

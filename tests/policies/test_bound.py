@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from jaxdaw.errors import NonFiniteError, SpecError
+from jaxdaw.policies import EpsilonGreedyPolicy, GreedyPolicy
+
+from .test_base import ROWS, q_policy, recurrent_policy
+
+
+def test_bound_acts_like_the_policy():
+    policy = GreedyPolicy(q_policy())
+    act = policy.bind()
+    np.testing.assert_array_equal(act(ROWS.observation), policy.action(ROWS).action)
+    assert act(ROWS.observation[0]) == policy.action(ROWS).action[0]
+    assert act([0.0, 1.0, 2.0]).shape == ()
+
+
+def test_bound_keeps_the_weights_of_its_moment():
+    policy = GreedyPolicy(q_policy())
+    act = policy.bind()
+    before = act(ROWS.observation)
+    for variable in policy.variables():
+        variable.set_value(-variable.get_value())
+    np.testing.assert_array_equal(act(ROWS.observation), before)
+
+
+def test_bound_remembers_and_forgets():
+    policy = GreedyPolicy(recurrent_policy())
+    act, first = policy.bind(), None
+    for _ in range(3):
+        action = act(ROWS.observation)
+        first = action if first is None else first
+    act.reset()
+    np.testing.assert_array_equal(act(ROWS.observation), first)
+
+
+def test_bound_draws_anew_at_each_call():
+    act = EpsilonGreedyPolicy(q_policy(), 1.0).bind(seed=1)
+    draws = np.array([act(ROWS.observation[0]) for _ in range(60)])
+    assert len(set(draws.tolist())) > 1
+
+
+def test_bound_refuses_what_does_not_fit():
+    act = GreedyPolicy(q_policy()).bind()
+    with pytest.raises(SpecError, match=r"\(3,\) or \(N, 3\).*got  \(3, 1\)"):
+        act(np.zeros((3, 1), np.float32))
+    with pytest.raises(NonFiniteError):
+        act(np.full(3, np.nan, np.float32))
