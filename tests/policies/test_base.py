@@ -134,8 +134,15 @@ def test_a_row_that_allows_nothing_is_refused():
 def test_masked_actions_are_never_taken():
     mask = np.eye(4, dtype=bool)[[0, 1, 2, 3, 1]] | np.eye(4, dtype=bool)[[1, 1, 3, 0, 1]]
     step = trajectories.restart({"obs": ROWS.observation, "mask": mask}, batch_size=5)
-    random_policy = RandomPolicy(trajectories.time_step_spec(MASKED), ACTION, observation_and_action_constraint_splitter=split)
-    for policy in (masked_policy(), EpsilonGreedyPolicy(masked_policy(), 0.9), BoltzmannPolicy(masked_policy(), 5.0), random_policy):
+    random_policy = RandomPolicy(
+        trajectories.time_step_spec(MASKED), ACTION, observation_and_action_constraint_splitter=split
+    )
+    for policy in (
+        masked_policy(),
+        EpsilonGreedyPolicy(masked_policy(), 0.9),
+        BoltzmannPolicy(masked_policy(), 5.0),
+        random_policy,
+    ):
         for seed in range(30):
             assert mask[np.arange(5), policy.action(step, seed=seed).action].all()
 
@@ -146,7 +153,9 @@ def test_swapped_splitters_and_odd_masks_are_named():
     with pytest.raises(MaskError, match="swapped"):
         QPolicy(step, ACTION, network, observation_and_action_constraint_splitter=lambda o: (o["mask"], o["obs"]))
     ints = {"obs": OBSERVATION, "mask": specs.TensorSpec((4,), np.int32)}
-    policy = QPolicy(trajectories.time_step_spec(ints), ACTION, network, observation_and_action_constraint_splitter=split)
+    policy = QPolicy(
+        trajectories.time_step_spec(ints), ACTION, network, observation_and_action_constraint_splitter=split
+    )
     odd = {"obs": ROWS.observation, "mask": np.full((5, 4), 3, np.int32)}
     with pytest.raises(MaskError, match="other numbers than 0 and 1"):
         policy.action(trajectories.restart(odd, 5))

@@ -128,7 +128,7 @@ class EpisodeMetrics:
             length = float(host.length_sum.sum()) / episodes
         else:
             mean = variance = length = float("nan")
-        counts = host.action_counts.reshape(-1, self.num_actions).sum(axis=0)
+        counts = host.action_counts.sum(axis=0) if host.action_counts.ndim == 2 else host.action_counts
         return EpisodeSummary(
             episodes=episodes,
             mean_return=mean,

@@ -337,10 +337,14 @@ class Policy(Module):
 
     def _from_observation(self, observation: Any) -> TimeStep:
         spec = self._time_step_spec.observation
+        if isinstance(spec, specs.TensorSpec) and isinstance(observation, list):
+            observation = np.asarray(observation)  # a list of numbers is one array here, not a nest
         observation = specs.map_structure(_as_array, observation)
         observation = specs.prune_extra_keys(spec, observation)
         specs.assert_same_structure(spec, observation, what=f"observation given to {self.name}")
         observation = specs.map_structure(_cast_safely, observation, spec)
+        if isinstance(spec, specs.TensorSpec):
+            refuse_other_shapes(self.name, observation, spec)
         outer = specs.outer_shape(observation, spec)
         on_device = any(isinstance(leaf, jax.Array) for leaf in specs.flatten(observation))
         xp = jnp if on_device else np
@@ -394,6 +398,22 @@ class Policy(Module):
                 action, specs.map_structure(np.asarray, step.state), specs.map_structure(np.asarray, step.info)
             )
         return step if batched else specs.map_structure(lambda x: x[0], step)
+
+
+def refuse_other_shapes(name: str, observation: Any, spec: specs.TensorSpec) -> None:
+    """Raises SpecError unless an array is one observation or a batch of them."""
+    shape = observation.shape
+    if shape != spec.shape and (not shape or shape[1:] != spec.shape):
+        batch = f"(N, {', '.join(map(str, spec.shape))})" if spec.shape else "(N,)"
+        raise SpecError(
+            explain(
+                f"{name} expects one observation or a batch of them",
+                expected=f"{spec.shape} or {batch}",
+                got=str(shape),
+                cause="an extra axis, or one row's axes in another order.",
+                fix=f"observation.reshape({spec.shape})",
+            )
+        )
 
 
 def reset_rows(state: Any, is_first: Any) -> Any:

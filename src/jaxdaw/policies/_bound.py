@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.policies._base import Policy, refuse_other_shapes
+from jaxdaw.policies._exploration import GreedyPolicy
 from jaxdaw.trajectories import StepType, TimeStep
-
-if TYPE_CHECKING:
-    from jaxdaw.policies._base import Policy
 
 
 class BoundPolicy:
@@ -70,7 +68,7 @@ class BoundPolicy:
         if single is None or type(observation) is not np.ndarray or observation.dtype != single.dtype:
             observation = self._admit(observation)
         elif observation.shape != single.shape and observation.shape[1:] != single.shape:
-            self._refuse(observation)
+            refuse_other_shapes(self._policy.name, observation, single)
         if self._deterministic and not self._stateful:
             action = self._plain(observation)
         else:
@@ -96,21 +94,6 @@ class BoundPolicy:
     def _admit(self, observation: Any) -> Any:
         return self._policy._from_observation(observation).observation
 
-    def _refuse(self, observation: np.ndarray) -> None:
-        assert self._single is not None
-        shape = self._single.shape
-        raise SpecError(
-            explain(
-                f"{self._policy.name} expects one observation or a batch of them",
-                expected=f"{shape} or (N, {', '.join(map(str, shape))})",
-                got=str(observation.shape),
-                cause="an extra axis, or one row's axes in another order.",
-                fix=f"observation.reshape({shape})",
-            )
-        )
-
 
 def _is_deterministic(policy: Policy) -> bool:
-    from jaxdaw.policies._exploration import GreedyPolicy
-
     return isinstance(policy, GreedyPolicy)

@@ -40,7 +40,7 @@ def to_gymnasium(spec: Any) -> Any:
       SpecTypeError: a leaf that is no spec, or of bfloat16, which Gymnasium lacks.
 
     >>> to_gymnasium({"speed": BoundedTensorSpec((), "float32", 0, 1), "gear": BoundedTensorSpec((), "int64", 1, 5)})
-    Dict('speed': Box(0.0, 1.0, (), float32), 'gear': Discrete(5, start=1))
+    Dict('gear': Discrete(5, start=1), 'speed': Box(0.0, 1.0, (), float32))
     """
     from gymnasium import spaces
 

@@ -17,7 +17,7 @@ def sample(spec: Any, key: jax.Array, outer_dims: Sequence[int] = ()) -> Any:
     """Returns a nest of arrays `[*outer_dims, *shape]`, drawn uniformly and independently, element by element.
 
     Integers lie in `[minimum, maximum]`, both included. Floats lie in `[minimum, maximum)`, up to rounding, where a
-    missing, infinite or huge bound counts as an eighth of the dtype's extreme, so that sums of a few samples stay finite.
+    missing, infinite or huge bound counts as an eighth of the dtype's extreme: sums of a few samples stay finite.
     A bool is a fair coin. Pure: works under `jit`, `vmap` and `scan`.
 
     Args:

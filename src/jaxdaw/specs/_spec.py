@@ -208,7 +208,7 @@ def _label(spec: TensorSpec) -> str:
 def _as_shape(shape: Any) -> tuple[int, ...]:
     if isinstance(shape, int | np.integer):
         raise SpecError(
-            explain("the shape of a spec is a number", expected="a tuple", got=repr(shape), fix=f"({shape},)")
+            explain("the shape of a spec is a number", expected="a tuple", got=repr(shape), fix=f"({int(shape)},)")
         )
     try:
         sizes = tuple(_as_size(size) for size in list(shape))

@@ -1,0 +1,134 @@
+"""A run from its id to its policy, its directory, and going on after an interruption."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxdaw import drivers, environments, training
+from jaxdaw.errors import ConfigError, StorageError
+
+from .worlds import SMALL
+
+
+@pytest.fixture(scope="module", params=["CartPole-v1", "jax:CartPole-v1"])
+def finished(request, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    rows = []
+    run = training.train("dqn", request.param, config=SMALL, seed=3, out=out, watch=rows.append)
+    return run, rows, request.param
+
+
+def test_a_run_directory_holds_what_it_promises(finished):
+    run, rows, name = finished
+    assert {"config.json", "versions.json", "metrics.jsonl", "checkpoints", "policy", "best_policy", "tensorboard"} <= {
+        path.name for path in run.directory.iterdir()
+    }
+    config = training.read_config(run.directory)
+    assert (config["environment"], config["seed"], config["options"]["steps"]) == (name, 3, 3_000)
+    written = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in written] == [row["step"] for row in rows]
+    assert {row["kind"] for row in written} == {"train", "eval"}
+    assert len(run.evaluations) >= 3
+    assert json.loads((run.directory / "versions.json").read_text())["jax"] == jax.__version__
+
+
+def test_the_saved_policy_is_the_best_one_evaluated(finished):
+    run, _, _ = finished
+    saved = training.load_policy(run.directory / "best_policy")
+    pure = environments.make("jax:CartPole-v1")
+    np.testing.assert_array_equal(
+        drivers.run_episodes(saved, pure, 10).returns, drivers.run_episodes(run.policy, pure, 10).returns
+    )
+
+
+def test_a_run_is_not_overwritten(finished):
+    run, _, name = finished
+    with pytest.raises(StorageError, match="already holds a run"):
+        training.train("dqn", name, config=SMALL, out=run.directory)
+
+
+def test_resume_raises_the_total_and_says_what_is_lost(finished):
+    run, _, name = finished
+    rows = []
+    again = training.resume(run.directory, steps=4_000, watch=rows.append)
+    assert rows[0]["kind"] == "resume"
+    assert (rows[0]["lost"] is None) == name.startswith("jax:")
+    assert rows[-1]["step"] >= 4_000
+    assert int(again.agent.train_step_counter) > int(run.agent.train_step_counter)
+
+
+def test_resume_is_exact_where_the_environment_can_be_saved(tmp_path):
+    whole = training.train("dqn", "jax:CartPole-v1", config=SMALL, out=tmp_path / "whole")
+    training.train("dqn", "jax:CartPole-v1", config=SMALL, steps=1_500, out=tmp_path / "half", epsilon_steps=500)
+    training.train("dqn", "jax:CartPole-v1", config=SMALL, out=tmp_path / "again", epsilon_steps=500)
+    resumed = training.resume(tmp_path / "half", steps=3_000)
+    straight = training.run_policy(tmp_path / "again", "final")
+    for a, b in zip(resumed.final_policy.variables(), straight.variables(), strict=True):
+        np.testing.assert_array_equal(a.get_value(), b.get_value())
+    assert whole.agent is not None
+
+
+def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not():
+    def weights(seed):
+        run = training.train("dqn", "jax:CartPole-v1", config=SMALL, seed=seed, steps=1_000)
+        return np.concatenate([np.ravel(v.get_value()) for v in run.final_policy.variables()])
+
+    first = weights(1)
+    np.testing.assert_array_equal(first, weights(1))
+    assert np.any(first != weights(2))
+
+
+def test_a_population_lies_in_directories_of_its_own(tmp_path):
+    runs = training.train_seeds("dqn", "jax:CartPole-v1", 3, config=SMALL, seed=5, out=tmp_path / "many")
+    assert [run.directory.name for run in runs] == ["seed_5", "seed_6", "seed_7"]
+    kernels = [np.asarray(run.final_policy.variables()[0].get_value()) for run in runs]
+    assert np.any(kernels[0] != kernels[1])
+    assert training.read_config(tmp_path / "many")["seeds"] == 3
+    with pytest.raises(ConfigError, match="population"):
+        training.resume(tmp_path / "many")
+    in_turn = training.train_seeds("dqn", "CartPole-v1", 2, config=SMALL, out=tmp_path / "turn")
+    assert len(in_turn) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sac", "CartPole-v1"), "unknown algorithm"),
+        (("dqn", "CartPole-v9"), "CartPole"),
+        (("dqn", "Cartpol-v1"), "CartPole-v1"),
+    ],
+)
+def test_unknown_names_are_answered_with_known_ones(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        training.train(*arguments)
+
+
+def test_unknown_options_are_answered_with_the_closest():
+    with pytest.raises(ConfigError, match="learning_rate"):
+        training.train("dqn", "CartPole-v1", learning_rat=1.0)
+
+
+def test_summaries_are_written(tmp_path):
+    from tensorboardX.proto import event_pb2
+
+    run = training.train(
+        "dqn", "jax:CartPole-v1", config=SMALL, out=tmp_path / "run", debug_summaries=True, summarize_grads_and_vars=True
+    )
+    tags = set()
+    for path in (run.directory / "tensorboard").iterdir():
+        data, position = path.read_bytes(), 0
+        while position < len(data):
+            length = int.from_bytes(data[position : position + 8], "little")
+            event = event_pb2.Event.FromString(data[position + 12 : position + 12 + length])
+            tags |= {value.tag for value in event.summary.value}
+            position += 12 + length + 4
+    assert {"Losses/td_loss", "loss/td_error/histogram", "Metrics/AverageReturn", "Eval/AverageReturn"} <= tags
+    assert any(tag.startswith("summarize_grads/") for tag in tags)
+
+
+@pytest.mark.parametrize("network", ["dueling", "rnn"])
+def test_other_networks_train(network):
+    run = training.train("dqn", "jax:Recall-v0", config=SMALL, network=network, steps=800, num_envs=4, lstm_size=8, double=True)
+    assert run.evaluations
