@@ -11,7 +11,7 @@ from jaxdaw.specs import StepType
 
 def test_step_type_values():
     assert [int(step_type) for step_type in StepType] == [0, 1, 2]
-    assert [StepType.FIRST, StepType.MID, StepType.LAST] == list(StepType)
+    assert list(StepType) == [StepType.FIRST, StepType.MID, StepType.LAST]
 
 
 def test_step_type_refuses_other_values():

@@ -8,10 +8,37 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxdaw.distributions._base import check_rows, register, static
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Deterministic:
+
+class _OverArrays:
+    """Shapes of a distribution whose values are `[..., *event]`."""
+
+    event_ndims: int
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The axes in front of a value's own."""
+        shape = jnp.shape(self.mode())
+        return shape[: len(shape) - self.event_ndims]
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The axes of one value."""
+        return jnp.shape(self.mode())[len(self.batch_shape) :]
+
+    @property
+    def _event_axes(self) -> tuple[int, ...]:
+        return tuple(range(-self.event_ndims, 0))
+
+    def mode(self) -> jax.Array:
+        """Returns a likeliest value, `[..., *event]`."""
+        raise NotImplementedError
+
+
+@register
+@dataclasses.dataclass(frozen=True, eq=False)
+class Deterministic(_OverArrays):
     """One value in every row.
 
     Attributes:
@@ -20,44 +47,41 @@ class Deterministic:
     """
 
     value: Any
-    event_ndims: int = dataclasses.field(default=0, metadata={"static": True})
+    event_ndims: int = static(0)
 
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """The axes in front of a value's own."""
-        return jnp.shape(self.value)[: jnp.ndim(self.value) - self.event_ndims]
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """The axes of one value."""
-        return jnp.shape(self.value)[jnp.ndim(self.value) - self.event_ndims :]
+    def __post_init__(self) -> None:
+        self.__dict__["value"] = jnp.asarray(self.value)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Returns the value, `sample_shape` times."""
         del key
-        return jnp.broadcast_to(self.value, (*sample_shape, *jnp.shape(self.value)))
+        return jnp.broadcast_to(self.value, (*sample_shape, *self.value.shape))
 
     def mode(self) -> jax.Array:
         """Returns the value."""
-        return jnp.asarray(self.value)
+        return self.value
 
     def log_prob(self, value: Any) -> jax.Array:
-        """Returns 0 where `value` is the value, -inf elsewhere, `[...]`."""
-        axes = tuple(range(-self.event_ndims, 0))
-        return jnp.where(jnp.all(value == jnp.asarray(self.value), axis=axes), 0.0, -jnp.inf)
+        """Returns 0 where `value` is the value in all its elements, -inf elsewhere, `[...]`.
+
+        Raises:
+          SpecError: another shape than the rows'.
+        """
+        check_rows("value", jnp.shape(value), self.value.shape)
+        return jnp.where(jnp.all(value == self.value, axis=self._event_axes), 0.0, -jnp.inf)
 
     def entropy(self) -> jax.Array:
         """Returns 0, `[...]`."""
         return jnp.zeros(self.batch_shape)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Uniform:
-    """Uniform between bounds, element by element: both inclusive for integers, `[minimum, maximum)` for floats.
+@register
+@dataclasses.dataclass(frozen=True, eq=False)
+class Uniform(_OverArrays):
+    """Uniform between bounds, both inclusive, element by element.
 
     Attributes:
-      minimum, maximum: `[..., *event]` of one dtype and shape, finite.
+      minimum, maximum: `[..., *event]`, finite; shapes that broadcast, dtypes that promote.
       event_ndims: how many of the last axes belong to one value.
 
     >>> Uniform(jnp.array([0, 0]), jnp.array([1, 3]), event_ndims=1).log_prob(jnp.array([1, 2]))  # -log(2 * 4)
@@ -66,48 +90,52 @@ class Uniform:
 
     minimum: Any
     maximum: Any
-    event_ndims: int = dataclasses.field(default=0, metadata={"static": True})
+    event_ndims: int = static(0)
+
+    def __post_init__(self) -> None:
+        dtype = jnp.result_type(self.minimum, self.maximum)
+        low, high = jnp.broadcast_arrays(jnp.asarray(self.minimum, dtype), jnp.asarray(self.maximum, dtype))
+        self.__dict__.update(minimum=low, maximum=high)
 
     @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """The axes in front of a value's own."""
-        return jnp.shape(self.minimum)[: jnp.ndim(self.minimum) - self.event_ndims]
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """The axes of one value."""
-        return jnp.shape(self.minimum)[jnp.ndim(self.minimum) - self.event_ndims :]
-
-    @property
-    def _is_integer(self) -> bool:
-        return jnp.issubdtype(jnp.result_type(self.minimum), jnp.integer)
+    def _is_continuous(self) -> bool:
+        return jnp.issubdtype(self.minimum.dtype, jnp.floating)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
-        """Returns `sample_shape + [..., *event]` values."""
-        low, high = jnp.asarray(self.minimum), jnp.asarray(self.maximum)
+        """Returns `sample_shape + [..., *event]` values.
+
+        A range of n integers is uniform up to a relative `n / 2**32`.
+        """
+        low, high, dtype = self.minimum, self.maximum, self.minimum.dtype
         shape = (*sample_shape, *low.shape)
-        if not self._is_integer:
-            return low + jax.random.uniform(key, shape, low.dtype) * (high - low)
-        # In uint32 the span of the whole int32 range fits, and its wrap to 0 stands for 2**32.
-        span = (high.astype(jnp.uint32) - low.astype(jnp.uint32)) + jnp.uint32(1)
-        bits = jax.random.bits(key, shape, jnp.uint32)
-        offset = jnp.where(span == 0, bits, bits % jnp.maximum(span, 1))
-        return (low.astype(jnp.uint32) + offset).astype(low.dtype)
+        if self._is_continuous:
+            weight = jax.random.uniform(key, shape, dtype)
+            return jnp.clip((1.0 - weight) * low + weight * high, low, high)  # high - low might overflow
+        # Unsigned arithmetic wraps: no range overflows, and a count of 0 is that of the whole range.
+        word = jnp.uint64 if dtype.itemsize == 8 else jnp.uint32
+        count = high.astype(word) - low.astype(word) + word(1)
+        bits = jax.random.bits(key, shape, word)
+        return (low.astype(word) + jnp.where(count == 0, bits, bits % jnp.maximum(count, 1))).astype(dtype)
 
     def mode(self) -> jax.Array:
         """Returns the lower bound: every value is equally likely."""
-        return jnp.asarray(self.minimum)
-
-    def _log_sizes(self) -> jax.Array:
-        size = jnp.asarray(self.maximum, jnp.float32) - jnp.asarray(self.minimum, jnp.float32)
-        return jnp.log(size + 1.0 if self._is_integer else size)
+        return self.minimum
 
     def log_prob(self, value: Any) -> jax.Array:
-        """Returns the log-probability or log-density, summed over the event axes, `[...]`; -inf outside the bounds."""
-        axes = tuple(range(-self.event_ndims, 0))
-        inside = jnp.all((value >= self.minimum) & (value <= self.maximum), axis=axes)
-        return jnp.where(inside, -jnp.sum(self._log_sizes(), axis=axes), -jnp.inf)
+        """Returns the log-probability or log-density, summed over the event axes, `[...]`; -inf outside the bounds.
+
+        Raises:
+          SpecError: another shape than the rows'.
+        """
+        check_rows("value", jnp.shape(value), self.minimum.shape)
+        inside = jnp.all((value >= self.minimum) & (value <= self.maximum), axis=self._event_axes)
+        return jnp.where(inside, -self.entropy(), -jnp.inf)
 
     def entropy(self) -> jax.Array:
-        """Returns the (differential) entropy in nats, summed over the event axes, `[...]`."""
-        return jnp.sum(self._log_sizes(), axis=tuple(range(-self.event_ndims, 0)))
+        """Returns the (differential) entropy in nats, summed over the event axes, `[...]`.
+
+        That is the log of how many values there are, or of their volume.
+        """
+        low, high = (bound.astype(jnp.float32) / 2 for bound in (self.minimum, self.maximum))  # halves cannot overflow
+        half = high - low if self._is_continuous else high - low + 0.5
+        return jnp.sum(jnp.log(half) + jnp.log(2.0), axis=self._event_axes)

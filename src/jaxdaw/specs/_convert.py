@@ -126,7 +126,7 @@ def _to_space(spec: Any) -> Any:
         if spec.shape == () and is_countable:
             return spaces.Discrete(int(counts), start=int(low), dtype=spec.dtype.type)
         if spec.dtype == np.int8 and spec.shape != () and np.all(low == 0) and np.all(high == 1):
-            return spaces.MultiBinary(spec.shape)
+            return spaces.MultiBinary(spec.shape[0] if len(spec.shape) == 1 else spec.shape)
         if spec.dtype == np.int64 and is_countable:
             return spaces.MultiDiscrete(np.asarray(counts, np.int64), start=low)
     return spaces.Box(low, high, spec.shape, spec.dtype.type)

@@ -270,7 +270,8 @@ def _as_bound(bound: Any, which: str, spec: TensorSpec, round_inwards: Any) -> n
     if is_float and not is_continuous(spec):
         if np.isinf(values).any():
             raise refuse("is infinite", f"a number, as {spec.dtype} has no infinity", got)
-        values = np.asarray(round_inwards(values), object)  # Python floats compare exactly with integers of 64 bits
+        values = np.asarray(round_inwards(values.astype(np.float64)))
+        values = values.astype(object)  # Python floats compare exactly with integers of 64 bits
     if _any_outside(values, spec.dtype):
         raise refuse(f"is outside {spec.dtype}", _span(spec.dtype), got)
     on_device = device_dtype(spec)

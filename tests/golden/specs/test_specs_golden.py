@@ -7,8 +7,8 @@ import re
 import jax
 import numpy as np
 import pytest
-from golden import cases
 
+from golden import cases
 from jaxdaw import specs
 from jaxdaw.errors import SpecError, SpecTypeError
 
@@ -68,7 +68,7 @@ def test_bounded_spec_stores_its_bounds(row):
     # and the second is another spec than the shape says. Refused.
     is_crossed, is_wider = row["minimum"] == 1.0, row["shape"] == [] and isinstance(row["minimum"], list)
     if row["raises"] or is_crossed or is_wider:
-        with pytest.raises(ValueError, match="minimum|maximum"):
+        with pytest.raises(ValueError, match=r"minimum|maximum"):
             bounded(row)
         return
     spec = bounded(row)
@@ -80,11 +80,11 @@ def test_bounded_spec_stores_its_bounds(row):
 
 @table("bounded_array_spec_construction")
 def test_bounded_spec_stores_its_bounds_in_the_numpy_flavour(row):
-    # One spec class serves both flavours of the reference, with the rules of its tensor spec: a missing bound is refused
-    # (from_spec gives the limits of the dtype) and infinite bounds are kept, as only sampling needs finite ones.
+    # One spec class serves both flavours of the reference, with the rules of its tensor spec: a missing bound is
+    # refused (from_spec gives the limits of the dtype), and infinite ones are kept, as only sampling needs finite ones.
     is_missing = row["minimum"] is None or row["maximum"] is None
     if row["raises"] or is_missing:
-        with pytest.raises(ValueError, match="minimum|maximum"):
+        with pytest.raises(ValueError, match=r"minimum|maximum"):
             bounded(row)
     if is_missing:
         filled = specs.BoundedTensorSpec.from_spec(specs.TensorSpec(row["shape"], row["dtype"]))
@@ -198,7 +198,7 @@ def test_is_batched(row):
     if refusal is None:
         assert specs.is_batched(pair_of(row), PAIR_SPEC, row["num_outer_dims"]) == row["is_batched"]
     else:
-        with pytest.raises(refusal, match="does not match its spec|a mix of batched and unbatched") as error:
+        with pytest.raises(refusal, match=r"does not match its spec|a mix of batched and unbatched") as error:
             specs.is_batched(pair_of(row), PAIR_SPEC, row["num_outer_dims"])
         assert type(error.value) is refusal
 
@@ -206,7 +206,7 @@ def test_is_batched(row):
 @table("outer_rank")
 def test_outer_rank(row):
     if row["raises"]:
-        with pytest.raises(ValueError, match="does not match its spec|a mix of batched and unbatched"):
+        with pytest.raises(ValueError, match=r"does not match its spec|a mix of batched and unbatched"):
             specs.outer_shape(pair_of(row), PAIR_SPEC)
     else:
         assert len(specs.outer_shape(pair_of(row), PAIR_SPEC)) == row["outer_rank"]

@@ -1,0 +1,329 @@
+"""A directory of one JSON file and one safetensors file that appears whole or not at all, and is read with suspicion.
+
+```text
+NAME/                           a checkpoint or a policy
+  manifest.json                 what it is, the leaves, the digest of the other file and one of itself
+  arrays.safetensors            every array
+.jaxdaw-HOST-PID-LIFE-N.tmp     being written or removed; what a killed process leaves goes at the next save
+.NAME.previous                  what NAME was, while it is being replaced; read if a kill left no NAME
+```
+
+No text from a file is ever joined to a path, no number from a file decides how much memory is taken, and neither
+symbolic links nor devices are opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import os
+import re
+import shutil
+import socket
+import stat
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from jaxdaw.errors import StorageError, explain
+from jaxdaw.training._formats import JSON_LIMIT, bytes_of, layout, on_host, seal, unseal
+
+FORMAT = 1
+
+_LIFE = uuid.uuid4().hex[:8]
+"""Tells this process from an earlier one of the same number: in a container the number is often 1."""
+
+_TEMPORARY = re.compile(r"\.jaxdaw-(?P<host>.+)-(?P<pid>\d+)-(?P<life>[0-9a-f]{8})-\d+\.tmp")
+_serial = itertools.count()
+
+
+class Kind(NamedTuple):
+    """What a saved directory is called, and the names of its two files."""
+
+    name: str
+    document: str
+    arrays: str
+
+
+CHECKPOINT = Kind("checkpoint", "manifest.json", "arrays.safetensors")
+POLICY = Kind("policy", "policy.json", "weights.safetensors")
+
+
+# Writing.
+
+
+def write(directory: Path, kind: Kind, arrays: Mapping[str, Any], contents: Mapping[str, Any]) -> None:
+    """Writes a saved directory; what stood there before is whole until the new one is.
+
+    Arrays come from the device, are written and are hashed one after the other; each is copied at most once.
+
+    Args:
+      directory: where; replaced if it is a saved directory of the same kind.
+      kind: what it is.
+      arrays: by name.
+      contents: JSON for the document, beside `format`, `sha256` and `digest`.
+
+    Raises:
+      StorageError: a dtype or JSON value that cannot be stored; `directory` holds other files; no space, no permission.
+    """
+    header, order, needed = layout(arrays)
+    seal(contents)  # refused, if it is, before anything is written
+    place = Path(os.path.realpath(directory))
+    temporary = _temporary_beside(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(place.parent)
+        _refuse_to_replace(place, kind)
+        temporary.mkdir()
+        chunks = itertools.chain([header], (bytes_of(on_host(arrays[name])) for name in order))
+        digest = _write_file(temporary / kind.arrays, chunks)
+        document = {"format": FORMAT, "sha256": {kind.arrays: digest}, **contents}
+        _write_file(temporary / kind.document, [seal(document)])
+        _sync(temporary)
+        _commit(temporary, place)
+    except BaseException as error:  # an interrupt leaves no more behind than a full disk
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise _write_failure(place, needed, error) from error
+        raise
+
+
+def remove(directory: Path) -> None:
+    """Removes a saved directory; killed half-way, nothing that looks like one is left."""
+    doomed = _temporary_beside(directory)
+    with contextlib.suppress(OSError):  # what cannot be removed now is found again at the next save
+        directory.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Removes what killed processes of this host left in a directory; what belongs to living ones stays."""
+    for entry in parent.glob(".jaxdaw-*.tmp"):
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match is not None and match["host"] == socket.gethostname():
+            pid = int(match["pid"])
+            if match["life"] != _LIFE if pid == os.getpid() else not is_alive(pid):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Returns whether a process of this host exists."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is somebody else's
+        return True
+    return True
+
+
+def previous_of(place: Path) -> Path:
+    """Returns where a directory lies while another takes its place."""
+    too_long = len(os.fsencode(place.name)) > 240
+    return place.with_name(
+        f".{hashlib.sha256(os.fsencode(place.name)).hexdigest() if too_long else place.name}.previous"
+    )
+
+
+def _temporary_beside(place: Path) -> Path:
+    return place.with_name(f".jaxdaw-{socket.gethostname()}-{os.getpid()}-{_LIFE}-{next(_serial)}.tmp")
+
+
+def _refuse_to_replace(place: Path, kind: Kind) -> None:
+    if not place.exists():
+        return
+    other = sorted(set(os.listdir(place)) - {kind.document, kind.arrays}) if place.is_dir() else ["a file"]
+    if other:
+        raise StorageError(
+            explain(
+                f"{place} holds something else than a {kind.name}, which would be lost",
+                expected=f"a new directory, or one with {kind.document} and {kind.arrays} alone",
+                got=", ".join(other[:3]),
+                fix=str(place / kind.name),
+            )
+        )
+
+
+def _commit(temporary: Path, place: Path) -> None:
+    """Puts a finished directory in its place. At every moment a whole one lies there or aside."""
+    aside = previous_of(place)
+    if place.exists():
+        remove(aside)
+        place.rename(aside)
+    try:
+        temporary.rename(place)
+    except OSError:
+        if not place.exists() and aside.exists():
+            aside.rename(place)
+        raise
+    _sync(place.parent)
+    remove(aside)
+
+
+def _write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
+    """Writes a new file down to the disk and returns its digest."""
+    digest = hashlib.sha256()
+    with path.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+            digest.update(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_failure(place: Path, needed: int, error: OSError) -> StorageError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    free = reason
+    if full:
+        nearest = next(path for path in (place, *place.parents) if path.is_dir())
+        free = f"{shutil.disk_usage(nearest).free:,} bytes free"
+    return StorageError(
+        explain(
+            f"cannot write {place}: {reason}; what was saved there before is untouched",
+            expected=f"{needed:,} bytes {'free' if full else 'in a directory that can be written to'}",
+            got=free,
+            cause="a full disk, or a quota." if full else None,
+            fix="remove old runs, or save on another disk" if full else "another directory",
+        )
+    )
+
+
+# Reading.
+
+
+def read_document(directory: Path, kind: Kind) -> dict[str, Any]:
+    """Returns the JSON of a saved directory as it was written. Whether the format is known is for `format_refusal`.
+
+    Raises:
+      StorageError: not a saved directory of this kind, or its document is damaged.
+    """
+    path = _place(directory) / kind.document
+    foreign = f"{directory} is not a jaxdaw {kind.name}"
+    if not os.path.lexists(path):
+        found = f"no {kind.document}" if path.parent.is_dir() else "a file" if path.parent.exists() else "nothing there"
+        raise StorageError(explain(foreign, expected=f"a directory with {kind.document} and {kind.arrays}", got=found))
+    with _open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > JSON_LIMIT:
+            raise StorageError(
+                explain(foreign, expected=f"{kind.document} of at most {JSON_LIMIT:,} bytes", got=f"{size:,} bytes")
+            )
+        text = file.read(size)
+    try:
+        document = unseal(text)
+    except (ValueError, RecursionError) as error:
+        raise StorageError(
+            explain(f"{foreign}: {path} is damaged or something else", expected="JSON", got=_recognise(text, error))
+        ) from error
+    if document is None:
+        raise _damage(path, "contents that match their digest", "others")
+    if type(document.get("format")) is not int or not isinstance(document.get("sha256"), dict):
+        raise StorageError(explain(foreign, expected="'format' and 'sha256'", got=", ".join(document)[:60]))
+    return document
+
+
+def format_refusal(directory: Path, document: Mapping[str, Any]) -> StorageError | None:
+    """Returns the error for a document that this version cannot read, None for one that it can."""
+    written = document["format"]
+    if 1 <= written <= FORMAT:
+        return None
+    return StorageError(
+        explain(
+            f"{directory} was written by format {written}, this is {FORMAT}",
+            cause="it comes from a newer jaxdaw.",
+            fix="pip install -U jaxdaw",
+        )
+    )
+
+
+def read_arrays(
+    directory: Path, kind: Kind, document: Mapping[str, Any], like: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of a saved directory; each byte is read once, and is verified.
+
+    How the file must begin and how long it must be follows from `like`, and is compared before memory is taken.
+
+    Args:
+      directory, kind: where and what.
+      document: from `read_document`.
+      like: the arrays that are expected, by name: anything with `shape` and `dtype`.
+
+    Raises:
+      StorageError: the file is missing, truncated or damaged, or holds other arrays.
+    """
+    path = _place(directory) / kind.arrays
+    expected = str(document["sha256"].get(kind.arrays))
+    header, order, size = layout(like)
+    digest = hashlib.sha256(header)
+    arrays: dict[str, np.ndarray] = {}
+    with _open_regular(path) as file:
+        actual = os.fstat(file.fileno()).st_size
+        if actual != size:
+            raise _damage(path, f"{size:,} bytes", f"{actual:,} bytes")
+        if file.read(len(header)) != header:
+            raise _damage(path, f"the arrays that {kind.document} lists", "others")
+        for name in order:
+            array = np.empty(like[name].shape, np.dtype(like[name].dtype).newbyteorder("="))
+            view = bytes_of(array)
+            if file.readinto(view) != view.nbytes:  # type: ignore[attr-defined]  # BinaryIO is a BufferedReader here
+                raise _damage(path, f"{size:,} bytes", "fewer")
+            digest.update(view)
+            arrays[name] = array
+    if digest.hexdigest() != expected:
+        raise _damage(path, f"sha256 {expected[:16]}...", f"sha256 {digest.hexdigest()[:16]}...")
+    return arrays
+
+
+def _place(directory: Path) -> Path:
+    """Returns where a saved directory lies: in its place, or aside if a kill came between the renames of a commit."""
+    place = Path(os.path.realpath(directory))
+    if place.exists() or not previous_of(place).is_dir():
+        return place
+    return previous_of(place)
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    """Opens a file, but no link, device or pipe; a pipe without a writer is not waited for either."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise _damage(path, "a file", "a symbolic link" if path.is_symlink() else str(error.strerror)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _damage(path, "a file", "a device, pipe or directory")
+    return os.fdopen(descriptor, "rb")
+
+
+def _damage(path: Path, expected: str, got: str) -> StorageError:
+    return StorageError(
+        explain(
+            f"{path} is missing or damaged",
+            expected=expected,
+            got=got,
+            cause="a copy that was cut short, a file changed by hand, or a failing disk.",
+            fix="copy the directory again, or use an older one",
+        )
+    )
+
+
+def _recognise(text: bytes, error: Exception) -> str:
+    if text.startswith(b"PK\x03\x04"):
+        return "a zip file"
+    if text.startswith(b"\x80"):
+        return "a pickle, which is never opened"
+    return str(error)[:80] if text else "an empty file"
