@@ -1,4 +1,6 @@
-"""What the saved policies are worth, over seeds. Run: python benchmarks/learning.py ENVIRONMENT SEEDS OUT [--option value ...]
+"""What the saved policies are worth, over seeds.
+
+Run: python benchmarks/learning.py ENVIRONMENT SEEDS OUT [--option value ...]
 
 For every seed: trains by `jaxdaw train dqn`, then scores the best evaluated and the final policy over 100 greedy
 episodes that training never saw. Prints how many reach the threshold, and the IQM over seeds with its interval.

@@ -12,8 +12,13 @@ def main(steps: int = 5_000) -> float:
     environment = environments.make("CartPole-v1", num_envs=4)
     network = networks.QNetwork(environment.observation_spec, environment.action_spec, fc_layer_params=(64, 64))
     agent = agents.DqnAgent(
-        environment.time_step_spec(), environment.action_spec, network, optax.adam(1e-3), gamma=0.99, target_update_period=200
-    )  # fmt: skip
+        environment.time_step_spec(),
+        environment.action_spec,
+        network,
+        optax.adam(1e-3),
+        gamma=0.99,
+        target_update_period=200,
+    )
     agent.initialize(seed=0)
     buffer = replay.HostReplay(agent.collect_data_spec, capacity=20_000, num_envs=4)
     generator = np.random.default_rng(0)

@@ -241,7 +241,7 @@ def test_summaries_can_be_turned_off():
     agent = make(debug_summaries=True, summarize_grads_and_vars=True, enable_summaries=False)
     agent.train(batch())
     assert agent.summaries == {}
-    assert not (agent.debug_summaries or agent.summarize_grads_and_vars or agent.summaries_enabled)
+    assert not any([agent.debug_summaries, agent.summarize_grads_and_vars, agent.summaries_enabled])
 
 
 def test_module_surface():

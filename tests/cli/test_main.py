@@ -11,8 +11,11 @@ import pytest
 
 from jaxdaw.cli import main
 
-FAST = ["--steps", "1.5k", "--num-envs", "4", "--fc-layer-params", "16", "--learning-starts", "200", "--train-every", "4",
-        "--updates", "2", "--report-every", "500", "--eval-every", "700", "--eval-episodes", "3", "--quiet"]  # fmt: skip
+FAST = [
+    *("--steps", "1.5k", "--num-envs", "4", "--fc-layer-params", "16", "--learning-starts", "200"),
+    *("--train-every", "4", "--updates", "2", "--report-every", "500", "--eval-every", "700"),
+    *("--eval-episodes", "3", "--quiet"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +110,15 @@ def test_an_interruption_saves_and_says_how_to_go_on(tmp_path, signal_number, st
 
 def test_a_closed_pipe_is_quiet(run):
     command = f"{sys.executable} -m jaxdaw evaluate '{run}' --episodes 2 --json | head -c 1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
     assert "Traceback" not in done.stderr
 
 
 def test_numbers_as_people_write_them():
     from jaxdaw.cli._main import parse_count
 
-    assert [parse_count(text) for text in ("50k", "1e6", "2M", "1_000", "7")] == [50_000, 1_000_000, 2_000_000, 1_000, 7]
+    texts = ("50k", "1e6", "2M", "1_000", "7")
+    assert [parse_count(text) for text in texts] == [50_000, 1_000_000, 2_000_000, 1_000, 7]
     with pytest.raises(ValueError, match="not a whole number"):
         parse_count("1.0005k")

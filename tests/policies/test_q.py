@@ -9,7 +9,7 @@ from .test_base import ACTION, OBSERVATION, STEP
 
 
 def test_values_are_logits_golden():
-    """W = [[2, 1], [1, 1]], b = [1, 1], observation [1, 2]: logits [5, 4], log-probability of action 0 is -0.31326166."""
+    """W = [[2, 1], [1, 1]], b = [1, 1], observation [1, 2]: logits [5, 4], log P(0) = -0.31326166."""
     spec, action = specs.TensorSpec((2,), np.float32), specs.BoundedTensorSpec((), np.int32, 0, 1)
     network = networks.QNetwork(spec, action, fc_layer_params=None)
     kernel, bias = network.variables

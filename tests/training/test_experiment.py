@@ -113,9 +113,8 @@ def test_unknown_options_are_answered_with_the_closest():
 def test_summaries_are_written(tmp_path):
     from tensorboardX.proto import event_pb2
 
-    run = training.train(
-        "dqn", "jax:CartPole-v1", config=SMALL, out=tmp_path / "run", debug_summaries=True, summarize_grads_and_vars=True
-    )
+    flags = {"debug_summaries": True, "summarize_grads_and_vars": True}
+    run = training.train("dqn", "jax:CartPole-v1", config=SMALL, out=tmp_path / "run", **flags)
     tags = set()
     for path in (run.directory / "tensorboard").iterdir():
         data, position = path.read_bytes(), 0
@@ -130,5 +129,6 @@ def test_summaries_are_written(tmp_path):
 
 @pytest.mark.parametrize("network", ["dueling", "rnn"])
 def test_other_networks_train(network):
-    run = training.train("dqn", "jax:Recall-v0", config=SMALL, network=network, steps=800, num_envs=4, lstm_size=8, double=True)
+    options = {"network": network, "steps": 800, "lstm_size": 8, "double": True}
+    run = training.train("dqn", "jax:Recall-v0", config=SMALL, **options)
     assert run.evaluations

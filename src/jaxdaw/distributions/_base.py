@@ -12,9 +12,8 @@ from jaxdaw.errors import SpecError, explain
 T = TypeVar("T")
 
 
-def static(default: Any) -> Any:
-    """Returns a dataclass field that belongs to the structure of the pytree, not to its leaves."""
-    return dataclasses.field(default=default, metadata={"static": True})
+STATIC = {"static": True}
+"""Metadata of a dataclass field that belongs to the structure of the pytree, not to its leaves."""
 
 
 def register(cls: type[T]) -> type[T]:
@@ -24,22 +23,19 @@ def register(cls: type[T]) -> type[T]:
     (as `jax.tree_util.register_dataclass` would run it) could not take.
     """
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]: only dataclasses come here
-    leaves = [field.name for field in fields if "static" not in field.metadata]
-    statics = [field.name for field in fields if "static" in field.metadata]
+    leaves = [field.name for field in fields if field.metadata != STATIC]
+    statics = [field.name for field in fields if field.metadata == STATIC]
 
-    def flatten(value: Any) -> tuple[list[Any], tuple[Any, ...]]:
-        return [getattr(value, name) for name in leaves], tuple(getattr(value, name) for name in statics)
+    def flatten(value: Any) -> Any:
+        children = [(jax.tree_util.GetAttrKey(name), getattr(value, name)) for name in leaves]
+        return children, tuple(getattr(value, name) for name in statics)
 
-    def flatten_with_keys(value: Any) -> tuple[list[Any], tuple[Any, ...]]:
-        children, structure = flatten(value)
-        return [(jax.tree_util.GetAttrKey(name), child) for name, child in zip(leaves, children)], structure
-
-    def unflatten(structure: Any, children: Any) -> T:
+    def unflatten(structure: Any, children: Any) -> Any:
         value = object.__new__(cls)
-        value.__dict__.update(zip(leaves, children), **dict(zip(statics, structure)))
+        value.__dict__.update(zip([*leaves, *statics], [*children, *structure], strict=True))
         return value
 
-    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
     return cls
 
 

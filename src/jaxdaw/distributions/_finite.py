@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdaw.distributions._base import check_rows, register, static
+from jaxdaw.distributions._base import STATIC, check_rows, register
 from jaxdaw.errors import MaskError, SpecError, explain
 
 _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))  # 1 - 2**-24
@@ -33,8 +33,8 @@ class _Finite:
     """A distribution over the actions `minimum..minimum + A - 1`, one in every row `[...]`.
 
     A row is valid if the largest of its allowed values is finite. One that allows nothing, or holds NaN or +inf among
-    its allowed values, is not: its probabilities are all 0, and `sample` and `mode` give the sentinel
-    `invalid_action(dtype)`, never an action.
+    its allowed values, is not, nor is one whose epsilon or temperature is NaN: its logits are then NaN. Its
+    probabilities are all 0, and `sample` and `mode` give the sentinel `invalid_action(dtype)`, never an action.
 
     Attributes:
       logits: `[..., A]`, the values of the actions, at least float32; what they mean is up to the class.
@@ -49,37 +49,28 @@ class _Finite:
 
     logits: Any
     mask: Any = None
-    minimum: int = static(0)
-    dtype: Any = static(np.dtype(np.int32))
+    minimum: int = dataclasses.field(default=0, metadata=STATIC)
+    dtype: Any = dataclasses.field(default=np.dtype(np.int32), metadata=STATIC)
 
     def __post_init__(self) -> None:
         logits, mask, dtype = jnp.asarray(self.logits), self.mask, jax.dtypes.canonicalize_dtype(self.dtype)
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         actions, limits = range(self.minimum, self.minimum + logits.shape[-1]), np.iinfo(dtype)
         if actions[0] < limits.min or actions[-1] > limits.max or invalid_action(dtype) in actions:
-            raise SpecError(
-                explain(
-                    f"{dtype} cannot hold the actions {actions[0]}..{actions[-1]} and the sentinel of an invalid row",
-                    expected=f"{limits.min}..{limits.max} without {invalid_action(dtype)}",
-                    got=f"{actions[0]}..{actions[-1]}",
-                    fix="a wider dtype",
-                )
-            )
+            what = f"{dtype} cannot hold the actions and the sentinel {invalid_action(dtype)} of an invalid row"
+            legal, got = f"{limits.min}..{limits.max} without it", f"{actions[0]}..{actions[-1]}"
+            raise SpecError(explain(what, expected=legal, got=got, fix="a wider dtype"))
         if mask is not None:
             if np.shape(mask)[-1:] != logits.shape[-1:]:
-                raise MaskError(
-                    explain(
-                        "the mask has another length than there are actions",
-                        expected=f"[..., {logits.shape[-1]}]",
-                        got=str(np.shape(mask)),
-                    )
-                )
+                what = "the mask has another length than there are actions"
+                raise MaskError(explain(what, expected=f"[..., {len(actions)}]", got=str(np.shape(mask))))
             mask = jnp.broadcast_to(jnp.asarray(mask) != 0, logits.shape)
-        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        self.__dict__.update(logits=logits, mask=mask, minimum=int(self.minimum), dtype=dtype)
-
-    def _broadcast_to_rows(self, name: str) -> None:
-        """Gives a parameter its entry in every row, so that indexing and `vmap` find one."""
-        self.__dict__[name] = jnp.broadcast_to(jnp.asarray(getattr(self, name), self.logits.dtype), self.batch_shape)
+        self.__dict__.update(mask=mask, minimum=int(self.minimum), dtype=dtype)
+        for field in dataclasses.fields(self)[4:]:  # epsilon or temperature: one for each row, so that indexing finds it
+            rows = jnp.broadcast_to(jnp.asarray(getattr(self, field.name), logits.dtype), logits.shape[:-1])
+            logits = jnp.where(jnp.isnan(rows)[..., None], jnp.nan, logits)
+            self.__dict__[field.name] = rows
+        self.__dict__["logits"] = logits
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -218,22 +209,13 @@ class Boltzmann(_Finite):
 
     Attributes:
       temperature: `[]` or `[...]`, in units of the values; it may be traced. Towards 0 the largest value takes all, and
-        equal ones share; anything below 1e-18 counts as that. A row whose temperature is NaN is not valid.
+        equal ones share; anything below 1e-18 counts as that.
 
     >>> Boltzmann(jnp.array([1.0, 1.0, 0.0]), temperature=0.0).probs
     Array([0.5, 0.5, 0. ], dtype=float32)
     """
 
     temperature: Any = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._broadcast_to_rows("temperature")
-
-    @property
-    def is_valid(self) -> jax.Array:
-        """Whether a row has a distribution at all, `[...]` bool."""
-        return super().is_valid & ~jnp.isnan(self.temperature)
 
     def _log_probs(self, values: jax.Array) -> jax.Array:
         below = values - jnp.max(values, axis=-1, keepdims=True)  # at most 0: a small temperature cannot overflow
@@ -250,8 +232,7 @@ class EpsilonGreedy(_Finite):
     Closed-form: `1 - eps + eps / K` for the greedy action, `eps / K` for the other allowed ones.
 
     Attributes:
-      epsilon: `[]` or `[...]`, clipped to `[0, 1]` (schedules overshoot by rounding); it may be traced. A row whose
-        epsilon is NaN is not valid.
+      epsilon: `[]` or `[...]`, clipped to `[0, 1]` (schedules overshoot by rounding); it may be traced.
 
     >>> EpsilonGreedy(jnp.array([1.0, 3.0, 9.0]), jnp.array([True, True, False]), epsilon=0.5).probs
     Array([0.25, 0.75, 0.  ], dtype=float32)
@@ -259,20 +240,10 @@ class EpsilonGreedy(_Finite):
 
     epsilon: Any = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._broadcast_to_rows("epsilon")
-        self.__dict__["epsilon"] = jnp.clip(self.epsilon, 0.0, 1.0)
-
-    @property
-    def is_valid(self) -> jax.Array:
-        """Whether a row has a distribution at all, `[...]` bool."""
-        return super().is_valid & ~jnp.isnan(self.epsilon)
-
     def _log_probs(self, values: jax.Array) -> jax.Array:
         is_greedy = self._greedy()[..., None] == jnp.arange(values.shape[-1])
-        epsilon, count = self.epsilon[..., None], jnp.sum(self.allowed, axis=-1, keepdims=True)
-        share = epsilon / jnp.maximum(count, 1)
+        epsilon = jnp.clip(self.epsilon, 0.0, 1.0)[..., None]
+        share = epsilon / jnp.maximum(jnp.sum(self.allowed, axis=-1, keepdims=True), 1)
         probs = jnp.where(is_greedy, 1.0 - epsilon + share, share)
         return jnp.where(probs > 0.0, jnp.log(jnp.where(probs > 0.0, probs, 1.0)), -jnp.inf)
 
@@ -288,8 +259,9 @@ class EpsilonGreedy(_Finite):
           SpecError: another shape than the rows'.
         """
         check_rows("uniform", jnp.shape(uniform), self.batch_shape)
-        explores = uniform < self.epsilon
-        place = uniform / jnp.where(self.epsilon > 0.0, self.epsilon, 1.0)  # in [0, 1) where it explores
+        epsilon = jnp.clip(self.epsilon, 0.0, 1.0)
+        explores = uniform < epsilon
+        place = uniform / jnp.where(epsilon > 0.0, epsilon, 1.0)  # in [0, 1) where it explores
         if self.mask is None:
             count = self.logits.shape[-1]
             explored = jnp.minimum((place * count).astype(jnp.int32), count - 1)  # place * count may round to count

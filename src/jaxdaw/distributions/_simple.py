@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdaw.distributions._base import check_rows, register, static
+from jaxdaw.distributions._base import STATIC, check_rows, register
 
 
 class _OverArrays:
@@ -47,7 +47,7 @@ class Deterministic(_OverArrays):
     """
 
     value: Any
-    event_ndims: int = static(0)
+    event_ndims: int = dataclasses.field(default=0, metadata=STATIC)
 
     def __post_init__(self) -> None:
         self.__dict__["value"] = jnp.asarray(self.value)
@@ -90,7 +90,7 @@ class Uniform(_OverArrays):
 
     minimum: Any
     maximum: Any
-    event_ndims: int = static(0)
+    event_ndims: int = dataclasses.field(default=0, metadata=STATIC)
 
     def __post_init__(self) -> None:
         dtype = jnp.result_type(self.minimum, self.maximum)

@@ -102,7 +102,7 @@ def layout(arrays: Mapping[str, Any]) -> tuple[bytes, list[str], int]:
 
 
 def on_host(array: Any) -> np.ndarray:
-    """Returns an array in C order and native byte order, which is little-endian wherever JAX runs; uncopied if it is so."""
+    """Returns an array in C order and native byte order (little-endian wherever JAX runs), uncopied if it is so."""
     host = np.asarray(array, order="C")
     return host.astype(host.dtype.newbyteorder("="), copy=False)
 

@@ -1,0 +1,111 @@
+"""Sealed JSON, and files that the safetensors library reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from jaxdaw.errors import StorageError
+from jaxdaw.training._formats import bytes_of, layout, on_host, seal, unseal
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda child: st.lists(child, max_size=3) | st.dictionaries(st.text(), child, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text().filter(lambda key: key != "digest"), JSON, max_size=4))
+def test_unseal_returns_what_was_sealed(contents: dict[str, Any]):
+    assert unseal(seal(contents)) == contents
+
+
+def test_unseal_finds_every_flipped_bit():
+    contents = {"best": 195.5, "steps": [1, 2], "name": "é"}
+    text = seal(contents)
+    for position in range(8 * len(text)):
+        flipped = bytearray(text)
+        flipped[position // 8] ^= 1 << position % 8
+        try:
+            found = unseal(bytes(flipped))
+        except (ValueError, RecursionError):
+            continue
+        assert found is None or found == contents  # the latter: white space, which means nothing
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[1]", b"{", b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": 1e999}', b'{"a": 1, "a": 2}', b"\xff\xfe{\x00}\x00"],
+)
+def test_unseal_takes_strict_json_only(text: bytes):
+    with pytest.raises(ValueError, match=r"."):
+        unseal(text)
+
+
+def test_unseal_survives_endless_nesting():
+    with pytest.raises((ValueError, RecursionError)):
+        unseal(b'{"a":' + b"[" * 2_000_000)
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), np.float32(1), object(), {1, 2}], ids=["nan", "inf", "numpy", "object", "set"]
+)
+def test_seal_refuses_what_json_has_no_form_for(value: object):
+    with pytest.raises(StorageError, match=r"metadata cannot be written as JSON"):
+        seal({"a": [value]})
+
+
+def test_seal_refuses_a_cycle():
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(StorageError, match="cannot be written"):
+        seal({"a": loop})
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32",
+     "float64", "complex64"],
+)  # fmt: skip
+def test_layout_is_one_that_the_safetensors_library_reads(dtype: str, tmp_path: Path):
+    arrays = {
+        "['é']": np.arange(6).reshape(2, 3).astype(jnp.dtype(dtype)),
+        "empty": np.zeros((0, 3), jnp.dtype(dtype)),
+        "one": np.ones((), np.int8),  # a size that misaligns whatever would follow it
+        "scalar": np.ones((), jnp.dtype(dtype)),
+    }
+    header, order, size = layout(arrays)
+    parts = [header, *(bytes_of(arrays[name]) for name in order)]
+    (tmp_path / "x").write_bytes(b"".join(parts))
+    assert (tmp_path / "x").stat().st_size == size
+    loaded = load_file(tmp_path / "x")
+    assert loaded.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert loaded[name].dtype == array.dtype
+        assert np.array_equal(loaded[name], array)
+
+
+@pytest.mark.parametrize(("array", "dtype"), [(np.array("text"), "<U4"), (np.zeros(2, complex), "complex128")])
+def test_layout_refuses_a_dtype_that_the_format_lacks(array: np.ndarray, dtype: str):
+    with pytest.raises(StorageError, match=rf"the leaf \['x'\] cannot be stored\n.*got  dtype {dtype}"):
+        layout({"['x']": array})
+
+
+def test_on_host_copies_only_what_it_must():
+    plain = np.arange(6.0).reshape(2, 3)
+    assert np.shares_memory(on_host(plain), plain)
+    assert np.shares_memory(bytes_of(plain), plain)
+    array = jnp.arange(1000.0)
+    assert np.shares_memory(on_host(array), np.asarray(array))  # on a CPU JAX and NumPy share memory
+    for odd in (plain.T, np.arange(6, dtype=">i4"), plain[:, ::2]):
+        host = on_host(odd)
+        assert np.array_equal(host, odd)
+        assert host.flags.c_contiguous
+        assert host.dtype.isnative
