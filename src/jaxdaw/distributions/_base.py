@@ -10,8 +10,6 @@ import jax
 from jaxdaw.errors import SpecError, explain
 
 T = TypeVar("T")
-
-
 STATIC = {"static": True}
 """Metadata of a dataclass field that belongs to the structure of the pytree, not to its leaves."""
 

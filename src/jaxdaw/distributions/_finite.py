@@ -66,7 +66,7 @@ class _Finite:
                 raise MaskError(explain(what, expected=f"[..., {len(actions)}]", got=str(np.shape(mask))))
             mask = jnp.broadcast_to(jnp.asarray(mask) != 0, logits.shape)
         self.__dict__.update(mask=mask, minimum=int(self.minimum), dtype=dtype)
-        for field in dataclasses.fields(self)[4:]:  # epsilon or temperature: one for each row, so that indexing finds it
+        for field in dataclasses.fields(self)[4:]:  # a parameter gets its entry in every row, for indexing and vmap
             rows = jnp.broadcast_to(jnp.asarray(getattr(self, field.name), logits.dtype), logits.shape[:-1])
             logits = jnp.where(jnp.isnan(rows)[..., None], jnp.nan, logits)
             self.__dict__[field.name] = rows
@@ -262,12 +262,8 @@ class EpsilonGreedy(_Finite):
         epsilon = jnp.clip(self.epsilon, 0.0, 1.0)
         explores = uniform < epsilon
         place = uniform / jnp.where(epsilon > 0.0, epsilon, 1.0)  # in [0, 1) where it explores
-        if self.mask is None:
-            count = self.logits.shape[-1]
-            explored = jnp.minimum((place * count).astype(jnp.int32), count - 1)  # place * count may round to count
-        else:
-            rank = jnp.cumsum(self.mask, axis=-1)  # of each allowed action, from 1
-            count = rank[..., -1]
-            wanted = jnp.minimum((place * count).astype(jnp.int32), count - 1)
-            explored = jnp.sum(rank <= wanted[..., None], axis=-1)
+        count = self.logits.shape[-1] if self.mask is None else jnp.sum(self.mask, axis=-1)
+        explored = jnp.minimum((place * count).astype(jnp.int32), count - 1)  # place * count may round to count
+        if self.mask is not None:  # of the allowed actions, that with so many allowed ones before it
+            explored = jnp.sum(jnp.cumsum(self.mask, axis=-1) <= explored[..., None], axis=-1)
         return self._emit(jnp.where(explores, explored, self._greedy()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,10 @@ def record(
             import imageio.v2 as imageio
         except ImportError as error:
             raise missing_extra("imageio", "video", "An MP4") from error
-        imageio.mimwrite(path, frames, fps=rate, macro_block_size=1)  # type: ignore[arg-type]  # a list of frames is accepted
+        with warnings.catch_warnings():
+            # JAX warns of forks in threaded programs; this child becomes ffmpeg at once and runs no Python.
+            warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
+            imageio.mimwrite(path, frames, fps=rate, macro_block_size=1)  # type: ignore[arg-type]  # a list of frames is accepted
     return path
 
 
