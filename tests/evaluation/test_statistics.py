@@ -17,7 +17,7 @@ def test_iqm_does_not_mind_order_or_axis():
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says():
-    """400 samples of 60 normal numbers: the percentile bootstrap covers slightly less than 95 % (theory: about 94 %)."""
+    """400 samples of 60 normal numbers: the percentile bootstrap covers slightly less than 95 % (in theory 94 %)."""
     random = np.random.default_rng(0)
     hits = 0
     for trial in range(400):

@@ -66,7 +66,11 @@ def train(case: cases.Case, cut: bool) -> dict[str, list[Any]]:
             value = constructor["reward_scale_factor"] * reward + gamma * factor * best  # noqa: B023
             error = jnp.where(valid, jax.lax.stop_gradient(value) - taken, 0.0)  # noqa: B023
             size = jnp.abs(error)
-            each = error**2 if constructor["td_errors_loss_fn"] else jnp.where(size <= 1, 0.5 * size**2, size - 0.5)
+            each = (
+                error**2
+                if constructor["td_errors_loss_fn"] == "squared"
+                else jnp.where(size <= 1, 0.5 * size**2, size - 0.5)
+            )
             return jnp.mean(scale * each), error  # noqa: B023
 
         (loss, error), gradients = jax.value_and_grad(loss_of, has_aux=True)(weights)

@@ -19,7 +19,6 @@ import numpy as np
 from jaxdaw.training import Checkpointer, load_tree, save_tree
 
 
-
 def tree(step: int) -> dict[str, np.ndarray]:
     return {"large": np.full(50_000, step), "small": np.full(3, step)}
 

@@ -42,7 +42,16 @@ def test_unseal_finds_every_flipped_bit():
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[1]", b"{", b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": 1e999}', b'{"a": 1, "a": 2}', b"\xff\xfe{\x00}\x00"],
+    [
+        b"",
+        b"[1]",
+        b"{",
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 1e999}',
+        b'{"a": 1, "a": 2}',
+        b"\xff\xfe{\x00}\x00",
+    ],
 )
 def test_unseal_takes_strict_json_only(text: bytes):
     with pytest.raises(ValueError, match=r"."):

@@ -107,8 +107,8 @@ class BoundedTensorSpec(TensorSpec):
         >>> BoundedTensorSpec.from_spec(TensorSpec((), "uint8"))
         BoundedTensorSpec(shape=(), dtype=uint8, minimum=0, maximum=255, name=None)
         """
-        is_bounded = isinstance(spec, BoundedTensorSpec)
-        bounds = (spec.minimum, spec.maximum) if is_bounded else extremes(device_dtype(spec))
+        has_bounds = isinstance(spec, BoundedTensorSpec)
+        bounds = (spec.minimum, spec.maximum) if has_bounds else extremes(device_dtype(spec))
         return cls(spec.shape, spec.dtype, *bounds, spec.name if name is None else name)
 
     def __eq__(self, other: object) -> bool:

@@ -188,7 +188,7 @@ def restore(described: Any, own: Mapping[str, type[Network]]) -> Any:
     """Returns the value that `describe` was given.
 
     Raises:
-      StorageError, KeyError, TypeError, ValueError: not a description.
+      StorageError, KeyError, TypeError, ValueError, OverflowError: not a description.
     """
     if not isinstance(described, dict):
         return described
@@ -260,24 +260,26 @@ def _restore_spec(described: Mapping[str, Any]) -> specs.TensorSpec:
     shape, dtype = tuple(described["shape"]), _dtype(described["dtype"])
     if "minimum" not in described:
         return specs.TensorSpec(shape, dtype, described["name"])
-    minimum, maximum = (np.asarray(_restore_bound(described[side]), dtype) for side in ("minimum", "maximum"))
+    minimum, maximum = (np.asarray(_without_text(described[side]), dtype) for side in ("minimum", "maximum"))
     return specs.BoundedTensorSpec(shape, dtype, minimum, maximum, described["name"])
 
 
 def _describe_bound(bound: np.ndarray) -> Any:
     """Returns numbers, a single one if all are equal, with infinities as text, for which JSON has no number."""
-    flat = bound.reshape(-1)
-    if bound.ndim and flat.size and np.all(flat == flat[0]):
-        return _describe_bound(flat[0])
-    if bound.ndim:
-        return [_describe_bound(entry) for entry in bound]
-    number = bound.item()
-    return str(number) if isinstance(number, float) and math.isinf(number) else number
+    exact = bound if bound.dtype.kind in "biu" else bound.astype(np.float64)
+    equal = bool(np.all(exact == exact.flat[0]))
+    return _with_text(exact.flat[0].item() if equal else exact.tolist())
 
 
-def _restore_bound(described: Any) -> Any:
+def _with_text(entry: Any) -> Any:
+    if isinstance(entry, list):
+        return [_with_text(child) for child in entry]
+    return str(entry) if isinstance(entry, float) and math.isinf(entry) else entry
+
+
+def _without_text(described: Any) -> Any:
     if isinstance(described, list):
-        return [_restore_bound(entry) for entry in described]
+        return [_without_text(entry) for entry in described]
     return float(described) if isinstance(described, str) else described
 
 

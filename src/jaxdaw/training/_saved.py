@@ -194,7 +194,7 @@ def _write_failure(place: Path, needed: int, error: OSError) -> StorageError:
         free = f"{shutil.disk_usage(nearest).free:,} bytes free"
     return StorageError(
         explain(
-            f"cannot write {place}: {reason}; what was saved there before is untouched",
+            f"cannot write {place}: {reason}; the last whole save is still there",
             expected=f"{needed:,} bytes {'free' if full else 'in a directory that can be written to'}",
             got=free,
             cause="a full disk, or a quota." if full else None,
