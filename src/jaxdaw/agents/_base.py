@@ -506,15 +506,6 @@ class Agent(Module):
         pruned = specs.prune_extra_keys(spec, experience)
         specs.check(pruned, spec, outer_rank, what=f"experience given to {self.name}", check_bounds=False)
         outer = specs.outer_shape(pruned, spec)
-        for path, leaf in specs.flatten_with_path(pruned):
-            if np.shape(leaf)[:outer_rank] != outer:
-                raise SpecError(
-                    explain(
-                        f"the leaves of the experience disagree at {path}",
-                        expected=f"{outer} in front",
-                        got=str(np.shape(leaf)[:outer_rank]),
-                    )
-                )
         if 0 in outer:
             raise SpecError(explain("the experience is empty", expected="at least one row", got=str(outer)))
         frames = self._train_sequence_length

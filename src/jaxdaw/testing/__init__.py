@@ -1,0 +1,44 @@
+"""Conformance suites for agents, policies and replays, and probe environments whose values are known.
+
+Each suite is a tuple of checks: functions of one argument that return None, or raise an AssertionError or a
+JaxdawError that says what is wrong. With pytest:
+
+```python
+@pytest.mark.parametrize("check", testing.AGENT_CHECKS, ids=lambda check: check.__name__)
+def test_my_agent(check):
+    check(lambda: MyAgent(...))
+```
+
+Environments have `jaxdaw.environments.check_environment`, which lists all faults at once.
+"""
+
+from jaxdaw.testing._agents import AGENT_CHECKS, random_experience
+from jaxdaw.testing._policies import POLICY_CHECKS
+from jaxdaw.testing._probes import (
+    PROBES,
+    ChosenReward,
+    ConstantReward,
+    CutEpisode,
+    DelayedReward,
+    MatchedReward,
+    ObservedReward,
+    Probe,
+)
+from jaxdaw.testing._replays import REPLAY_CHECKS, HoldsState, StatefulReplay
+
+__all__ = [
+    "AGENT_CHECKS",
+    "POLICY_CHECKS",
+    "PROBES",
+    "REPLAY_CHECKS",
+    "ChosenReward",
+    "ConstantReward",
+    "CutEpisode",
+    "DelayedReward",
+    "HoldsState",
+    "MatchedReward",
+    "ObservedReward",
+    "Probe",
+    "StatefulReplay",
+    "random_experience",
+]

@@ -1,0 +1,171 @@
+"""Probe environments: each fails an agent that has one particular thing wrong, and its action values are known."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.environments import EpisodicEnvironment
+
+
+class Probe(EpisodicEnvironment):
+    """An environment of at most two states and two actions.
+
+    Observation: float32 `[1]`, -1, 0 or 1. Action: 0 or 1.
+
+    Source: Jones 2021, "Debugging RL, Without the Agonizing Pain".
+
+    Attributes:
+      observations: `[S, 1]`, every observation that an action follows.
+    """
+
+    random_words: ClassVar[int] = 1
+    observations: ClassVar[np.ndarray]
+
+    @property
+    def observation_spec(self) -> specs.BoundedTensorSpec:
+        """float32 `[1]`, -1 to 1."""
+        return specs.BoundedTensorSpec((1,), np.float32, -1, 1, "observation")
+
+    @property
+    def action_spec(self) -> specs.BoundedTensorSpec:
+        """int32, 0 or 1."""
+        return specs.BoundedTensorSpec((), np.int32, 0, 1, "action")
+
+    @abc.abstractmethod
+    def action_values(self, discount: float) -> np.ndarray:
+        """Returns the best policy's action values at each of `observations`, `[S, 2]`."""
+
+    def start(self, words: jax.Array) -> jax.Array:
+        """Returns what is observed first: 0."""
+        del words
+        return jnp.zeros(())
+
+    def observe(self, world: jax.Array) -> jax.Array:
+        """Returns the world, which is what is observed."""
+        return world[None]
+
+
+def _either(words: jax.Array) -> jax.Array:
+    return jnp.where(words[0] % 2 == 0, -1.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConstantReward(Probe):
+    """One step, reward 1. Who fails this has the loss or the optimizer wrong."""
+
+    max_episode_steps: int | None = None
+    observations: ClassVar[np.ndarray] = np.zeros((1, 1), np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        """Returns 1 for both."""
+        return np.ones((1, 2))
+
+    def advance(self, world: jax.Array, action: Any) -> tuple[Any, Any, Any]:
+        """Ends, with reward 1."""
+        return world, 1.0, True
+
+
+@dataclasses.dataclass(frozen=True)
+class ObservedReward(Probe):
+    """One step, and the reward is what was observed. Who fails this does not learn from observations."""
+
+    max_episode_steps: int | None = None
+    observations: ClassVar[np.ndarray] = np.array([[-1], [1]], np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        """Returns the observation for both."""
+        return np.array([[-1.0, -1.0], [1.0, 1.0]])
+
+    def start(self, words: jax.Array) -> jax.Array:
+        """Returns -1 or 1."""
+        return _either(words)
+
+    def advance(self, world: jax.Array, action: Any) -> tuple[Any, Any, Any]:
+        """Ends, with the observation as the reward."""
+        return world, world, True
+
+
+@dataclasses.dataclass(frozen=True)
+class DelayedReward(Probe):
+    """Two steps, reward 1 at the end. Who fails this does not bootstrap, or discounts wrongly."""
+
+    max_episode_steps: int | None = None
+    observations: ClassVar[np.ndarray] = np.array([[0], [1]], np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        """Returns the discount at first, then 1."""
+        return np.array([[discount, discount], [1.0, 1.0]])
+
+    def advance(self, world: jax.Array, action: Any) -> tuple[Any, Any, Any]:
+        """Goes from 0 to 1, and from 1 to the end."""
+        return jnp.ones(()), world, world == 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ChosenReward(Probe):
+    """One step, reward 1 for action 1 and -1 for action 0. Who fails this loses the action on its way."""
+
+    max_episode_steps: int | None = None
+    observations: ClassVar[np.ndarray] = np.zeros((1, 1), np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        """Returns -1 and 1."""
+        return np.array([[-1.0, 1.0]])
+
+    def advance(self, world: jax.Array, action: Any) -> tuple[Any, Any, Any]:
+        """Ends, with the action as the reward."""
+        return world, 2.0 * jnp.asarray(action, jnp.float32) - 1.0, True
+
+
+@dataclasses.dataclass(frozen=True)
+class MatchedReward(Probe):
+    """One step, reward 1 if the action is that of the observation, else -1. Who fails this misaligns the two."""
+
+    max_episode_steps: int | None = None
+    observations: ClassVar[np.ndarray] = np.array([[-1], [1]], np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        """Returns 1 for action 0 at -1, and for action 1 at 1."""
+        return np.array([[1.0, -1.0], [-1.0, 1.0]])
+
+    def start(self, words: jax.Array) -> jax.Array:
+        """Returns -1 or 1."""
+        return _either(words)
+
+    def advance(self, world: jax.Array, action: Any) -> tuple[Any, Any, Any]:
+        """Ends, with the product of the observation and the action's sign as the reward."""
+        return world, world * (2.0 * jnp.asarray(action, jnp.float32) - 1.0), True
+
+
+@dataclasses.dataclass(frozen=True)
+class CutEpisode(Probe):
+    """Reward 1 for ever, cut by a time limit. Who fails this takes the limit for the end of all rewards."""
+
+    max_episode_steps: int | None = 4
+    observations: ClassVar[np.ndarray] = np.zeros((1, 1), np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        """Returns `1 + discount + discount**2 + ...` for both."""
+        return np.full((1, 2), 1.0 / (1.0 - discount))
+
+    def advance(self, world: jax.Array, action: Any) -> tuple[Any, Any, Any]:
+        """Goes on, with reward 1."""
+        return world, 1.0, False
+
+
+PROBES: tuple[Probe, ...] = (
+    ConstantReward(),
+    ObservedReward(),
+    DelayedReward(),
+    ChosenReward(),
+    MatchedReward(),
+    CutEpisode(),
+)
+"""From the simplest on: the first that an agent fails tells most."""

@@ -1,0 +1,72 @@
+"""Every agent through one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optax
+import pytest
+
+from jaxdaw import networks, specs, testing, trajectories
+from jaxdaw.agents import Agent, DdqnAgent, DqnAgent
+
+OBSERVATION = specs.BoundedTensorSpec((3,), np.float32, -2.0, 2.0, "observation")
+NESTED = {"place": OBSERVATION, "map": (specs.TensorSpec((2, 2), np.float32),)}
+MASKED = {"observation": OBSERVATION, "mask": specs.BoundedTensorSpec((4,), np.int32, 1, 1)}
+ACTION = specs.BoundedTensorSpec((), np.int32, 0, 3, "action")
+
+
+def agent(
+    kind: type[DqnAgent] = DqnAgent, observation: Any = OBSERVATION, network: Any = None, **options: Any
+) -> Agent:
+    if network is None:
+        combiner = networks.concatenate if isinstance(observation, dict) else None
+        network = networks.QNetwork(observation, ACTION, fc_layer_params=(8,), preprocessing_combiner=combiner)
+    options = {"optimizer": optax.adam(1e-2), "target_update_period": 2, **options}
+    return kind(trajectories.time_step_spec(observation), ACTION, network, **options)
+
+
+def recurrent(**cells: Any) -> Agent:
+    network = networks.QRnnNetwork(OBSERVATION, ACTION, input_fc_layer_params=(6,), **cells)
+    return agent(network=network)
+
+
+def masked(**options: Any) -> Agent:
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return DqnAgent(
+        trajectories.time_step_spec(MASKED),
+        ACTION,
+        network,
+        optax.adam(1e-2),
+        observation_and_action_constraint_splitter=lambda both: (both["observation"], both["mask"]),
+    )
+
+
+AGENTS: dict[str, Callable[[], Agent]] = {
+    "dqn": agent,
+    "dqn n-step, soft target, clipped": lambda: agent(
+        n_step_update=3, target_update_tau=0.1, gradient_clipping=0.5, gamma=0.9
+    ),
+    "dqn nested observations": lambda: agent(observation=NESTED),
+    "dqn masked": masked,
+    "dqn boltzmann": lambda: agent(epsilon_greedy=None, boltzmann_temperature=0.7),
+    "dqn with summaries": lambda: agent(debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1),
+    "dqn lstm": lambda: recurrent(lstm_size=(5,)),
+    "dqn duelling": lambda: agent(network=networks.DuelingQNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))),
+    "ddqn": lambda: agent(DdqnAgent),
+}
+
+
+@pytest.mark.parametrize("check", testing.AGENT_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", AGENTS)
+def test_agent_conforms(name: str, check: Callable[[Any], None]):
+    check(AGENTS[name])
+
+
+@pytest.mark.parametrize("check", testing.POLICY_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("which", ["policy", "collect_policy"])
+@pytest.mark.parametrize("name", ["dqn nested observations", "dqn masked", "dqn boltzmann", "dqn lstm"])
+def test_policies_of_agents_conform(name: str, which: str, check: Callable[[Any], None]):
+    check(lambda: getattr(AGENTS[name](), which))

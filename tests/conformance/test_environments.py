@@ -1,0 +1,27 @@
+"""Every environment through one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jaxdaw import testing
+from jaxdaw.environments import CartPole, Catch, GymnasiumEnvironment, JaxToHost, Recall, check_environment
+
+ENVIRONMENTS: dict[str, Callable[[], Any]] = {
+    "jax CartPole": CartPole,
+    "jax Catch": Catch,
+    "jax Recall": Recall,
+    "jax CartPole on the host": lambda: JaxToHost(CartPole(), 3),
+    "Gymnasium CartPole-v1": lambda: GymnasiumEnvironment.make("CartPole-v1", num_envs=2),
+    "Gymnasium Acrobot-v1": lambda: GymnasiumEnvironment.make("Acrobot-v1", max_episode_steps=50),
+    "Gymnasium Taxi-v4": lambda: GymnasiumEnvironment.make("Taxi-v4"),
+    **{type(probe).__name__: type(probe) for probe in testing.PROBES},
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_environment_conforms(name: str):
+    check_environment(ENVIRONMENTS[name], steps=200)

@@ -1,0 +1,52 @@
+"""The probes are sound, and their action values are those of value iteration over what they do."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdaw.testing import PROBES, Probe
+
+DISCOUNT = 0.9
+
+
+def walked(probe: Probe, observation: np.ndarray, action: int) -> tuple[float, float, np.ndarray]:
+    """Returns reward, discount and the next observation of the first such step among many random ones."""
+    step = jax.jit(probe.step)
+    state, time_step = probe.init(jax.random.key(0))
+    random = np.random.default_rng(0)
+    for _ in range(500):
+        here, last = np.asarray(time_step.observation), bool(time_step.is_last())
+        chosen = int(random.integers(2))
+        state, time_step = step(state, jnp.int32(chosen))
+        if not last and chosen == action and np.array_equal(here, observation):
+            return float(time_step.reward), float(time_step.discount), np.asarray(time_step.observation)
+    raise AssertionError(f"{observation} with action {action} was never seen")
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: type(probe).__name__)
+def test_action_values_are_those_of_value_iteration(probe: Probe):
+    observations = probe.observations.tolist()
+    steps = {(s, a): walked(probe, probe.observations[s], a) for s in range(len(observations)) for a in range(2)}
+    values = np.zeros((len(observations), 2))
+    for _ in range(300):
+        for (s, a), (reward, discount, after) in steps.items():
+            following = values[observations.index(after.tolist())].max() if discount else 0.0
+            values[s, a] = reward + DISCOUNT * discount * following
+    np.testing.assert_allclose(probe.action_values(DISCOUNT), values, atol=1e-6)
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: type(probe).__name__)
+def test_every_observation_is_listed_and_every_episode_ends(probe: Probe):
+    step = jax.jit(probe.step)
+    state, time_step = probe.init(jax.random.key(1))
+    ends, seen = 0, set()
+    for _ in range(200):
+        if not time_step.is_last():
+            seen.add(time_step.observation.tolist()[0])
+        ends += int(time_step.is_last())
+        state, time_step = step(state, jnp.int32(0))
+    assert seen == {row[0] for row in probe.observations.tolist()}
+    assert ends >= 30

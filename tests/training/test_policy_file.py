@@ -1,0 +1,182 @@
+"""Policies on disk: what comes back acts as what was saved, and nothing of a file is run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jaxdaw import networks, specs, trajectories
+from jaxdaw.errors import ConfigError, SpecError, StorageError
+from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy, Policy, QPolicy, RandomPolicy
+from jaxdaw.training import load_policy, save_policy
+from jaxdaw.trajectories import StepType, TimeStep
+
+OBSERVATION = {"place": specs.TensorSpec((3,), np.float32), "kind": specs.BoundedTensorSpec((), np.int32, 0, 4)}
+PLAIN = specs.BoundedTensorSpec((3,), np.float32, -1.0, np.inf, "observation")
+ACTION = specs.BoundedTensorSpec((), np.int32, 0, 3, "action")
+
+
+class Halved(networks.QNetwork):
+    """A network of the user's own."""
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        values, state = super()._call(*args, **kwargs)
+        return values / 2, state
+
+
+def q_policy(network: networks.Network | None = None, **options: Any) -> QPolicy:
+    network = networks.QNetwork(PLAIN, ACTION, fc_layer_params=(8,)) if network is None else network
+    return QPolicy(trajectories.time_step_spec(PLAIN), ACTION, network, **options)
+
+
+def convolutional() -> Policy:
+    image = specs.BoundedTensorSpec((12, 12, 2), np.uint8, 0, 255)
+    network = networks.QNetwork(image, ACTION, conv_layer_params=[(4, 3, 2)], fc_layer_params=(8,))
+    return QPolicy(trajectories.time_step_spec(image), ACTION, network)
+
+
+POLICIES = {
+    "q": lambda: q_policy(emit_log_probability=True),
+    "greedy": lambda: GreedyPolicy(q_policy()),
+    "epsilon": lambda: EpsilonGreedyPolicy(q_policy(), 0.25),
+    "schedule": lambda: EpsilonGreedyPolicy(q_policy(), lambda step: 0.5),
+    "boltzmann": lambda: BoltzmannPolicy(q_policy(), 0.25),
+    "random": lambda: RandomPolicy(trajectories.time_step_spec(OBSERVATION), {"a": ACTION, "b": (ACTION,)}),
+    "recurrent": lambda: q_policy(networks.QRnnNetwork(PLAIN, ACTION, lstm_size=(4,))),
+    "duelling": lambda: q_policy(networks.DuelingQNetwork(PLAIN, ACTION, fc_layer_params=(8,))),
+    "images": convolutional,
+}
+
+
+def steps(policy: Policy, rows: int = 16) -> TimeStep:
+    observation = specs.sample(policy.time_step_spec.observation, jax.random.key(0), (rows,))
+    return TimeStep(
+        step_type=np.full(rows, StepType.MID, np.int32),
+        reward=np.zeros(rows, np.float32),
+        discount=np.ones(rows, np.float32),
+        observation=jax.tree.map(np.asarray, observation),
+    )
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_policy_comes_back_and_acts_the_same(name: str, tmp_path: Path):
+    policy = POLICIES[name]()
+    assert save_policy(policy, tmp_path / "p", {"note": "é"}) == tmp_path / "p"
+    back = load_policy(tmp_path / "p")
+    assert type(back) is type(policy)
+    assert back.time_step_spec == policy.time_step_spec
+    assert back.action_spec == policy.action_spec
+    state = policy.get_initial_state(16)
+    for seed in range(3):
+        ours, theirs = (p.action(steps(policy), state, seed=seed) for p in (policy, back))
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert json.loads((tmp_path / "p" / "policy.json").read_text())["metadata"] == {"note": "é"}
+
+
+def test_saving_again_replaces(tmp_path: Path):
+    save_policy(q_policy(), tmp_path / "p")
+    second = q_policy()
+    save_policy(second, tmp_path / "p")
+    np.testing.assert_array_equal(
+        load_policy(tmp_path / "p").variables()[0].get_value(), second.variables()[0].get_value()
+    )
+
+
+def test_own_network_is_asked_for_and_matched_by_name(tmp_path: Path):
+    policy = q_policy(Halved(PLAIN, ACTION, fc_layer_params=(8,)))
+    save_policy(policy, tmp_path / "p")
+    with pytest.raises(StorageError, match="Halved"):
+        load_policy(tmp_path / "p")
+    back = load_policy(tmp_path / "p", networks=[Halved])
+    step = steps(policy)
+    np.testing.assert_array_equal(back.distribution(step).action.logits, policy.distribution(step).action.logits)
+    with pytest.raises(ConfigError, match="each of another name"):
+        load_policy(tmp_path / "p", networks=[Halved, Halved])
+
+
+def test_network_that_has_changed_since_is_refused(tmp_path: Path):
+    policy = q_policy(Halved(PLAIN, ACTION, fc_layer_params=(8,)))
+    save_policy(policy, tmp_path / "p")
+    other = type("Halved", (networks.DuelingQNetwork,), {})
+    with pytest.raises(StorageError, match=r"does not (fit the networks it describes|describe a policy)"):
+        load_policy(tmp_path / "p", networks=[other])
+
+
+def test_splitter_is_code_and_is_asked_for(tmp_path: Path):
+    def split(observation: Any) -> Any:
+        return observation["place"], observation["mask"]
+
+    observation = {"place": PLAIN, "mask": specs.BoundedTensorSpec((4,), np.int32, 0, 1)}
+    network = networks.QNetwork(PLAIN, ACTION, fc_layer_params=(8,))
+    policy = QPolicy(
+        trajectories.time_step_spec(observation), ACTION, network, observation_and_action_constraint_splitter=split
+    )
+    save_policy(policy, tmp_path / "p")
+    with pytest.raises(StorageError, match="saved with a splitter"):
+        load_policy(tmp_path / "p")
+    back = load_policy(tmp_path / "p", observation_and_action_constraint_splitter=split)
+    step = steps(policy)
+    step.observation["mask"] = np.tile(np.array([0, 1, 0, 1], np.int32), (16, 1))
+    assert set(back.action(step, seed=0).action.tolist()) <= {1, 3}
+    save_policy(q_policy(), tmp_path / "plain")
+    with pytest.raises(StorageError, match="saved without a splitter"):
+        load_policy(tmp_path / "plain", observation_and_action_constraint_splitter=split)
+
+
+def test_subclass_of_a_policy_is_not_saved_as_its_base(tmp_path: Path):
+    class Mine(QPolicy):
+        pass
+
+    policy = Mine(trajectories.time_step_spec(PLAIN), ACTION, networks.QNetwork(PLAIN, ACTION, fc_layer_params=(8,)))
+    with pytest.raises(StorageError, match="a Mine cannot be saved"):
+        save_policy(policy, tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_directory_of_other_files_is_not_touched(tmp_path: Path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(StorageError):
+        save_policy(q_policy(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("file", ["policy.json", "weights.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped", "empty"])
+def test_damaged_policy_is_refused_and_the_file_named(file: str, damage: str, tmp_path: Path):
+    save_policy(q_policy(), tmp_path / "p")
+    path = tmp_path / "p" / file
+    content = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: len(content) // 2 if damage == "cut" else 0])
+    with pytest.raises(StorageError, match=str(tmp_path / "p")):
+        load_policy(tmp_path / "p")
+
+
+def test_what_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(StorageError, match="nothing"):
+        load_policy(tmp_path / "nothing")
+
+
+def test_weights_of_another_policy_are_refused(tmp_path: Path):
+    save_policy(q_policy(), tmp_path / "a")
+    save_policy(q_policy(networks.QNetwork(PLAIN, ACTION, fc_layer_params=(9,))), tmp_path / "b")
+    shutil.copy(tmp_path / "b" / "weights.safetensors", tmp_path / "a" / "weights.safetensors")
+    with pytest.raises(StorageError, match=r"weights\.safetensors"):
+        load_policy(tmp_path / "a")
+
+
+def test_loaded_policy_refuses_what_the_saved_one_refuses(tmp_path: Path):
+    save_policy(q_policy(), tmp_path / "p")
+    with pytest.raises(SpecError):
+        load_policy(tmp_path / "p").action(np.zeros((2, 7), np.float32))
