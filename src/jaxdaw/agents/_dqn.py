@@ -273,13 +273,8 @@ class DqnAgent(Agent):
 
     # The shell.
 
-    def set_state(self, state: AgentState) -> None:
-        """Makes `state` the agent's; the target network shows its weights too."""
-        super().set_state(state)
-        self._target_q_network.set_weights(state.target)
-
-    def _gather(self, state: AgentState) -> AgentState:
-        return super()._gather(state)._replace(target=self._target_q_network.get_weights())
+    def _shown(self, state: AgentState) -> list[tuple[Network, Weights]]:
+        return [*super()._shown(state), (self._target_q_network, state.target)]
 
     @property
     def target_q_network(self) -> Network:

@@ -8,7 +8,7 @@ from jaxdaw.networks._q import DuelingQNetwork, QNetwork, QRnnNetwork
 from jaxdaw.networks._recipe import as_rngs
 from jaxdaw.networks._recurrent import LSTMState, RecurrentCore, RecurrentEncodingNetwork
 from jaxdaw.networks._sequential import Sequential
-from jaxdaw.networks._weights import Weights
+from jaxdaw.networks._weights import Weights, write_back
 
 __all__ = [
     "ActorNetwork",
@@ -26,4 +26,5 @@ __all__ = [
     "Weights",
     "as_rngs",
     "concatenate",
+    "write_back",
 ]

@@ -209,6 +209,10 @@ class Network(Module, nnx.Module):
         """
         self._layout().scatter(weights)
 
+    def stored_variables(self) -> list[nnx.Variable[Any]]:
+        """Returns the variables in the order of the leaves of `get_weights()`."""
+        return self._layout().variables
+
     def copy(self, rngs: nnx.Rngs | int | None = None, **overrides: Any) -> Self:
         """Returns a network from the same constructor, with fresh weights.
 

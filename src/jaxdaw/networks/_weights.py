@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
+from jax.core import Tracer
 
 from jaxdaw.errors import ConfigError, SpecError, explain
 
@@ -23,6 +24,18 @@ class Weights(NamedTuple):
 
     params: Any
     rest: Any
+
+
+def write_back(variables: Sequence[nnx.Variable[Any]], leaves: Sequence[Any]) -> None:
+    """Makes `leaves` the arrays of variables of one module; shapes and dtypes are not looked at.
+
+    `Variable.set_raw_value` asks each time whether the trace is the one that made the variable, which costs 2 us; it is
+    only under a trace that the answer can be no.
+    """
+    if variables and isinstance(leaves[0], Tracer):
+        variables[0].set_raw_value(leaves[0])
+    for variable, leaf in zip(variables, leaves, strict=True):
+        object.__setattr__(variable, "_raw_value", leaf)
 
 
 class Layout:
@@ -55,6 +68,11 @@ class Layout:
         self.params.write(params)
         self.rest.write(rest)
 
+    @property
+    def variables(self) -> list[nnx.Variable[Any]]:
+        """The variables in the order of the leaves of `gather()`."""
+        return [*self.params.variables, *self.rest.variables]
+
     def merge(self, weights: Weights) -> Any:
         """Returns a module of the same structure that holds `weights`."""
         return nnx.merge(self._graphdef, self.params.to_graph(weights[0]), self.rest.to_graph(weights[1]))
@@ -84,7 +102,7 @@ class _Group:
         return self._variables
 
     def gather(self) -> Any:
-        return self._treedef.unflatten([variable.get_raw_value() for variable in self._variables])
+        return self._treedef.unflatten([variable._raw_value for variable in self._variables])
 
     def leaves(self, tree: Any) -> list[Any]:
         return self._treedef.flatten_up_to(tree)
@@ -115,12 +133,7 @@ class _Group:
         return leaves
 
     def write(self, leaves: Sequence[Any]) -> None:
-        # Variable.set_raw_value asks each time whether the trace is the one that made the variable, which costs 2 us.
-        # The variables of a module were made together, so one of them is asked.
-        if self._variables:
-            self._variables[0].set_raw_value(leaves[0])
-        for variable, leaf in zip(self._variables, leaves):
-            object.__setattr__(variable, "_raw_value", leaf)
+        write_back(self._variables, leaves)
 
     def to_graph(self, tree: Any) -> dict[Any, Any]:
         """Returns the leaves under the keys by which nnx knows them, with integers for lists."""
