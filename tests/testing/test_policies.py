@@ -70,8 +70,6 @@ class EmitsFloats(Sound):
     [
         (Sound, []),
         (ConstantKey, ["seed_decides"]),
-        # Rows that share a coin also have other frequencies.
-        (OneCoinForAllRows, ["rows_draw_for_themselves", "actions_come_from_the_distribution"]),
         (BranchLogProbability, ["log_probability_is_that_of_the_distribution"]),
         (KeepsItsMemory, ["memory_starts_anew_with_the_episode"]),
         (DrawsAnotherDistribution, ["actions_come_from_the_distribution"]),
@@ -79,6 +77,11 @@ class EmitsFloats(Sound):
 )
 def test_each_fault_is_found_by_its_check(make: Any, checks: list[str]):
     assert found_by(POLICY_CHECKS, make) == checks
+
+
+def test_one_coin_for_all_rows_is_found():
+    found = found_by(POLICY_CHECKS, OneCoinForAllRows)  # of others too: frequencies, and at times a seed's
+    assert {"rows_draw_for_themselves", "actions_come_from_the_distribution"} <= set(found)
 
 
 def test_an_action_of_another_dtype_is_found():

@@ -405,6 +405,7 @@ class Agent(Module):
         if self._structure is None:
             weights = {name: network.get_weights() for name, network in self._networks.items()}
             self.set_state(jax.tree.map(jnp.copy, self._first_state(weights, fresh=False)))  # to be donated: unshared
+            return self.get_state()
         return self._structure.unflatten(self._gather())
 
     def compiler_options(self) -> dict[str, Any]:

@@ -52,6 +52,9 @@ class _WrappedPolicy(Policy):
         return self._wrapped.get_weights()
 
 
+_NO_SEED = np.uint32(0)
+
+
 class GreedyPolicy(_WrappedPolicy):
     """Takes the mode of the wrapped policy's distribution; ties go to the lowest index.
 
@@ -66,6 +69,9 @@ class GreedyPolicy(_WrappedPolicy):
     def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:
         """Returns a placeholder `[num_steps]`: nothing is random here."""
         return jnp.zeros(num_steps)
+
+    def _next_seed(self) -> np.uint32:
+        return _NO_SEED
 
     def _sample(self, distribution: Any, randomness: Any) -> Any:
         return specs.map_structure(lambda leaf: leaf.mode(), distribution)

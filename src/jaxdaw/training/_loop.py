@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxdaw import specs
 from jaxdaw.agents import Agent, AgentState
 from jaxdaw.environments import JaxEnvironment
 from jaxdaw.metrics import EpisodeMetrics, EpisodeMetricsState
@@ -32,6 +34,10 @@ class Losses(NamedTuple):
     def zero() -> Losses:
         """Returns the counts before the first update."""
         return Losses(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+
+_GATHERED_AT_ONCE = 2**22
+"""Bytes of a learning phase's batches up to which they are drawn together: one look-up is faster than many."""
 
 
 class LoopState(NamedTuple):
@@ -129,9 +135,8 @@ class Loop:
         return LoopState(agent, replay, metrics, following, choice, losses)
 
     def _learn(self, agent: AgentState, losses: Losses, replay: ReplayState, bits: Any) -> tuple[AgentState, Losses]:
-        def update(carry: tuple[AgentState, Losses], bits: jax.Array) -> tuple[tuple[AgentState, Losses], None]:
+        def update(carry: tuple[AgentState, Losses], experience: Any) -> tuple[tuple[AgentState, Losses], None]:
             agent, losses = carry
-            experience, _ = self.replay.sample_from_bits(replay, bits, self.sequence_length)
             agent, outcome = self.agent.update(agent, experience)
             finite = jnp.isfinite(outcome.loss)
             counted = Losses(
@@ -141,9 +146,21 @@ class Loop:
             )
             return (agent, counted), None
 
+        def sample(bits: jax.Array) -> Any:
+            return self.replay.sample_from_bits(replay, bits, self.sequence_length)[0]
+
         if self.updates == 1:
-            return update((agent, losses), bits[0])[0]
-        return jax.lax.scan(update, (agent, losses), bits)[0]
+            return update((agent, losses), sample(bits[0]))[0]
+        if self._phase_bytes <= _GATHERED_AT_ONCE:
+            batches = jax.tree.map(lambda x: x.reshape(*bits.shape, *x.shape[1:]), sample(bits.reshape(-1)))
+            return jax.lax.scan(update, (agent, losses), batches)[0]
+        return jax.lax.scan(lambda carry, b: update(carry, sample(b)), (agent, losses), bits)[0]
+
+    @property
+    def _phase_bytes(self) -> int:
+        leaves = specs.flatten(self.agent.collect_data_spec)
+        frame = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+        return frame * self.sequence_length * self.batch_size * self.updates
 
     def interrupt(self, loop: LoopState, first: TimeStep, key: jax.Array) -> LoopState:
         """Returns the state after the environments were reset from outside: the episodes under way count as cut; pure.
