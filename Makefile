@@ -49,6 +49,7 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.installed
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/python benchmarks/act.py --sync
 
 clean:
 	rm -rf .venv .venv-* build src/*.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,9 @@
-"""One greedy action, NumPy to NumPy, against a hand-written compiled call. Run: python benchmarks/act.py"""
+"""One greedy action, NumPy to NumPy, against a hand-written compiled call. Run: python benchmarks/act.py [--sync]
+
+On a CPU, JAX hands a program to another thread, which sleeps between calls unless they follow each other at once: that
+favours whoever does nothing in between. With --sync, as the command line of jaxdaw does, programs run where they are
+called: `jax.config.update("jax_cpu_enable_async_dispatch", False)`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,7 @@ from jaxdaw.trajectories import restart
 
 
 def main():
+    jax.config.update("jax_cpu_enable_async_dispatch", "--sync" not in sys.argv)
     agent, _, _ = make((4, 100, 50, 2), 64)
     params = raw_dqn.init_mlp(jax.random.key(0), (4, 100, 50, 2))
     compiled = jax.jit(lambda p, x: raw_dqn.mlp(p, x).argmax(-1))

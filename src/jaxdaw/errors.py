@@ -46,6 +46,10 @@ class EnvironmentFault(JaxdawError, RuntimeError):
     """An environment broke its contract or raised."""
 
 
+class JaxdawWarning(UserWarning):
+    """What is legal, and rarely what was meant."""
+
+
 class StorageError(JaxdawError, OSError, ValueError):
     """A replay buffer, checkpoint or policy file cannot give what is asked of it."""
 

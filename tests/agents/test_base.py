@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxdaw.agents import Histogram, StepCounter
-from jaxdaw.errors import ConfigError, MaskError, NonFiniteError, SpecError
+from jaxdaw.errors import ConfigError, JaxdawWarning, MaskError, NonFiniteError, SpecError
 from jaxdaw.trajectories import to_n_step_transition
 
 from .batches import assert_same, batch, make, make_masked, weights_of
@@ -254,3 +254,42 @@ def test_module_surface():
     assert agent.preprocess_sequence(frames) is frames
     assert agent.collect_data_spec.action == agent.action_spec
     assert agent.train_sequence_length == 2
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_example_weights_that_are_no_weights_are_refused(weight):
+    agent = make()
+    before = weights_of(agent)
+    with pytest.raises(SpecError, match="weights must be finite and not negative"):
+        agent.train(batch(), np.array([1.0, weight, 1.0, 1.0], np.float32))
+    assert_same(weights_of(agent), before)
+
+
+def test_example_weights_of_zero_give_a_loss_of_zero():
+    agent = make()
+    before = weights_of(agent).params
+    assert agent.train(batch(), np.zeros(4, np.float32)).loss == 0
+    assert_same(weights_of(agent).params, before)
+
+
+def test_many_shapes_of_experience_warn():
+    agent = make()
+    for rows in range(1, 8):
+        agent.loss(batch(rows=rows))
+    with pytest.warns(JaxdawWarning, match="compiled for 8 different shapes"):
+        agent.loss(batch(rows=8))
+
+
+def test_extra_entries_are_dropped_with_a_warning():
+    agent = make_masked()
+    observation = {"obs": batch().observation, "mask": np.ones((4, 2, 3), bool), "more": np.zeros((4, 2))}
+    with pytest.warns(JaxdawWarning, match="drops entries of the experience"):
+        agent.train(batch(observation=observation))
+
+
+def test_gradients_too_large_for_the_optimizer_are_refused():
+    agent = make(td_errors_loss_fn=lambda target, q: 1e30 * jnp.abs(target - q))
+    before = weights_of(agent)
+    info = agent.train(batch())
+    assert np.isnan(info.loss)
+    assert_same(weights_of(agent), before)

@@ -7,6 +7,7 @@ import pytest
 
 from jaxdaw import networks, trajectories
 from jaxdaw.agents import DdqnAgent, DqnAgent
+from jaxdaw.errors import JaxdawWarning
 from jaxdaw.trajectories import StepType
 
 from .batches import ACTION, OBSERVATION, batch, make, make_masked, weights_of
@@ -167,3 +168,21 @@ def test_every_documented_argument_is_there_in_order():
         "gradient_clipping", "debug_summaries", "summarize_grads_and_vars", "train_step_counter", "name",
     ]  # fmt: skip
     assert list(inspect.signature(DqnAgent.__init__).parameters)[1 : len(documented) + 1] == documented
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gamma": 1.0, "target_update_period": 5}, r"gamma=1\.0, the default of TF-Agents"),
+        ({"gamma": 0.9, "target_update_period": 1}, "there is no target network"),
+    ],
+)
+def test_defaults_that_are_rarely_meant_warn(options, message):
+    with pytest.warns(JaxdawWarning, match=message):
+        make(**options)
+
+
+@pytest.mark.filterwarnings("error::jaxdaw.errors.JaxdawWarning")
+def test_usual_options_do_not_warn():
+    make(gamma=0.99, target_update_period=100)
+    make(gamma=0.99, target_update_period=1, target_update_tau=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import optax
 
 from jaxdaw import specs
 from jaxdaw.agents import _summaries
-from jaxdaw.errors import ConfigError, MaskError, NonFiniteError, SpecError, SpecTypeError, explain
+from jaxdaw.errors import ConfigError, JaxdawWarning, MaskError, NonFiniteError, SpecError, SpecTypeError, explain
 from jaxdaw.math import clip_by_norm_per_variable
 from jaxdaw.networks import Module, Network, Weights, write_back
 from jaxdaw.policies import Policy, Splitter, split_observation
@@ -24,6 +25,7 @@ _LARGEST_GRADIENT = 2.0**60
 """Entries of a gradient from here on, and NaN, count as 0: their squares, which Adam keeps, have to be finite."""
 
 
+_MANY_SHAPES = 8
 _SMALL = 32_768
 """Weights of a network whose training takes longer to organise than to do, on two CPU cores."""
 
@@ -531,9 +533,23 @@ class Agent(Module):
         if signature not in self._admitted:
             pruned = self._check_experience(experience, weights, many)
             if jax.tree.structure((pruned, weights)) != structure:
+                warnings.warn(
+                    f"{self.name} drops entries of the experience that training_data_spec does not name",
+                    JaxdawWarning,
+                    stacklevel=4,
+                )
                 return pruned, weights
             self._admitted.add(signature)
+            if len(self._admitted) == _MANY_SHAPES:
+                warnings.warn(
+                    f"{self.name} was compiled for {_MANY_SHAPES} different shapes of experience, which takes seconds "
+                    "each time: pad the batches to one size, with weights of 0 for what is padding",
+                    JaxdawWarning,
+                    stacklevel=4,
+                )
         self._check_values(leaves, experience)
+        if weights is not None and not isinstance(weights, jax.Array):
+            _check_example_weights(weights)
         return experience, weights
 
     def _check_experience(self, experience: Any, weights: Any, many: bool) -> Any:
@@ -670,7 +686,21 @@ def _is_sound(loss: jax.Array, gradients: Any) -> jax.Array:
     variable would have to wait for all of them before it lets one move, which takes half as long again as a step of a
     small network; `_LARGEST_GRADIENT` keeps what is left from the weights.
     """
-    return jnp.isfinite(loss + jnp.sum(min(jax.tree.leaves(gradients), key=jnp.size)))
+    smallest = min(jax.tree.leaves(gradients), key=jnp.size)
+    return jnp.isfinite(loss) & (jnp.sum(jnp.abs(smallest)) < _LARGEST_GRADIENT)
+
+
+def _check_example_weights(weights: Any) -> None:
+    values = np.asarray(weights)
+    if not ((values >= 0) & (values < np.inf)).all():
+        raise SpecError(
+            explain(
+                "weights must be finite and not negative",
+                expected="[0, inf)",
+                got=f"{values.min()} to {values.max()}",
+                cause="a probability of 0 in a denominator, or advantages taken for weights.",
+            )
+        )
 
 
 def _is_ready(array: Any) -> bool:

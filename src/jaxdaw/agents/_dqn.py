@@ -14,7 +14,7 @@ import optax
 
 from jaxdaw import specs
 from jaxdaw.agents._base import Agent, AgentState, BatchLoss, StepCounter, check_range
-from jaxdaw.errors import ConfigError, explain
+from jaxdaw.errors import ConfigError, JaxdawWarning, explain
 from jaxdaw.math import element_wise_huber_loss, index_with_actions, soft_update
 from jaxdaw.networks import Network, Weights
 from jaxdaw.policies import (
@@ -119,6 +119,20 @@ class DqnAgent(Agent):
         check_range("target_update_period", target_update_period, 1, math.inf, integer=True)
         check_range("n_step_update", n_step_update, 1, math.inf, integer=True)
         check_range("gamma", gamma, 0.0, 1.0)
+        if gamma == 1.0:
+            warnings.warn(
+                "gamma=1.0, the default of TF-Agents, adds up rewards without end where episodes are cut by a time "
+                "limit, and values can diverge: gamma=0.99",
+                JaxdawWarning,
+                stacklevel=2,
+            )
+        if target_update_period == 1 and target_update_tau == 1.0:
+            warnings.warn(
+                "target_update_period=1 and target_update_tau=1.0, the defaults of TF-Agents, copy the weights at "
+                "every step: there is no target network. target_update_period=200, or target_update_tau=0.005",
+                JaxdawWarning,
+                stacklevel=2,
+            )
         check_range("reward_scale_factor", reward_scale_factor, -math.inf, math.inf, low_open=True)
         if epsilon_greedy is not None and boltzmann_temperature is not None:
             raise ConfigError(

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 for a failure, 2 for a mistake, 130 when interrupted."""
     try:
         command = _parse(sys.argv[1:] if arguments is None else list(arguments))
-        _use_compilation_cache()
+        _configure_jax()
         return command.run()
     except _Finished:
         return 0
@@ -112,14 +112,20 @@ def parse_count(text: str) -> int:
     return int(value)
 
 
-def _use_compilation_cache() -> None:
-    """Keeps compiled programs between runs, unless the user chose otherwise."""
+def _configure_jax() -> None:
+    """Keeps compiled programs between runs, and calls them in this thread, unless the user chose otherwise.
+
+    Handing a small program to another thread, as JAX does on a CPU, takes longer than to run it: the thread has gone to
+    sleep by the time that an environment has stepped.
+    """
     import jax
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "jaxdaw", "xla")
         jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def _complain(error: Exception, status: int) -> int:
