@@ -256,22 +256,6 @@ def test_module_surface():
     assert agent.train_sequence_length == 2
 
 
-@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
-def test_example_weights_that_are_no_weights_are_refused(weight):
-    agent = make()
-    before = weights_of(agent)
-    with pytest.raises(SpecError, match="weights must be finite and not negative"):
-        agent.train(batch(), np.array([1.0, weight, 1.0, 1.0], np.float32))
-    assert_same(weights_of(agent), before)
-
-
-def test_example_weights_of_zero_give_a_loss_of_zero():
-    agent = make()
-    before = weights_of(agent).params
-    assert agent.train(batch(), np.zeros(4, np.float32)).loss == 0
-    assert_same(weights_of(agent).params, before)
-
-
 def test_many_shapes_of_experience_warn():
     agent = make()
     for rows in range(1, 8):

@@ -15,10 +15,11 @@ import optax
 
 from jaxdaw import specs
 from jaxdaw.agents import _summaries
-from jaxdaw.errors import ConfigError, JaxdawWarning, MaskError, NonFiniteError, SpecError, SpecTypeError, explain
+from jaxdaw.agents._refusals import check_example_weights, check_network, check_range, explain_refusal
+from jaxdaw.errors import ConfigError, JaxdawWarning, NonFiniteError, SpecError, SpecTypeError, explain
 from jaxdaw.math import clip_by_norm_per_variable
 from jaxdaw.networks import Module, Network, Weights, write_back
-from jaxdaw.policies import Policy, Splitter, split_observation
+from jaxdaw.policies import Policy, Splitter
 from jaxdaw.trajectories import LossInfo, TimeStep, Trajectory, Transition
 
 _LARGEST_GRADIENT = 2.0**60
@@ -175,7 +176,7 @@ class Agent(Module):
         clipping = () if gradient_clipping is None else (clip_by_norm_per_variable(gradient_clipping),)
         self._optimizer = optax.chain(*clipping, optimizer)
         for label, network in networks.items():
-            _check_weights(label, network)
+            check_network(label, network)
         self._leaves: list[Any] = []  # of the state; those that a network shows are read from its variables
         self._structure: Any = None
         self._places: list[int] = []
@@ -549,7 +550,7 @@ class Agent(Module):
                 )
         self._check_values(leaves, experience)
         if weights is not None and not isinstance(weights, jax.Array):
-            _check_example_weights(weights)
+            check_example_weights(weights)
         return experience, weights
 
     def _check_experience(self, experience: Any, weights: Any, many: bool) -> Any:
@@ -611,7 +612,7 @@ class Agent(Module):
             if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f":
                 flat = leaf.ravel()
                 if not math.isfinite(flat.dot(flat)) and not isinstance(experience, Transition):
-                    self._explain_refusal(experience)
+                    explain_refusal(experience, self._action_spec, self._splitter)
 
     def _report_refused(self) -> None:
         """Raises for the earliest finished step that was refused. Unfinished ones are not waited for."""
@@ -620,7 +621,7 @@ class Agent(Module):
             if not (math.isfinite(loss.item()) if loss.ndim == 0 else np.isfinite(np.asarray(loss)).all()):
                 self._pending.clear()
                 self._train_step_counter.value = self._train_step_counter.value - 1
-                self._explain_refusal(experience)
+                explain_refusal(experience, self._action_spec, self._splitter)
                 raise NonFiniteError(
                     explain(
                         f"a train step of {self.name} was refused: its loss or gradient is not finite",
@@ -629,54 +630,6 @@ class Agent(Module):
                         fix="gradient_clipping=10.0, reward_scale_factor=0.1",
                     )
                 )
-
-    def _explain_refusal(self, experience: Any) -> None:
-        """Raises the error that names the leaf and row of a batch to blame; returns if the batch is innocent."""
-        for path, leaf in specs.flatten_with_path(experience):
-            values = np.asarray(leaf)
-            if (
-                isinstance(experience, Transition)
-                and path.startswith(".time_step")
-                and not path.endswith("observation")
-            ):
-                continue  # reward and discount of the opening step mean nothing
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                faulty = ~np.isfinite(values)
-                index = [int(i) for i in np.argwhere(faulty)[0]]
-                rows = faulty.reshape(len(values), -1).any(axis=1).sum()
-                raise NonFiniteError(
-                    explain(
-                        f"{path} holds NaN or infinity in {rows} of {len(values)} rows (first row {index[0]})",
-                        expected="finite numbers",
-                        got=f"{values[tuple(index)]} at {index}",
-                        cause="the environment or the recording; the weights are as they were.",
-                        fix="trajectories.validate_trajectory(experience)",
-                    )
-                )
-        action = experience.action if isinstance(experience, Trajectory) else experience.action_step.action
-        specs.check(
-            specs.map_structure(np.asarray, action),
-            self._action_spec,
-            np.ndim(specs.flatten(action)[0]) - len(specs.flatten(self._action_spec)[0].shape),
-            what="action",
-        )
-        self._explain_masks(experience)
-
-    def _explain_masks(self, experience: Any) -> None:
-        if self._splitter is None or not isinstance(experience, Trajectory):
-            return
-        mask = np.asarray(split_observation(self._splitter, experience.observation)[1]).astype(bool)
-        stuck = ~mask.any(axis=-1)
-        if stuck.any():
-            raise MaskError(
-                explain(
-                    f"{int(stuck.sum())} of {stuck.size} states of the batch allow no action, though their "
-                    f"episodes go on (first at {[int(i) for i in np.argwhere(stuck)[0]]})",
-                    expected="at least one allowed action, or discount 0 on the way there",
-                    got="a mask of zeros",
-                    fix="return termination(observation, reward)",
-                )
-            )
 
 
 def _is_sound(loss: jax.Array, gradients: Any) -> jax.Array:
@@ -690,70 +643,6 @@ def _is_sound(loss: jax.Array, gradients: Any) -> jax.Array:
     return jnp.isfinite(loss) & (jnp.sum(jnp.abs(smallest)) < _LARGEST_GRADIENT)
 
 
-def _check_example_weights(weights: Any) -> None:
-    values = np.asarray(weights)
-    if not ((values >= 0) & (values < np.inf)).all():
-        raise SpecError(
-            explain(
-                "weights must be finite and not negative",
-                expected="[0, inf)",
-                got=f"{values.min()} to {values.max()}",
-                cause="a probability of 0 in a denominator, or advantages taken for weights.",
-            )
-        )
-
-
 def _is_ready(array: Any) -> bool:
     """Returns whether the device has finished an array."""
     return array.is_ready()
-
-
-def check_range(
-    name: str,
-    value: Any,
-    low: float,
-    high: float,
-    *,
-    low_open: bool = False,
-    integer: bool = False,
-    optional: bool = False,
-) -> None:
-    """Checks a number given to a constructor.
-
-    Raises:
-      ConfigError: not a number, not an integer where one is needed, NaN, or outside `[low, high]` (`(low, high]`).
-    """
-    if value is None and optional:
-        return
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    number = float(value) if is_number else math.nan  # type: ignore[arg-type]  # NaN is in no range
-    inside = (low < number if low_open else low <= number) and number <= high and number != math.inf
-    if not inside or (integer and number != int(number)):
-        kind = "an integer" if integer else "a number"
-        raise ConfigError(
-            explain(
-                f"{name} is outside its range",
-                expected=f"{kind} in {'(' if low_open else '['}{low}, {high}]",
-                got=repr(value),
-            )
-        )
-
-
-def _check_weights(label: str, network: Any) -> None:
-    if not isinstance(network, Network):
-        raise ConfigError(
-            explain(
-                f"{label} is not a Network",
-                expected="jaxdaw.networks.Network",
-                got=type(network).__name__,
-                fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
-            )
-        )
-    named = _summaries.named_leaves(network.get_weights().params)
-    if not named:
-        raise ConfigError(explain(f"{label} has nothing to train", expected="at least one nnx.Param", got="none"))
-    for name, value in named:
-        if not np.isfinite(np.asarray(value)).all():
-            raise ConfigError(
-                explain(f"{label} starts with weights that are not finite at {name}", expected="finite", got="NaN")
-            )

@@ -13,7 +13,8 @@ import numpy as np
 import optax
 
 from jaxdaw import specs
-from jaxdaw.agents._base import Agent, AgentState, BatchLoss, StepCounter, check_range
+from jaxdaw.agents._base import Agent, AgentState, BatchLoss, StepCounter
+from jaxdaw.agents._refusals import check_range
 from jaxdaw.errors import ConfigError, JaxdawWarning, explain
 from jaxdaw.math import element_wise_huber_loss, index_with_actions, soft_update
 from jaxdaw.networks import Network, Weights
