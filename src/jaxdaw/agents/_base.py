@@ -24,9 +24,8 @@ from jaxdaw.trajectories import LossInfo, TimeStep, Trajectory, Transition
 
 _LARGEST_GRADIENT = 2.0**60
 """Entries of a gradient from here on, and NaN, count as 0: their squares, which Adam keeps, have to be finite."""
-
-
 _MANY_SHAPES = 8
+"""Compiled shapes of experience at which a user is told to pad."""
 _SMALL = 32_768
 """Weights of a network whose training takes longer to organise than to do, on two CPU cores."""
 
@@ -223,9 +222,9 @@ class Agent(Module):
     def update(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
         """Returns the state after one gradient step, and the loss before it; pure.
 
-        A step whose loss or gradient is not finite is refused: weights, optimizer, targets and counter stay as they
-          were,
-        and the returned loss is NaN.
+        A step whose loss, or whose gradient of the smallest variable, is not finite is refused: weights, optimizer,
+        targets and counter stay as they were, and the returned loss is NaN. Elsewhere entries of the gradient that are
+        NaN, or 2**60 and more, count as 0.
 
         Args:
           state: from `init` or the update before.
@@ -266,9 +265,8 @@ class Agent(Module):
         batch = self._batch_loss(params, state, experience, training)
         per_example = batch.per_example
         if weights is not None:
-            per_example = jnp.where(
-                weights == 0.0, 0.0, weights * per_example
-            )  # 0 * NaN is 0: the row was weighted out
+            # 0 * NaN is 0: the row was weighted out.
+            per_example = jnp.where(weights == 0.0, 0.0, weights * per_example)
         loss = jnp.mean(per_example)
         for name, network in self._networks.items():
             loss += network.regularization_loss(params[name])
@@ -351,8 +349,8 @@ class Agent(Module):
           TypeError: `experience` is neither a Trajectory nor a Transition, or a leaf has another dtype.
           ValueError: another structure, shape or T; an action or mask outside its spec; weights of another shape.
           NonFiniteError: NaN or infinity. Of NumPy batches this is found before the step; otherwise the step is
-            refused on
-            the device, and reported by the next call that finds it done. The weights are those before in both cases.
+            refused on the device, and reported by the next call that finds it done. Either way the weights are as they
+            were.
           RuntimeError: the base constructor was not called.
         """
         self._require_initialized()

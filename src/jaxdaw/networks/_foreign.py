@@ -40,9 +40,7 @@ class ForeignNetwork(Network):
             mode = {"deterministic": not training, "use_running_average": not training}
             module = nnx.view(module, **mode, raise_if_not_found=False)
         result = module(observation, **{name: value for name, value in arguments.items() if name in self._accepted})
-        if (
-            isinstance(module, Network) and self.state_spec == ()
-        ):  # a factory may make one of ours, which returns a pair
+        if isinstance(module, Network) and self.state_spec == ():  # one of ours, which returns a pair
             result, _ = result
         return (result, ()) if self.state_spec == () else result
 
