@@ -18,8 +18,46 @@ absent raises `ImportError` with the line that installs it.
 from __future__ import annotations
 
 
+def explain(
+    what: str,
+    *,
+    expected: str | None = None,
+    got: str | None = None,
+    cause: str | None = None,
+    fix: str | None = None,
+) -> str:
+    """Returns an error message in the house form: what, expected and got, likely cause, fix as code.
+
+    >>> print(explain("reward is not a scalar", expected="float32 ()", got="float32 (1,)", fix="reward.item()"))
+    reward is not a scalar
+      expected  float32 ()          got  float32 (1,)
+      Fix: reward.item()
+    """
+    lines = [what]
+    if expected is not None and got is not None:
+        lines.append(f"  expected  {expected}          got  {got}")
+    elif expected is not None or got is not None:
+        lines.append(f"  expected  {expected}" if got is None else f"  got  {got}")
+    if cause is not None:
+        lines.append(f"  Likely cause: {cause}")
+    if fix is not None:
+        lines.append(f"  Fix: {fix}")
+    return "\n".join(lines)
+
+
 class JaxdawError(Exception):
-    """Base of all errors that jaxdaw raises on purpose."""
+    """Base of all errors that jaxdaw raises on purpose; built from the parts of its message, as `explain` is."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: str | None = None,
+        got: str | None = None,
+        cause: str | None = None,
+        fix: str | None = None,
+    ):
+        super().__init__(explain(what, expected=expected, got=got, cause=cause, fix=fix))
 
 
 class SpecError(JaxdawError, ValueError):
@@ -52,33 +90,6 @@ class JaxdawWarning(UserWarning):
 
 class StorageError(JaxdawError, OSError, ValueError):
     """A replay buffer, checkpoint or policy file cannot give what is asked of it."""
-
-
-def explain(
-    what: str,
-    *,
-    expected: str | None = None,
-    got: str | None = None,
-    cause: str | None = None,
-    fix: str | None = None,
-) -> str:
-    """Returns an error message in the house form: what, expected and got, likely cause, fix as code.
-
-    >>> print(explain("reward is not a scalar", expected="float32 ()", got="float32 (1,)", fix="reward.item()"))
-    reward is not a scalar
-      expected  float32 ()          got  float32 (1,)
-      Fix: reward.item()
-    """
-    lines = [what]
-    if expected is not None and got is not None:
-        lines.append(f"  expected  {expected}          got  {got}")
-    elif expected is not None or got is not None:
-        lines.append(f"  expected  {expected}" if got is None else f"  got  {got}")
-    if cause is not None:
-        lines.append(f"  Likely cause: {cause}")
-    if fix is not None:
-        lines.append(f"  Fix: {fix}")
-    return "\n".join(lines)
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> ImportError:

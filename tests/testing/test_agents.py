@@ -44,9 +44,6 @@ class LearnsInLoss(DqnAgent):
 
 
 class AcceptsAnything(DqnAgent):
-    def _check_experience(self, experience: Any, weights: Any, many: bool) -> Any:
-        return experience
-
     def train(self, experience: Any, weights: Any = None) -> Any:
         try:
             return super().train(experience, weights)

@@ -10,19 +10,12 @@ from jaxdaw import environments, training
 from jaxdaw.errors import ConfigError
 from jaxdaw.trajectories import validate_trajectory
 
-from .worlds import SMALL
-
-
-def make(name, **changes):
-    config = dataclasses.replace(SMALL, **changes)
-    world = environments.make(name, num_envs=config.num_envs)
-    agent = config.make_agent(world.time_step_spec(), world.action_spec)
-    return training.make_trainer(agent, world, config.loop_options(), 0, config.num_envs)
+from .worlds import SMALL, make_small
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "jax:CartPole-v1"])
 def test_the_replay_holds_one_valid_stream_of_real_edges(name):
-    trainer = make(name)
+    trainer = make_small(name)
     for report in training.reports(trainer, 1_500):
         assert report.env_steps == trainer.env_steps
     replay = trainer.loop.replay
@@ -38,7 +31,7 @@ def test_the_replay_holds_one_valid_stream_of_real_edges(name):
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "jax:CartPole-v1"])
 def test_updates_start_after_the_warm_up_and_keep_their_ratio(name):
-    trainer = make(name, learning_starts=400, train_every=5, updates=3, report_every=400)
+    trainer = make_small(name, learning_starts=400, train_every=5, updates=3, report_every=400)
     total = list(training.reports(trainer, 2_000))
     assert total[0].train_step <= 3
     last = total[-1]
@@ -46,20 +39,6 @@ def test_updates_start_after_the_warm_up_and_keep_their_ratio(name):
     assert abs(last.train_step - 3 * (vector_steps - 100) / 5) <= 0.2 * last.train_step + 6
     assert last.learning
     assert np.isfinite(last.loss)
-
-
-def test_a_callback_sees_every_report_and_can_end_the_training():
-    seen = []
-    world = environments.make("jax:CartPole-v1")
-    agent = SMALL.make_agent(world.time_step_spec(), world.action_spec)
-
-    def watch(report, trainer):
-        seen.append(report.env_steps)
-        return len(seen) < 3
-
-    training.fit(agent, world, 100_000, SMALL.loop_options(), callbacks=(watch,))
-    assert len(seen) == 3
-    assert int(agent.train_step_counter) > 0
 
 
 def test_another_environment_than_the_agent_s_is_refused():
@@ -76,27 +55,3 @@ def test_recurrent_agents_must_be_told_the_length_of_a_sequence():
     agent = config.make_agent(world.time_step_spec(), world.action_spec)
     with pytest.raises(ConfigError, match="sequence_length"):
         training.make_trainer(agent, world, training.LoopOptions())
-
-
-def test_nothing_recompiles_after_warm_up():
-    trainer = make("CartPole-v1")
-    for _ in range(6):
-        trainer.run()
-    assert (trainer._learn._cache_size(), trainer._collect._cache_size()) == (1, 1)
-
-
-def test_a_population_equals_its_members_trained_alone():
-    world = environments.make("jax:CartPole-v1")
-    config = dataclasses.replace(SMALL, num_envs=1)
-
-    def train(seeds):
-        agent = config.make_agent(world.time_step_spec(), world.action_spec)
-        trainer = training.JaxTrainer(agent, world, config.loop_options(), seeds, 1)
-        for _ in training.reports(trainer, 1_000):
-            pass
-        return trainer
-
-    many = train((3, 4, 5))
-    pair = train((4, 5))
-    for a, b in zip(jax.tree.leaves(many.member(1).params), jax.tree.leaves(pair.member(0).params), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

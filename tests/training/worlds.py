@@ -1,5 +1,8 @@
 """Small runs for the tests: seconds, not minutes."""
 
+import dataclasses
+
+from jaxdaw import environments, training
 from jaxdaw.training import DqnConfig
 
 SMALL = DqnConfig(
@@ -15,3 +18,10 @@ SMALL = DqnConfig(
     checkpoint_every=1_000,
     replay_capacity=2_000,
 )
+
+
+def make_small(name, **changes):
+    config = dataclasses.replace(SMALL, **changes)
+    world = environments.make(name, num_envs=config.num_envs)
+    agent = config.make_agent(world.time_step_spec(), world.action_spec)
+    return training.make_trainer(agent, world, config.loop_options(), 0, config.num_envs)

@@ -1,8 +1,9 @@
 """One file for each algorithm: a pure loss over one batch, and what happens after a step."""
 
-from jaxdaw.agents._base import Agent, AgentState, BatchLoss, StepCounter
+from jaxdaw.agents._base import Agent
 from jaxdaw.agents._dqn import DdqnAgent, DqnAgent, DqnLossInfo
 from jaxdaw.agents._refusals import check_range
+from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._summaries import Histogram
 
 __all__ = [

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,76 +14,18 @@ import optax
 
 from jaxdaw import specs
 from jaxdaw.agents import _summaries
-from jaxdaw.agents._refusals import check_example_weights, check_network, check_range, explain_refusal
-from jaxdaw.errors import ConfigError, JaxdawWarning, NonFiniteError, SpecError, SpecTypeError, explain
+from jaxdaw.agents._admission import Admission
+from jaxdaw.agents._guard import is_sound, step_unless_refused, without_overflow
+from jaxdaw.agents._refusals import check_network, check_range, explain_refusal
+from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
 from jaxdaw.math import clip_by_norm_per_variable
 from jaxdaw.networks import Module, Network, Weights, write_back
 from jaxdaw.policies import Policy, Splitter
 from jaxdaw.trajectories import LossInfo, TimeStep, Trajectory, Transition
 
-_LARGEST_GRADIENT = 2.0**60
-"""Entries of a gradient from here on, and NaN, count as 0: their squares, which Adam keeps, have to be finite."""
-_MANY_SHAPES = 8
-"""Compiled shapes of experience at which a user is told to pad."""
 _SMALL = 32_768
 """Weights of a network whose training takes longer to organise than to do, on two CPU cores."""
-
-
-class AgentState(NamedTuple):
-    """Everything that training changes, as one pytree of raw arrays; the state that `update` maps to the next.
-
-    Attributes:
-      params: trainable arrays, one nested dict for each network's name.
-      rest: the networks' other arrays (batch statistics, dropout counters), the same keys.
-      target: what the algorithm keeps beside them: target networks; `()` if nothing.
-      opt_state: the optimizer's.
-      train_step: `[]` int32, updates applied.
-      summaries: the latest summaries by tag; empty unless asked for.
-    """
-
-    params: dict[str, Any]
-    rest: dict[str, Any]
-    target: Any
-    opt_state: Any
-    train_step: Any
-    summaries: dict[str, Any]
-
-
-class BatchLoss(NamedTuple):
-    """What an algorithm says of one batch.
-
-    Attributes:
-      per_example: `[B]` float32, unweighted, 0 for rows that teach nothing.
-      extra: the algorithm's record of per-example values.
-      rest: the networks' other arrays after the forward passes.
-      debug: `{tag: array}`, summarised when `debug_summaries` is on.
-    """
-
-    per_example: jax.Array
-    extra: Any
-    rest: dict[str, Any]
-    debug: dict[str, jax.Array]
-
-
-class StepCounter:
-    """A number of train steps that several agents may share, by being passed to each."""
-
-    def __init__(self, value: int = 0):
-        self.value = value
-
-    def __int__(self) -> int:
-        return self.value
-
-    __index__ = __int__
-
-    def __eq__(self, other: object) -> bool:
-        return self.value == int(other) if isinstance(other, int | StepCounter | np.integer) else NotImplemented
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __repr__(self) -> str:
-        return f"StepCounter({self.value})"
 
 
 class Agent(Module):
@@ -140,24 +81,20 @@ class Agent(Module):
         super().__init__(name)
         if not isinstance(optimizer, optax.GradientTransformation):
             raise ConfigError(
-                explain(
-                    "optimizer is not an optax transformation",
-                    expected="optax.GradientTransformation",
-                    got=type(optimizer).__module__ + "." + type(optimizer).__name__,
-                    cause="a Keras or PyTorch optimizer.",
-                    fix="optax.adam(1e-3)",
-                )
+                "optimizer is not an optax transformation",
+                expected="optax.GradientTransformation",
+                got=type(optimizer).__module__ + "." + type(optimizer).__name__,
+                cause="a Keras or PyTorch optimizer.",
+                fix="optax.adam(1e-3)",
             )
         check_range("gradient_clipping", gradient_clipping, 0.0, math.inf, low_open=True, optional=True)
         check_range("summary_interval", summary_interval, 1, math.inf, integer=True)
         if train_step_counter is not None and not isinstance(train_step_counter, StepCounter):
             raise ConfigError(
-                explain(
-                    "train_step_counter cannot be shared",
-                    expected="StepCounter",
-                    got=repr(train_step_counter),
-                    fix="StepCounter(0)",
-                )
+                "train_step_counter cannot be shared",
+                expected="StepCounter",
+                got=repr(train_step_counter),
+                fix="StepCounter(0)",
             )
         self._time_step_spec = time_step_spec
         self._action_spec = action_spec
@@ -181,7 +118,14 @@ class Agent(Module):
         self._places: list[int] = []
         self._variables: list[Any] = []
         self._pending: deque[tuple[jax.Array, Any]] = deque()
-        self._admitted: set[Any] = set()
+        self._admission = Admission(
+            self.name,
+            self._training_data_spec,
+            train_sequence_length,
+            action_spec,
+            self._splitter,
+            self._transition_spec,
+        )
         options = self.compiler_options()
         self._compiled_update = jax.jit(self._flat(self.update), donate_argnums=0, compiler_options=options)
         self._compiled_update_many = jax.jit(self._flat(self.update_many), donate_argnums=0, compiler_options=options)
@@ -222,9 +166,9 @@ class Agent(Module):
     def update(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
         """Returns the state after one gradient step, and the loss before it; pure.
 
-        A step whose loss, or whose gradient of the smallest variable, is not finite is refused: weights, optimizer,
-        targets and counter stay as they were, and the returned loss is NaN. Elsewhere entries of the gradient that are
-        NaN, or 2**60 and more, count as 0.
+        A step whose loss or gradient is not finite, or whose gradient reaches 2**60, is refused: weights, optimizer,
+        targets and counter stay as they were, and the returned loss is NaN. Of a layer's kernel and bias the bias is
+        looked at; entries of 2**60 and more in the kernel's gradient alone, an overflow, count as 0.
 
         Args:
           state: from `init` or the update before.
@@ -234,8 +178,8 @@ class Agent(Module):
         (loss, batch), gradients = jax.value_and_grad(self._weighted_loss, has_aux=True)(
             state.params, state, experience, weights, True
         )
-        applied = _is_sound(loss, gradients)
-        gradients = jax.tree.map(lambda g: jnp.where(jnp.abs(g) < _LARGEST_GRADIENT, g, 0.0), gradients)
+        applied = is_sound(loss, gradients)
+        gradients = without_overflow(gradients)
         updates, opt_state = self._optimizer.update(gradients, state.opt_state, state.params)
         stepped = state._replace(
             params=optax.apply_updates(state.params, updates),
@@ -244,7 +188,7 @@ class Agent(Module):
             train_step=state.train_step + 1,
         )
         stepped = self._after_update(stepped, applied)
-        stepped = jax.tree.map(lambda new, old: jnp.where(applied, new, old), stepped, state)
+        stepped = step_unless_refused(applied, stepped, state)
         if self.summaries_enabled and state.summaries:
             stepped = stepped._replace(
                 summaries=jax.lax.cond(
@@ -371,7 +315,7 @@ class Agent(Module):
 
     def _train(self, experience: Any, weights: Any, compiled: Any, many: bool) -> LossInfo:
         self._report_refused()
-        experience, weights = self._admit(experience, weights, many)
+        experience, weights = self._admission.admit(experience, weights, many)
         if self._structure is None:
             self.get_state()
         self._leaves, info = compiled(self._gather(), experience, weights)
@@ -390,7 +334,7 @@ class Agent(Module):
         Raises: as `train`.
         """
         self._require_initialized()
-        experience, weights = self._admit(experience, weights, False)
+        experience, weights = self._admission.admit(experience, weights, False)
         return self._compiled_loss(self.get_state(), experience, weights, training)
 
     def preprocess_sequence(self, experience: Any) -> Any:
@@ -524,93 +468,8 @@ class Agent(Module):
         """The variables that training moves."""
         return [variable for network in self._networks.values() for variable in network.trainable_variables]
 
-    # What the shell checks.
-
-    def _admit(self, experience: Any, weights: Any, many: bool) -> tuple[Any, Any]:
-        leaves, structure = jax.tree.flatten((experience, weights))
-        signature = (many, structure, tuple([(getattr(x, "dtype", None), getattr(x, "shape", None)) for x in leaves]))
-        if signature not in self._admitted:
-            pruned = self._check_experience(experience, weights, many)
-            if jax.tree.structure((pruned, weights)) != structure:
-                warnings.warn(
-                    f"{self.name} drops entries of the experience that training_data_spec does not name",
-                    JaxdawWarning,
-                    stacklevel=4,
-                )
-                return pruned, weights
-            self._admitted.add(signature)
-            if len(self._admitted) == _MANY_SHAPES:
-                warnings.warn(
-                    f"{self.name} was compiled for {_MANY_SHAPES} different shapes of experience, which takes seconds "
-                    "each time: pad the batches to one size, with weights of 0 for what is padding",
-                    JaxdawWarning,
-                    stacklevel=4,
-                )
-        self._check_values(leaves, experience)
-        if weights is not None and not isinstance(weights, jax.Array):
-            check_example_weights(weights)
-        return experience, weights
-
-    def _check_experience(self, experience: Any, weights: Any, many: bool) -> Any:
-        lead = 1 if many else 0
-        if isinstance(experience, Transition):
-            spec, outer_rank = self._transition_spec(), lead + 1
-        elif isinstance(experience, Trajectory):
-            spec, outer_rank = self._training_data_spec, lead + 2
-        else:
-            raise SpecTypeError(
-                explain(
-                    f"{self.name} trains on a Trajectory or a Transition",
-                    expected="Trajectory [B, T, ...]",
-                    got=type(experience).__name__,
-                    fix="trajectories.from_transition(time_step, action_step, next_time_step)",
-                )
-            )
-        pruned = specs.prune_extra_keys(spec, experience)
-        specs.check(pruned, spec, outer_rank, what=f"experience given to {self.name}", check_bounds=False)
-        outer = specs.outer_shape(pruned, spec)
-        if 0 in outer:
-            raise SpecError(explain("the experience is empty", expected="at least one row", got=str(outer)))
-        frames = self._train_sequence_length
-        if isinstance(experience, Trajectory) and frames is not None and outer[-1] != frames:
-            raise SpecError(
-                explain(
-                    f"{self.name} trains on {frames} frames at a time",
-                    expected=f"T = train_sequence_length = {frames}",
-                    got=f"T = {outer[-1]}, with leaves {outer}",
-                    cause="the time axis has another length than n_step_update + 1, or batch and time are swapped.",
-                    fix=f"replay.sample(state, key, batch_size, num_steps={frames})",
-                )
-            )
-        if isinstance(experience, Trajectory) and frames is None and outer[-1] < 2:
-            raise SpecError(
-                explain(f"{self.name} needs at least two frames", expected="T >= 2", got=f"T = {outer[-1]}")
-            )
-        self._check_weight_shape(weights, outer[: lead + 1], lead)
-        return pruned
-
-    def _check_weight_shape(self, weights: Any, batch_shape: tuple[int, ...], lead: int) -> None:
-        if weights is not None and np.shape(weights) not in (batch_shape, batch_shape[:lead]):
-            raise SpecError(
-                explain(
-                    "weights must be one number, or one for each row",
-                    expected=f"() or {batch_shape}" if not lead else f"{batch_shape[:1]} or {batch_shape}",
-                    got=str(np.shape(weights)),
-                    cause="a trailing axis of size 1, which would broadcast to every pair of rows.",
-                    fix="weights.reshape(-1)",
-                )
-            )
-
     def _transition_spec(self) -> Transition:
         raise SpecTypeError(f"{self.name} does not train on Transitions: pass a Trajectory [B, T, ...]")
-
-    def _check_values(self, leaves: list[Any], experience: Any) -> None:
-        """Refuses NumPy batches that hold NaN or infinity, before the step."""
-        for leaf in leaves:
-            if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f":
-                flat = leaf.ravel()
-                if not math.isfinite(flat.dot(flat)) and not isinstance(experience, Transition):
-                    explain_refusal(experience, self._action_spec, self._splitter)
 
     def _report_refused(self) -> None:
         """Raises for the earliest finished step that was refused. Unfinished ones are not waited for."""
@@ -621,24 +480,11 @@ class Agent(Module):
                 self._train_step_counter.value = self._train_step_counter.value - 1
                 explain_refusal(experience, self._action_spec, self._splitter)
                 raise NonFiniteError(
-                    explain(
-                        f"a train step of {self.name} was refused: its loss or gradient is not finite",
-                        got="NaN or infinity from a finite batch",
-                        cause="a learning rate that is too high, or rewards that are too large.",
-                        fix="gradient_clipping=10.0, reward_scale_factor=0.1",
-                    )
+                    f"a train step of {self.name} was refused: its loss or gradient is not finite",
+                    got="NaN or infinity from a finite batch",
+                    cause="a learning rate that is too high, or rewards that are too large.",
+                    fix="gradient_clipping=10.0, reward_scale_factor=0.1",
                 )
-
-
-def _is_sound(loss: jax.Array, gradients: Any) -> jax.Array:
-    """Returns whether the loss is finite, and with it the gradient of the smallest variable of all, `[]` bool.
-
-    That is an output's bias as a rule: what is not finite in a loss's derivative reaches it first. A look at every
-    variable would have to wait for all of them before it lets one move, which takes half as long again as a step of a
-    small network; `_LARGEST_GRADIENT` keeps what is left from the weights.
-    """
-    smallest = min(jax.tree.leaves(gradients), key=jnp.size)
-    return jnp.isfinite(loss) & (jnp.sum(jnp.abs(smallest)) < _LARGEST_GRADIENT)
 
 
 def _is_ready(array: Any) -> bool:

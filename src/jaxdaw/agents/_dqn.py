@@ -13,8 +13,9 @@ import numpy as np
 import optax
 
 from jaxdaw import specs
-from jaxdaw.agents._base import Agent, AgentState, BatchLoss, StepCounter
+from jaxdaw.agents._base import Agent
 from jaxdaw.agents._refusals import check_range
+from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.errors import ConfigError, JaxdawWarning, explain
 from jaxdaw.math import element_wise_huber_loss, index_with_actions, soft_update
 from jaxdaw.networks import Network, Weights
@@ -137,11 +138,9 @@ class DqnAgent(Agent):
         check_range("reward_scale_factor", reward_scale_factor, -math.inf, math.inf, low_open=True)
         if epsilon_greedy is not None and boltzmann_temperature is not None:
             raise ConfigError(
-                explain(
-                    "epsilon_greedy and boltzmann_temperature exclude each other",
-                    expected="one of them, or neither (epsilon 0.1)",
-                    got=f"epsilon_greedy={epsilon_greedy}, boltzmann_temperature={boltzmann_temperature}",
-                )
+                "epsilon_greedy and boltzmann_temperature exclude each other",
+                expected="one of them, or neither (epsilon 0.1)",
+                got=f"epsilon_greedy={epsilon_greedy}, boltzmann_temperature={boltzmann_temperature}",
             )
         q_policy = QPolicy(
             time_step_spec,
@@ -198,12 +197,10 @@ class DqnAgent(Agent):
         shapes = [jax.tree.map(np.shape, network.get_weights().params) for network in (q_network, target)]
         if shapes[0] != shapes[1]:
             raise ConfigError(
-                explain(
-                    "target_q_network has another structure than q_network",
-                    expected=str(shapes[0])[:100],
-                    got=str(shapes[1])[:100],
-                    fix="target_q_network=None, which copies q_network",
-                )
+                "target_q_network has another structure than q_network",
+                expected=str(shapes[0])[:100],
+                got=str(shapes[1])[:100],
+                fix="target_q_network=None, which copies q_network",
             )
         if {id(v) for v in q_network.variables} & {id(v) for v in target.variables}:
             warnings.warn(
@@ -232,9 +229,8 @@ class DqnAgent(Agent):
 
         bootstrap = self._gamma * step.next_time_step.discount
         target = self._reward_scale_factor * step.next_time_step.reward
-        target += jnp.where(
-            bootstrap == 0.0, 0.0, bootstrap * next_q_values
-        )  # nothing allowed at a terminal state is no fault
+        # Where nothing may be done any more, the mask is empty and the value NaN: no fault.
+        target += jnp.where(bootstrap == 0.0, 0.0, bootstrap * next_q_values)
         is_real = step.time_step.step_type != StepType.LAST
         target = jax.lax.stop_gradient(jnp.where(is_real, target, q_values))
         td_loss = jnp.where(is_real, self._td_errors_loss_fn(target, q_values), 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.agents import _summaries
-from jaxdaw.errors import ConfigError, MaskError, NonFiniteError, SpecError, explain
+from jaxdaw.errors import ConfigError, MaskError, NonFiniteError, SpecError
 from jaxdaw.networks import Network
 from jaxdaw.policies import Splitter, split_observation
 from jaxdaw.trajectories import Trajectory, Transition
@@ -38,11 +38,9 @@ def check_range(
     if not inside or (integer and number != int(number)):
         kind = "an integer" if integer else "a number"
         raise ConfigError(
-            explain(
-                f"{name} is outside its range",
-                expected=f"{kind} in {'(' if low_open else '['}{low}, {high}]",
-                got=repr(value),
-            )
+            f"{name} is outside its range",
+            expected=f"{kind} in {'(' if low_open else '['}{low}, {high}]",
+            got=repr(value),
         )
 
 
@@ -54,20 +52,18 @@ def check_network(label: str, network: Any) -> None:
     """
     if not isinstance(network, Network):
         raise ConfigError(
-            explain(
-                f"{label} is not a Network",
-                expected="jaxdaw.networks.Network",
-                got=type(network).__name__,
-                fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
-            )
+            f"{label} is not a Network",
+            expected="jaxdaw.networks.Network",
+            got=type(network).__name__,
+            fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
         )
     named = _summaries.named_leaves(network.get_weights().params)
     if not named:
-        raise ConfigError(explain(f"{label} has nothing to train", expected="at least one nnx.Param", got="none"))
+        raise ConfigError(f"{label} has nothing to train", expected="at least one nnx.Param", got="none")
     for name, value in named:
         if not np.isfinite(np.asarray(value)).all():
             raise ConfigError(
-                explain(f"{label} starts with weights that are not finite at {name}", expected="finite", got="NaN")
+                f"{label} starts with weights that are not finite at {name}", expected="finite", got="NaN"
             )
 
 
@@ -80,12 +76,10 @@ def check_example_weights(weights: Any) -> None:
     values = np.asarray(weights)
     if not ((values >= 0) & (values < np.inf)).all():
         raise SpecError(
-            explain(
-                "weights must be finite and not negative",
-                expected="[0, inf)",
-                got=f"{values.min()} to {values.max()}",
-                cause="a probability of 0 in a denominator, or advantages taken for weights.",
-            )
+            "weights must be finite and not negative",
+            expected="[0, inf)",
+            got=f"{values.min()} to {values.max()}",
+            cause="a probability of 0 in a denominator, or advantages taken for weights.",
         )
 
 
@@ -100,13 +94,11 @@ def explain_refusal(experience: Any, action_spec: Any, splitter: Splitter | None
             index = [int(i) for i in np.argwhere(faulty)[0]]
             rows = faulty.reshape(len(values), -1).any(axis=1).sum()
             raise NonFiniteError(
-                explain(
-                    f"{path} holds NaN or infinity in {rows} of {len(values)} rows (first row {index[0]})",
-                    expected="finite numbers",
-                    got=f"{values[tuple(index)]} at {index}",
-                    cause="the environment or the recording; the weights are as they were.",
-                    fix="trajectories.validate_trajectory(experience)",
-                )
+                f"{path} holds NaN or infinity in {rows} of {len(values)} rows (first row {index[0]})",
+                expected="finite numbers",
+                got=f"{values[tuple(index)]} at {index}",
+                cause="the environment or the recording; the weights are as they were.",
+                fix="trajectories.validate_trajectory(experience)",
             )
     action = experience.action if isinstance(experience, Trajectory) else experience.action_step.action
     specs.check(
@@ -125,11 +117,9 @@ def _explain_masks(experience: Any, splitter: Splitter | None) -> None:
     stuck = ~mask.any(axis=-1)
     if stuck.any():
         raise MaskError(
-            explain(
-                f"{int(stuck.sum())} of {stuck.size} states of the batch allow no action, though their "
-                f"episodes go on (first at {[int(i) for i in np.argwhere(stuck)[0]]})",
-                expected="at least one allowed action, or discount 0 on the way there",
-                got="a mask of zeros",
-                fix="return termination(observation, reward)",
-            )
+            f"{int(stuck.sum())} of {stuck.size} states of the batch allow no action, though their "
+            f"episodes go on (first at {[int(i) for i in np.argwhere(stuck)[0]]})",
+            expected="at least one allowed action, or discount 0 on the way there",
+            got="a mask of zeros",
+            fix="return termination(observation, reward)",
         )

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxdaw.errors import ConfigError, explain
+from jaxdaw.errors import ConfigError
 from jaxdaw.training import DqnConfig
 
 Environment = Annotated[
@@ -46,12 +46,10 @@ class TrainDqn:
 
         if (self.resume is None) == (self.environment == ""):
             raise ConfigError(
-                explain(
-                    "train needs an environment, or a run to resume",
-                    expected="jaxdaw train dqn CartPole-v1",
-                    got="both" if self.environment else "neither",
-                    fix="jaxdaw train dqn --resume RUN",
-                )
+                "train needs an environment, or a run to resume",
+                expected="jaxdaw train dqn CartPole-v1",
+                got="both" if self.environment else "neither",
+                fix="jaxdaw train dqn --resume RUN",
             )
         if self.resume is not None:
             default = DqnConfig().steps
@@ -122,7 +120,7 @@ class Evaluate:
         from jaxdaw import environments, evaluation
 
         if self.episodes < 1:
-            raise ConfigError(explain("episodes is outside its range", expected="at least 1", got=str(self.episodes)))
+            raise ConfigError("episodes is outside its range", expected="at least 1", got=str(self.episodes))
         policy, config = _policy_and_config(self.run_directory, self.policy)
         limit = config["options"].get("max_episode_steps") or None
         world = environments.make(
@@ -206,7 +204,7 @@ class Plot:
         from jaxdaw import evaluation
 
         if not self.run_directories:
-            raise ConfigError(explain("plot needs a run directory", expected="jaxdaw plot RUN [RUN ...]", got="none"))
+            raise ConfigError("plot needs a run directory", expected="jaxdaw plot RUN [RUN ...]", got="none")
         path = self.out or self.run_directories[0] / "learning_curve.png"
         print(evaluation.plot_learning_curves(list(self.run_directories), path))
         return 0

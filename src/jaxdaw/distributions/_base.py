@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 
 T = TypeVar("T")
 STATIC = {"static": True}
@@ -45,11 +45,9 @@ def check_rows(what: str, shape: tuple[int, ...], rows: tuple[int, ...]) -> None
     """
     if shape[len(shape) - len(rows) :] != rows:
         raise SpecError(
-            explain(
-                f"{what} does not fit the rows of the distribution",
-                expected=f"[..., {', '.join(map(str, rows))}]",
-                got=str(shape),
-                cause="a trailing axis of size 1, or a single number; it would meet every row.",
-                fix=f"x.reshape({rows}), or jnp.full({rows}, x)",
-            )
+            f"{what} does not fit the rows of the distribution",
+            expected=f"[..., {', '.join(map(str, rows))}]",
+            got=str(shape),
+            cause="a trailing axis of size 1, or a single number; it would meet every row.",
+            fix=f"x.reshape({rows}), or jnp.full({rows}, x)",
         )

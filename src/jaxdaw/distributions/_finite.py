@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw.distributions._base import STATIC, check_rows, register
-from jaxdaw.errors import MaskError, SpecError, explain
+from jaxdaw.errors import MaskError, SpecError
 
 _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))  # 1 - 2**-24
 _COLDEST = 1e-18  # its square is still a float32, which the derivative by the temperature needs
@@ -59,11 +59,11 @@ class _Finite:
         if actions[0] < limits.min or actions[-1] > limits.max or invalid_action(dtype) in actions:
             what = f"{dtype} cannot hold the actions and the sentinel {invalid_action(dtype)} of an invalid row"
             legal, got = f"{limits.min}..{limits.max} without it", f"{actions[0]}..{actions[-1]}"
-            raise SpecError(explain(what, expected=legal, got=got, fix="a wider dtype"))
+            raise SpecError(what, expected=legal, got=got, fix="a wider dtype")
         if mask is not None:
             if np.shape(mask)[-1:] != logits.shape[-1:]:
                 what = "the mask has another length than there are actions"
-                raise MaskError(explain(what, expected=f"[..., {len(actions)}]", got=str(np.shape(mask))))
+                raise MaskError(what, expected=f"[..., {len(actions)}]", got=str(np.shape(mask)))
             mask = jnp.broadcast_to(jnp.asarray(mask) != 0, logits.shape)
         self.__dict__.update(mask=mask, minimum=int(self.minimum), dtype=dtype)
         for field in dataclasses.fields(self)[4:]:  # a parameter gets its entry in every row, for indexing and vmap

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdaw.distributions._base import register
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 
 
 def _is_distribution(value: Any) -> bool:
@@ -38,13 +38,11 @@ class Joint:
         shapes = {leaf.batch_shape for leaf in self._leaves()[0]}
         if len(shapes) > 1:
             raise SpecError(
-                explain(
-                    "the parts of a Joint must have one batch shape",
-                    expected="one",
-                    got=", ".join(map(str, sorted(shapes))),
-                    cause="axes of one value taken for rows.",
-                    fix="Uniform(minimum, maximum, event_ndims=1)",
-                )
+                "the parts of a Joint must have one batch shape",
+                expected="one",
+                got=", ".join(map(str, sorted(shapes))),
+                cause="axes of one value taken for rows.",
+                fix="Uniform(minimum, maximum, event_ndims=1)",
             )
 
     def _leaves(self) -> tuple[list[Any], Any]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw.environments import Environment, JaxEnvironment
-from jaxdaw.errors import EnvironmentFault, explain
+from jaxdaw.errors import EnvironmentFault
 from jaxdaw.policies import Policy
 from jaxdaw.trajectories import StepType
 
@@ -131,11 +131,9 @@ def _compiled_episodes(policy: Policy, environment: JaxEnvironment, episodes: in
 
 def _endless(max_steps: int) -> EnvironmentFault:
     return EnvironmentFault(
-        explain(
-            "an episode did not end",
-            expected=f"LAST within {max_steps} steps",
-            got="none",
-            cause="an environment without a time limit, under a policy that never reaches its end.",
-            fix="GymnasiumEnvironment.make(env_id, max_episode_steps=1000)",
-        )
+        "an episode did not end",
+        expected=f"LAST within {max_steps} steps",
+        got="none",
+        cause="an environment without a time limit, under a policy that never reaches its end.",
+        fix="GymnasiumEnvironment.make(env_id, max_episode_steps=1000)",
     )

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxdaw import specs, trajectories
-from jaxdaw.errors import EnvironmentFault, explain
+from jaxdaw.errors import EnvironmentFault
 from jaxdaw.trajectories import TimeStep
 
 
@@ -174,10 +174,8 @@ class JaxEnvironment(abc.ABC):
 def cannot_render(environment: Environment) -> EnvironmentFault:
     """Returns the fault of drawing what cannot be drawn."""
     return EnvironmentFault(
-        explain(
-            f"{type(environment).__name__} cannot be drawn",
-            expected="a render_mode",
-            got="None",
-            fix="GymnasiumEnvironment.make(env_id, render_mode='rgb_array')",
-        )
+        f"{type(environment).__name__} cannot be drawn",
+        expected="a render_mode",
+        got="None",
+        fix="GymnasiumEnvironment.make(env_id, render_mode='rgb_array')",
     )

@@ -19,7 +19,7 @@ from jaxdaw.environments._faults import Fault
 from jaxdaw.environments._gymnasium import GymnasiumEnvironment
 from jaxdaw.environments._jax_to_host import JaxToHost
 from jaxdaw.environments._report import Report, changed_later, copied, never_ends, not_reproducible, same, surroundings
-from jaxdaw.errors import ConfigError, EnvironmentFault, SpecError, explain
+from jaxdaw.errors import ConfigError, EnvironmentFault, SpecError
 from jaxdaw.trajectories import StepType, TimeStep
 
 Checkable = gymnasium.Env | VectorEnv | Environment | JaxEnvironment
@@ -218,11 +218,9 @@ def _layout(tree: Any) -> dict[str, str]:
 
 def _refuse(environment: Any) -> None:
     raise ConfigError(
-        explain(
-            "check_environment was given something else than an environment",
-            expected="gymnasium.Env, VectorEnv, Environment, JaxEnvironment, or a function that makes one",
-            got=f"{type(environment).__module__}.{type(environment).__name__}",
-            cause="an id, or a class that does not inherit from gymnasium.Env.",
-            fix="check_environment(lambda: gymnasium.make(env_id))",
-        )
+        "check_environment was given something else than an environment",
+        expected="gymnasium.Env, VectorEnv, Environment, JaxEnvironment, or a function that makes one",
+        got=f"{type(environment).__module__}.{type(environment).__name__}",
+        cause="an id, or a class that does not inherit from gymnasium.Env.",
+        fix="check_environment(lambda: gymnasium.make(env_id))",
     )

@@ -19,7 +19,7 @@ from jaxdaw.environments._batched import RowBatch
 from jaxdaw.environments._ids import build
 from jaxdaw.environments._observations import ObservationReader
 from jaxdaw.environments._vectored import VectorBatch, autoreset_mode
-from jaxdaw.errors import ConfigError, EnvironmentFault, explain
+from jaxdaw.errors import ConfigError, EnvironmentFault
 from jaxdaw.trajectories import TimeStep
 
 LARGEST_SEED = 2**32 - 1
@@ -116,7 +116,7 @@ class GymnasiumEnvironment(Environment):
           ImportError: a package that the environment needs is absent; the message has the line that installs it.
         """
         if not isinstance(num_envs, int) or num_envs < 1:
-            raise ConfigError(explain("num_envs is outside its range", expected="at least 1", got=str(num_envs)))
+            raise ConfigError("num_envs is outside its range", expected="at least 1", got=str(num_envs))
         options = {**kwargs, "max_episode_steps": max_episode_steps, "render_mode": render_mode}
         return cls(lambda: build(env_id, **options), num_envs, seed=seed)
 
@@ -134,12 +134,10 @@ class GymnasiumEnvironment(Environment):
         if known is not None and isinstance(self._first, gymnasium.Env):
             return GymnasiumEnvironment(lambda: gymnasium.make(known, disable_env_checker=True), num_envs)
         raise ConfigError(
-            explain(
-                f"{type(self._first.unwrapped).__name__} cannot be made a second time",
-                expected="a function that makes it, or a registered id",
-                got="an instance",
-                fix="GymnasiumEnvironment(lambda: MyEnv())",
-            )
+            f"{type(self._first.unwrapped).__name__} cannot be made a second time",
+            expected="a function that makes it, or a registered id",
+            got="an instance",
+            fix="GymnasiumEnvironment(lambda: MyEnv())",
         )
 
     @property
@@ -214,7 +212,7 @@ class GymnasiumEnvironment(Environment):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise EnvironmentFault(explain("the environment is closed", fix="make a new one, or close it later"))
+            raise EnvironmentFault("the environment is closed", fix="make a new one, or close it later")
 
 
 def _rows_of(env: Any, num_envs: int | None) -> tuple[list[Callable[[], gymnasium.Env]], list[gymnasium.Env]]:
@@ -230,13 +228,11 @@ def _rows_of(env: Any, num_envs: int | None) -> tuple[list[Callable[[], gymnasiu
     if isinstance(makers, (list, tuple)) and makers and all(callable(maker) for maker in makers):
         return list(makers), [_made(maker) for maker in makers]
     raise ConfigError(
-        explain(
-            "GymnasiumEnvironment was given something else than an environment",
-            expected="gymnasium.Env, gymnasium.vector.VectorEnv, or functions that make a gymnasium.Env",
-            got=f"{type(env).__module__}.{type(env).__name__}",
-            cause="an id, or an environment that does not inherit from gymnasium.Env.",
-            fix="GymnasiumEnvironment.make(env_id), or class MyEnv(gymnasium.Env)",
-        )
+        "GymnasiumEnvironment was given something else than an environment",
+        expected="gymnasium.Env, gymnasium.vector.VectorEnv, or functions that make a gymnasium.Env",
+        got=f"{type(env).__module__}.{type(env).__name__}",
+        cause="an id, or an environment that does not inherit from gymnasium.Env.",
+        fix="GymnasiumEnvironment.make(env_id), or class MyEnv(gymnasium.Env)",
     )
 
 
@@ -245,12 +241,10 @@ def _made(maker: Callable[[], Any]) -> gymnasium.Env:
     if isinstance(env, gymnasium.Env):
         return env
     raise ConfigError(
-        explain(
-            "a function that was to make an environment made something else",
-            expected="gymnasium.Env",
-            got=f"{type(env).__module__}.{type(env).__name__}",
-            fix="GymnasiumEnvironment(lambda: MyEnv()), with class MyEnv(gymnasium.Env)",
-        )
+        "a function that was to make an environment made something else",
+        expected="gymnasium.Env",
+        got=f"{type(env).__module__}.{type(env).__name__}",
+        fix="GymnasiumEnvironment(lambda: MyEnv()), with class MyEnv(gymnasium.Env)",
     )
 
 
@@ -258,13 +252,11 @@ def _check_rows(envs: list[gymnasium.Env], asked: int | None, have: int) -> None
     distinct = len({id(env) for env in envs})
     if (asked is not None and asked != have) or distinct != len(envs):
         raise ConfigError(
-            explain(
-                "the rows must be distinct environments, as many as num_envs",
-                expected=str(asked or have),
-                got=f"{distinct or have} distinct environments",
-                cause="one instance for several rows.",
-                fix="GymnasiumEnvironment(lambda: MyEnv(), num_envs=8)",
-            )
+            "the rows must be distinct environments, as many as num_envs",
+            expected=str(asked or have),
+            got=f"{distinct or have} distinct environments",
+            cause="one instance for several rows.",
+            fix="GymnasiumEnvironment(lambda: MyEnv(), num_envs=8)",
         )
 
 
@@ -274,12 +266,10 @@ def _spaces(env: Any) -> tuple[gymnasium.Space, gymnasium.Space]:
     for name in ("observation_space", "action_space"):
         if not isinstance(getattr(env, name, None), gymnasium.Space):
             raise EnvironmentFault(
-                explain(
-                    f"{type(env.unwrapped).__name__} declares no {name}",
-                    expected="a gymnasium.Space",
-                    got=_faults.brief(getattr(env, name, None)),
-                    fix=f"self.{name} = gymnasium.spaces.Discrete(2), in __init__",
-                )
+                f"{type(env.unwrapped).__name__} declares no {name}",
+                expected="a gymnasium.Space",
+                got=_faults.brief(getattr(env, name, None)),
+                fix=f"self.{name} = gymnasium.spaces.Discrete(2), in __init__",
             )
     return env.observation_space, env.action_space
 
@@ -300,4 +290,4 @@ def _checked_seed(seed: Any) -> int | None:
         return None
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and 0 <= seed <= LARGEST_SEED:
         return int(seed)
-    raise ConfigError(explain("seed is outside its range", expected=f"an integer in 0..{LARGEST_SEED}", got=repr(seed)))
+    raise ConfigError("seed is outside its range", expected=f"an integer in 0..{LARGEST_SEED}", got=repr(seed))

@@ -9,7 +9,7 @@ import gymnasium
 from gymnasium import error as gymnasium_error
 
 from jaxdaw.environments import _faults
-from jaxdaw.errors import ConfigError, explain, missing_extra
+from jaxdaw.errors import ConfigError, missing_extra
 
 # Packages that register their environments on import, by the start of their ids.
 _REGISTERED_BY = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid", "MinAtar/": "minatar"}
@@ -38,17 +38,15 @@ def build(env_id: str, **kwargs: Any) -> gymnasium.Env:
         if not colon or module.split(".")[0] != absent.split(".")[0]:
             raise
         raise ConfigError(
-            explain(
-                f"'{env_id}' names a module that cannot be imported",
-                expected="module:Name-v0, with the module installed or in the working directory",
-                got=str(error).split(".")[0],
-                fix=f"PYTHONPATH=. in front of the command, or pip install {module.split('.')[0]}",
-            )
+            f"'{env_id}' names a module that cannot be imported",
+            expected="module:Name-v0, with the module installed or in the working directory",
+            got=str(error).split(".")[0],
+            fix=f"PYTHONPATH=. in front of the command, or pip install {module.split('.')[0]}",
         ) from error
     except Exception as error:
         if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
             raise ConfigError(
-                explain(f"'{env_id}' does not take an argument that was given", got=str(error).split(" was raised")[0])
+                f"'{env_id}' does not take an argument that was given", got=str(error).split(" was raised")[0]
             ) from error
         raise _faults.escaped(error, f"the constructor of {env_id}").error("before any step") from error
 
@@ -61,10 +59,8 @@ def unknown_id(env_id: str, known: Any, reason: str = "") -> ConfigError:
         close = [folded[name] for name in difflib.get_close_matches(env_id.lower(), list(folded), 3, cutoff=0.5)]
     package = next((name for start, name in _REGISTERED_BY.items() if env_id.startswith(start)), "my_package")
     return ConfigError(
-        explain(
-            f"unknown environment id '{env_id}'" + (f". Did you mean {' or '.join(close)}?" if close else ""),
-            got=reason[:160] or None,
-            cause="a typing error, or a package that registers it and has not been imported.",
-            fix=f"'{package}:{env_id}' imports {package} first",
-        )
+        f"unknown environment id '{env_id}'" + (f". Did you mean {' or '.join(close)}?" if close else ""),
+        got=reason[:160] or None,
+        cause="a typing error, or a package that registers it and has not been imported.",
+        fix=f"'{package}:{env_id}' imports {package} first",
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdaw.environments._actions import ActionReader
 from jaxdaw.environments._base import Environment, JaxEnvironment
-from jaxdaw.errors import ConfigError, explain
+from jaxdaw.errors import ConfigError
 from jaxdaw.trajectories import StepType, TimeStep
 
 
@@ -31,7 +31,7 @@ class JaxToHost(Environment):
 
     def __init__(self, environment: JaxEnvironment, num_envs: int = 1, seed: int | None = None):
         if num_envs < 1:
-            raise ConfigError(explain("num_envs is outside its range", expected="at least 1", got=str(num_envs)))
+            raise ConfigError("num_envs is outside its range", expected="at least 1", got=str(num_envs))
         self._environment = environment
         self._batch_size = num_envs
         self._actions = ActionReader(environment.action_spec, num_envs)

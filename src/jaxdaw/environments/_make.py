@@ -13,7 +13,7 @@ from jaxdaw.environments._catch import Catch
 from jaxdaw.environments._gymnasium import GymnasiumEnvironment
 from jaxdaw.environments._ids import build, unknown_id
 from jaxdaw.environments._recall import Recall
-from jaxdaw.errors import ConfigError, explain
+from jaxdaw.errors import ConfigError
 
 PURE_PREFIX = "jax:"
 JAX_ENVIRONMENTS: dict[str, type[JaxEnvironment]] = {
@@ -56,12 +56,10 @@ def make(
         )
     if render_mode is not None:
         raise ConfigError(
-            explain(
-                f"'{env_id}' cannot be drawn",
-                expected="render_mode=None",
-                got=repr(render_mode),
-                fix=f"the Gymnasium environment of the same name: '{env_id.removeprefix(PURE_PREFIX)}'",
-            )
+            f"'{env_id}' cannot be drawn",
+            expected="render_mode=None",
+            got=repr(render_mode),
+            fix=f"the Gymnasium environment of the same name: '{env_id.removeprefix(PURE_PREFIX)}'",
         )
     if max_episode_steps is not None:
         kwargs["max_episode_steps"] = max_episode_steps
@@ -93,7 +91,7 @@ def jax_environment(name: str, **options: Any) -> JaxEnvironment:
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # all of ours are dataclasses
     for option in options:
         if option not in known:
-            raise ConfigError(explain(f"'{env_id}' has no option '{option}'", expected=", ".join(known), got=option))
+            raise ConfigError(f"'{env_id}' has no option '{option}'", expected=", ".join(known), got=option)
     return kind(**options)
 
 

@@ -12,7 +12,7 @@ from jaxdaw.environments import _faults
 from jaxdaw.environments._actions import ActionReader
 from jaxdaw.environments._faults import LARGEST_REWARD, Fault
 from jaxdaw.environments._observations import ObservationReader
-from jaxdaw.errors import EnvironmentFault, explain
+from jaxdaw.errors import EnvironmentFault
 from jaxdaw.trajectories import StepType, TimeStep, restart
 
 _LARGEST = np.asarray(LARGEST_REWARD)  # comparing with an array is faster than with a number
@@ -42,13 +42,11 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
     if mode is not None:
         fix = "gymnasium.make_vec(env_id, num_envs, vector_kwargs={'autoreset_mode': AutoresetMode.NEXT_STEP})"
     raise EnvironmentFault(
-        explain(
-            f"{name} cannot be served: its autoreset mode is {'unknown' if mode is None else mode.name}",
-            expected="metadata['autoreset_mode'] AutoresetMode.NEXT_STEP",
-            got=str(given),
-            cause=cause,
-            fix=fix,
-        )
+        f"{name} cannot be served: its autoreset mode is {'unknown' if mode is None else mode.name}",
+        expected="metadata['autoreset_mode'] AutoresetMode.NEXT_STEP",
+        got=str(given),
+        cause=cause,
+        fix=fix,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw.errors import StorageError, explain
+from jaxdaw.errors import StorageError
 from jaxdaw.evaluation._statistics import bootstrap_interval, iqm
 
 _BLUE, _GREY = "#2b6cb0", "#a0aec0"
@@ -76,9 +76,7 @@ def _one(axes: Any, rows: list[dict[str, Any]], curve: tuple[np.ndarray, list[np
 def _several(axes: Any, curves: list[tuple[np.ndarray, list[np.ndarray]]]) -> None:
     points = min(len(steps) for steps, _ in curves)
     if not points:
-        raise StorageError(
-            explain("the runs hold no evaluations to compare", fix="jaxdaw train dqn ENV --eval-every 2500")
-        )
+        raise StorageError("the runs hold no evaluations to compare", fix="jaxdaw train dqn ENV --eval-every 2500")
     steps = np.mean([steps[:points] for steps, _ in curves], axis=0)
     means = np.array([[r.mean() for r in returns[:points]] for _, returns in curves])
     for member in means:
@@ -104,12 +102,10 @@ def _read(directory: Path) -> list[dict[str, Any]]:
                 break  # the last line of a run that is being written
     if not rows:
         raise StorageError(
-            explain(
-                f"{directory} holds no metrics",
-                expected="metrics.jsonl with rows",
-                got="none",
-                fix="jaxdaw train dqn ENVIRONMENT",
-            )
+            f"{directory} holds no metrics",
+            expected="metrics.jsonl with rows",
+            got="none",
+            fix="jaxdaw train dqn ENVIRONMENT",
         )
     return rows
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxdaw import environments
-from jaxdaw.errors import ConfigError, EnvironmentFault, explain, missing_extra
+from jaxdaw.errors import ConfigError, EnvironmentFault, missing_extra
 from jaxdaw.policies import Policy
 from jaxdaw.trajectories import StepType
 
@@ -37,9 +37,7 @@ def record(
     """
     path = Path(path)
     if path.suffix not in (".gif", ".mp4"):
-        raise ConfigError(
-            explain("a recording is a GIF or an MP4", expected=".gif or .mp4", got=path.suffix or "no ending")
-        )
+        raise ConfigError("a recording is a GIF or an MP4", expected=".gif or .mp4", got=path.suffix or "no ending")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     frames: list[np.ndarray] = []
     for _ in _episodes(policy, environment, episodes, seed, "rgb_array", frames.append):
@@ -104,11 +102,9 @@ def _show(world: Any, mode: str | None, show: Any, environment: str) -> None:
     picture = picture[0] if isinstance(picture, list | tuple) else picture
     if picture is None:
         raise EnvironmentFault(
-            explain(
-                f"{environment} cannot be drawn",
-                expected=f"render() in mode {mode}",
-                got="None",
-                fix="jaxdaw evaluate RUN",
-            )
+            f"{environment} cannot be drawn",
+            expected=f"render() in mode {mode}",
+            got="None",
+            fix="jaxdaw evaluate RUN",
         )
     show(np.asarray(picture) if mode == "rgb_array" else picture)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 
 
 def _require_same_shape(target: jax.Array, prediction: jax.Array) -> None:
     if jnp.shape(target) != jnp.shape(prediction):
         raise SpecError(
-            explain(
-                "a loss was given targets and predictions of two shapes",
-                expected=str(jnp.shape(prediction)),
-                got=str(jnp.shape(target)),
-                cause="a trailing axis of size 1; the two would broadcast to a matrix, one row for every pair.",
-                fix="target = target.reshape(prediction.shape)",
-            )
+            "a loss was given targets and predictions of two shapes",
+            expected=str(jnp.shape(prediction)),
+            got=str(jnp.shape(target)),
+            cause="a trailing axis of size 1; the two would broadcast to a matrix, one row for every pair.",
+            fix="target = target.reshape(prediction.shape)",
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from jaxdaw import specs
-from jaxdaw.errors import ConfigError, SpecError, explain
+from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.networks._layers import Activation, Dense, DropoutParam, Initializer, as_network, he_truncated_normal
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._recipe import as_rngs
@@ -92,12 +92,10 @@ class EncodingNetwork(Network):
         num_parts = len(located) or len(specs.flatten(input_tensor_spec))
         if preprocessing_combiner is None and num_parts != 1:
             raise ConfigError(
-                explain(
-                    f"{self.name} needs one array, and this observation has {num_parts} parts",
-                    expected="a preprocessing_combiner",
-                    got="None",
-                    fix="preprocessing_combiner=networks.concatenate",
-                )
+                f"{self.name} needs one array, and this observation has {num_parts} parts",
+                expected="a preprocessing_combiner",
+                got="None",
+                fix="preprocessing_combiner=networks.concatenate",
             )
         self.combiner = None if preprocessing_combiner is None else as_network(preprocessing_combiner, rngs)
 
@@ -109,7 +107,7 @@ class EncodingNetwork(Network):
             shape = jax.eval_shape(conv, jax.ShapeDtypeStruct((1, *shape), self._dtype)).shape[1:]
             if 0 in shape:
                 raise ConfigError(
-                    explain(f"nothing is left of the image after the convolution {tuple(params)}", got=f"shape {shape}")
+                    f"nothing is left of the image after the convolution {tuple(params)}", got=f"shape {shape}"
                 )
             self.conv.append(conv)
 
@@ -143,9 +141,7 @@ class EncodingNetwork(Network):
         """Returns the features and `()`."""
         outer = specs.outer_shape(observation, self.input_tensor_spec)
         if len(outer) > 1 and not self._batch_squash:
-            raise SpecError(
-                explain(f"{self.name} has batch_squash=False", expected="[B, ...]", got=f"outer axes {outer}")
-            )
+            raise SpecError(f"{self.name} has batch_squash=False", expected="[B, ...]", got=f"outer axes {outer}")
         count = math.prod(outer)
         rows = specs.map_structure(lambda x: jnp.reshape(x, (count, *np.shape(x)[len(outer) :])), observation)
         x = self._combine(rows, training)
@@ -181,24 +177,20 @@ def _convolution(
     params: Sequence[Any], conv_type: str, shape: tuple[int, ...], kernel_init: Initializer, dtype: Any, rngs: nnx.Rngs
 ) -> nnx.Conv:
     if conv_type not in ("1d", "2d"):
-        raise ConfigError(explain("unknown conv_type", expected="'1d' or '2d'", got=repr(conv_type)))
+        raise ConfigError("unknown conv_type", expected="'1d' or '2d'", got=repr(conv_type))
     if len(params) not in (3, 4):
         raise ConfigError(
-            explain(
-                "a convolution has three or four numbers",
-                expected="(filters, kernel, stride) or (filters, kernel, stride, dilation)",
-                got=repr(tuple(params))[:60],
-            )
+            "a convolution has three or four numbers",
+            expected="(filters, kernel, stride) or (filters, kernel, stride, dilation)",
+            got=repr(tuple(params))[:60],
         )
     axes = int(conv_type[0])
     if len(shape) != axes + 1:
         raise ConfigError(
-            explain(
-                f"a {conv_type} convolution needs {'height, width' if axes == 2 else 'length'} and channels",
-                expected=f"rank {axes + 1}",
-                got=f"shape {shape}",
-                fix="preprocessing_layers=lambda x: x[..., None]" if len(shape) == axes else None,
-            )
+            f"a {conv_type} convolution needs {'height, width' if axes == 2 else 'length'} and channels",
+            expected=f"rank {axes + 1}",
+            got=f"shape {shape}",
+            fix="preprocessing_layers=lambda x: x[..., None]" if len(shape) == axes else None,
         )
     filters, kernel, stride, dilation = (*params, 1)[:4]
     kernel, stride, dilation = (
@@ -222,7 +214,7 @@ def _one_each(values: Sequence[Any] | None, units: Sequence[int], name: str) -> 
         return (None,) * len(units)
     if len(values) != len(units):
         raise ConfigError(
-            explain(f"{name} needs one entry for each dense layer", expected=str(len(units)), got=str(len(values)))
+            f"{name} needs one entry for each dense layer", expected=str(len(units)), got=str(len(values))
         )
     return values
 
@@ -239,12 +231,10 @@ def _match(layers: Any, nest: Any, path: tuple[Any, ...] = ()) -> list[tuple[tup
         return [(path, layers)]
     if not fits:
         raise ConfigError(
-            explain(
-                "preprocessing_layers do not match the observation" + (f" at {path}" if path else ""),
-                expected=_outline(nest),
-                got=_outline(layers),
-                fix="one layer for each part; `lambda x: x` leaves a part as it is",
-            )
+            "preprocessing_layers do not match the observation" + (f" at {path}" if path else ""),
+            expected=_outline(nest),
+            got=_outline(layers),
+            fix="one layer for each part; `lambda x: x` leaves a part as it is",
         )
     return [entry for key in keys for entry in _match(layers[key], nest[key], (*path, key))]
 

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.networks._encoding import EncodingNetwork
 from jaxdaw.networks._layers import (
     Activation,
@@ -105,11 +105,9 @@ def _bounded_float(action_spec: Any, owner: str) -> specs.BoundedTensorSpec:
         or not np.all(np.isfinite([np.min(spec.minimum), np.max(spec.maximum)]))
     ):
         raise SpecError(
-            explain(
-                f"{owner} gives one float action within finite bounds",
-                expected="BoundedTensorSpec(shape, float32, minimum, maximum)",
-                got=f"{len(leaves)} actions" if spec is None else str(spec),
-            )
+            f"{owner} gives one float action within finite bounds",
+            expected="BoundedTensorSpec(shape, float32, minimum, maximum)",
+            got=f"{len(leaves)} actions" if spec is None else str(spec),
         )
     return spec
 

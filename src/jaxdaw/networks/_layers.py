@@ -93,9 +93,7 @@ def _dropout_of(dropout: DropoutParam) -> tuple[float, bool]:
     rate = options.get("rate")
     if not isinstance(rate, int | float) or not 0.0 <= rate < 1.0 or set(options) - {"rate", "permanent"}:
         raise ConfigError(
-            explain(
-                "bad dropout", expected="a rate in [0, 1) or {'rate': rate, 'permanent': bool}", got=repr(dropout)[:60]
-            )
+            "bad dropout", expected="a rate in [0, 1) or {'rate': rate, 'permanent': bool}", got=repr(dropout)[:60]
         )
     return float(rate), bool(options.get("permanent", False))
 
@@ -117,12 +115,10 @@ def as_network(layer: Any, rngs: nnx.Rngs) -> Network:
         return layer
     if isinstance(layer, nnx.Module):
         raise ConfigError(
-            explain(
-                f"a {type(layer).__name__} cannot be a layer: it does not remember how to make itself anew",
-                expected="a factory, a Network or a function",
-                got=type(layer).__name__,
-                fix=f"lambda rngs: nnx.{type(layer).__name__}(..., rngs=rngs)",
-            )
+            f"a {type(layer).__name__} cannot be a layer: it does not remember how to make itself anew",
+            expected="a factory, a Network or a function",
+            got=type(layer).__name__,
+            fix=f"lambda rngs: nnx.{type(layer).__name__}(..., rngs=rngs)",
         )
     if not callable(layer):
         raise TypeError(

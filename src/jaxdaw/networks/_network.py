@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._recipe import Recipe, as_rngs, remembering
 from jaxdaw.networks._weights import Layout, Weights
@@ -141,12 +141,10 @@ class Network(Module, nnx.Module):
         shape = np.shape(step_type)
         if shape != outer and (self.input_tensor_spec is not None or shape[:1] != outer):
             raise SpecError(
-                explain(
-                    f"step_type given to {self.name} does not go with the observation",
-                    expected=str(outer),
-                    got=str(shape),
-                    fix="network(time_step.observation, time_step.step_type)",
-                )
+                f"step_type given to {self.name} does not go with the observation",
+                expected=str(outer),
+                got=str(shape),
+                fix="network(time_step.observation, time_step.step_type)",
             )
         return jnp.asarray(step_type)
 
@@ -296,9 +294,7 @@ class Network(Module, nnx.Module):
         """
         spec = input_tensor_spec if self.input_tensor_spec is None else self.input_tensor_spec
         if spec is None:
-            raise SpecError(
-                explain(f"{self.name} has no input_tensor_spec", fix="network.create_variables(observation_spec)")
-            )
+            raise SpecError(f"{self.name} has no input_tensor_spec", fix="network.create_variables(observation_spec)")
         if not kwargs and spec is self.input_tensor_spec and self._recipe.output_spec is not None:
             return self._recipe.output_spec[0]
 

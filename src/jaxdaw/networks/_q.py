@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.networks._encoding import EncodingNetwork
 from jaxdaw.networks._layers import Activation, Dense, DropoutParam, Initializer, symmetric_uniform
 from jaxdaw.networks._network import Network
@@ -33,11 +33,9 @@ def num_actions_of(action_spec: Any, owner: str) -> int:
     spec = leaves[0] if len(leaves) == 1 else None
     if spec is None or spec.shape not in ((), (1,)) or not specs.is_discrete(spec) or not specs.is_bounded(spec):
         raise SpecError(
-            explain(
-                f"{owner} gives values to one integer action",
-                expected="BoundedTensorSpec(() or (1,), int32, minimum, maximum)",
-                got=f"{len(leaves)} actions" if spec is None else str(spec),
-            )
+            f"{owner} gives values to one integer action",
+            expected="BoundedTensorSpec(() or (1,), int32, minimum, maximum)",
+            got=f"{len(leaves)} actions" if spec is None else str(spec),
         )
     return int(np.max(specs.num_values(spec)))
 

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxdaw.errors import ConfigError, explain
+from jaxdaw.errors import ConfigError
 
 
 def as_rngs(rngs: nnx.Rngs | int) -> nnx.Rngs:
@@ -93,11 +93,9 @@ def _afresh(value: Any, rngs: nnx.Rngs) -> Any:
         recipe = vars(value).get("_recipe")
         if recipe is None:
             raise ConfigError(
-                explain(
-                    f"a {type(value).__name__} given to a constructor cannot be made anew",
-                    cause="an nnx module does not remember how it was made.",
-                    fix="pass Network.from_factory(lambda rngs: MyModule(..., rngs=rngs), input_tensor_spec)",
-                )
+                f"a {type(value).__name__} given to a constructor cannot be made anew",
+                cause="an nnx module does not remember how it was made.",
+                fix="pass Network.from_factory(lambda rngs: MyModule(..., rngs=rngs), input_tensor_spec)",
             )
         return recipe.rebuild(rngs, {})
     if isinstance(value, Mapping):

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from jaxdaw import specs
-from jaxdaw.errors import ConfigError, SpecTypeError, explain
+from jaxdaw.errors import ConfigError, SpecTypeError
 from jaxdaw.networks._encoding import EncodingNetwork
 from jaxdaw.networks._layers import Activation, Dense, Initializer, glorot_uniform, he_truncated_normal
 from jaxdaw.networks._network import Network
@@ -151,7 +151,7 @@ class RecurrentCore(Network):
         sizes = (units,) if isinstance(units, int | np.integer) else tuple(units)
         if cell_type not in _CELLS or not sizes:
             raise ConfigError(
-                explain("bad recurrent core", expected="'lstm' or 'gru', some cells", got=f"{cell_type!r}, {sizes}")
+                "bad recurrent core", expected="'lstm' or 'gru', some cells", got=f"{cell_type!r}, {sizes}"
             )
         make = _CELLS[cell_type]
         super().__init__(input_tensor_spec, tuple(make.state_spec(int(size)) for size in sizes), name)
@@ -170,12 +170,10 @@ class RecurrentCore(Network):
         sequence = observation.ndim == 3
         if sequence and step_type is None:
             raise SpecTypeError(
-                explain(
-                    f"{self.name} needs to know where episodes begin in a sequence",
-                    expected="step_type int32 [B, T]",
-                    got="None",
-                    fix="network(time_step.observation, time_step.step_type)",
-                )
+                f"{self.name} needs to know where episodes begin in a sequence",
+                expected="step_type int32 [B, T]",
+                got="None",
+                fix="network(time_step.observation, time_step.step_type)",
             )
         is_first = None if step_type is None else step_type == int(specs.StepType.FIRST)
         x, next_state = jnp.asarray(observation), []
@@ -247,12 +245,10 @@ class RecurrentEncodingNetwork(Network):
     ):
         if (lstm_size is None) == (rnn_construction_fn is None):
             raise ConfigError(
-                explain(
-                    "a recurrent network needs exactly one of lstm_size and rnn_construction_fn",
-                    expected="one",
-                    got="none" if lstm_size is None else "both",
-                    fix="lstm_size=(40,)",
-                )
+                "a recurrent network needs exactly one of lstm_size and rnn_construction_fn",
+                expected="one",
+                got="none" if lstm_size is None else "both",
+                fix="lstm_size=(40,)",
             )
         rngs = as_rngs(rngs)
         encoder = EncodingNetwork(

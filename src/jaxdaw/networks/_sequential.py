@@ -7,7 +7,7 @@ from typing import Any
 
 from flax import nnx
 
-from jaxdaw.errors import ConfigError, explain
+from jaxdaw.errors import ConfigError
 from jaxdaw.networks._layers import as_network
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._recipe import as_rngs
@@ -36,7 +36,7 @@ class Sequential(Network):
         self, layers: Sequence[Any], input_tensor_spec: Any = None, name: str | None = None, *, rngs: nnx.Rngs | int = 0
     ):
         if not layers:
-            raise ConfigError(explain("Sequential needs at least one layer", expected="a list of layers", got="none"))
+            raise ConfigError("Sequential needs at least one layer", expected="a list of layers", got="none")
         rngs = as_rngs(rngs)
         networks = [as_network(layer, rngs) for layer in layers]
         spec = networks[0].input_tensor_spec if input_tensor_spec is None else input_tensor_spec

@@ -9,7 +9,7 @@ import jax
 from flax import nnx
 from jax.core import Tracer
 
-from jaxdaw.errors import ConfigError, SpecError, explain
+from jaxdaw.errors import ConfigError, SpecError
 
 _Path = tuple[str | int, ...]
 
@@ -112,23 +112,19 @@ class _Group:
             leaves = self.leaves(tree)
         except (ValueError, TypeError) as error:
             raise SpecError(
-                explain(
-                    "the weights have another structure than the network",
-                    expected=", ".join(self.names[:3]) + (", ..." if len(self.names) > 3 else ""),
-                    got=str(jax.tree.structure(tree))[:100],
-                    cause="weights of another network.",
-                )
+                "the weights have another structure than the network",
+                expected=", ".join(self.names[:3]) + (", ..." if len(self.names) > 3 else ""),
+                got=str(jax.tree.structure(tree))[:100],
+                cause="weights of another network.",
             ) from error
         for index, (leaf, variable) in enumerate(zip(leaves, self._variables, strict=True)):
             old = variable.get_raw_value()
             if leaf.shape != old.shape or leaf.dtype != old.dtype:
                 raise SpecError(
-                    explain(
-                        f"the weights do not fit the network at {self.names[index]}",
-                        expected=f"{old.dtype} {old.shape}",
-                        got=f"{leaf.dtype} {leaf.shape}",
-                        cause="weights of a population (vmapped init) or of another network.",
-                    )
+                    f"the weights do not fit the network at {self.names[index]}",
+                    expected=f"{old.dtype} {old.shape}",
+                    got=f"{leaf.dtype} {leaf.shape}",
+                    cause="weights of a population (vmapped init) or of another network.",
                 )
         return leaves
 
@@ -154,11 +150,9 @@ def _locate(node: Any, path: _Path) -> nnx.Variable[Any]:
     for depth, key in enumerate(path):
         if isinstance(node, nnx.Variable):
             raise ConfigError(
-                explain(
-                    f"the variable {_name_of(path[:depth])} holds a nest of arrays",
-                    expected="one array",
-                    fix="make one variable for each array",
-                )
+                f"the variable {_name_of(path[:depth])} holds a nest of arrays",
+                expected="one array",
+                fix="make one variable for each array",
             )
         node = _child(node, key)
     return node
@@ -199,6 +193,6 @@ def _nest(flat: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
         for key in path[:-1]:
             node = node.setdefault(key, {})
         if not isinstance(node, dict) or path[-1] in node:
-            raise ConfigError(explain(f"two variables are called {_name_of(path)}", fix="rename one of the attributes"))
+            raise ConfigError(f"two variables are called {_name_of(path)}", fix="rename one of the attributes")
         node[path[-1]] = value
     return nested

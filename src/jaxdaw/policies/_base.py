@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError, explain
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError
 from jaxdaw.networks import Module, Network
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
 from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, Trajectory, trajectory_spec
@@ -64,12 +64,10 @@ class Policy(Module):
         super().__init__(name)
         if not isinstance(time_step_spec, TimeStep):
             raise SpecTypeError(
-                explain(
-                    f"{type(self).__name__} needs a TimeStep of specs",
-                    expected="TimeStep",
-                    got=type(time_step_spec).__name__,
-                    fix="trajectories.time_step_spec(observation_spec)",
-                )
+                f"{type(self).__name__} needs a TimeStep of specs",
+                expected="TimeStep",
+                got=type(time_step_spec).__name__,
+                fix="trajectories.time_step_spec(observation_spec)",
             )
         self._time_step_spec = time_step_spec
         self._action_spec = action_spec
@@ -216,18 +214,16 @@ class Policy(Module):
         tau_rest = tau if tau_non_trainable is None else tau_non_trainable
         for name, value in (("tau", tau), ("tau_non_trainable", tau_rest)):
             if not 0.0 <= value <= 1.0:
-                raise ConfigError(explain(f"{name} is outside its range", expected="[0, 1]", got=str(value)))
+                raise ConfigError(f"{name} is outside its range", expected="[0, 1]", got=str(value))
         mine, theirs = self._named_variables(), policy._named_variables()
         if sort_variables_by_name:
             mine, theirs = sorted(mine, key=lambda v: v[0]), sorted(theirs, key=lambda v: v[0])
         shapes = [np.shape(v[1].get_value()) for v in mine], [np.shape(v[1].get_value()) for v in theirs]
         if shapes[0] != shapes[1]:
             raise ConfigError(
-                explain(
-                    f"{self.name} cannot be updated from {policy.name}: they have different variables",
-                    expected=str(shapes[0])[:80],
-                    got=str(shapes[1])[:80],
-                )
+                f"{self.name} cannot be updated from {policy.name}: they have different variables",
+                expected=str(shapes[0])[:80],
+                got=str(shapes[1])[:80],
             )
         if tau == 0.0:
             return
@@ -320,13 +316,11 @@ class Policy(Module):
             rank = np.ndim(time_step.step_type)
             if rank > 1:
                 raise SpecError(
-                    explain(
-                        f"{self.name} acts on one step or on a batch of steps",
-                        expected="observation [B, ...]",
-                        got=f"{rank} outer axes",
-                        cause="a batch of sequences.",
-                        fix="act on one frame at a time, with the policy state of the call before",
-                    )
+                    f"{self.name} acts on one step or on a batch of steps",
+                    expected="observation [B, ...]",
+                    got=f"{rank} outer axes",
+                    cause="a batch of sequences.",
+                    fix="act on one frame at a time, with the policy state of the call before",
                 )
             specs.check(
                 time_step, self._time_step_spec, rank, what=f"time step given to {self.name}", check_bounds=False
@@ -388,13 +382,11 @@ class Policy(Module):
             if not valid.all():
                 rows = np.flatnonzero(~valid.reshape(len(emitted), -1).all(axis=-1))
                 raise NonFiniteError(
-                    explain(
-                        f"{self.name} has no action for {len(rows)} of {len(emitted)} rows (first row {rows[0]})",
-                        expected="finite values of every allowed action",
-                        got="NaN",
-                        cause="NaN in the observation of that row, or weights that diverged.",
-                        fix="numpy.isfinite(time_step.observation)",
-                    )
+                    f"{self.name} has no action for {len(rows)} of {len(emitted)} rows (first row {rows[0]})",
+                    expected="finite values of every allowed action",
+                    got="NaN",
+                    cause="NaN in the observation of that row, or weights that diverged.",
+                    fix="numpy.isfinite(time_step.observation)",
                 )
 
     def _hand_back(self, step: PolicyStep, batched: bool, on_host: bool) -> PolicyStep:
@@ -416,13 +408,11 @@ def refuse_other_shapes(name: str, observation: Any, spec: specs.TensorSpec) -> 
     if shape != spec.shape and (not shape or shape[1:] != spec.shape):
         batch = f"(N, {', '.join(map(str, spec.shape))})" if spec.shape else "(N,)"
         raise SpecError(
-            explain(
-                f"{name} expects one observation or a batch of them",
-                expected=f"{spec.shape} or {batch}",
-                got=str(shape),
-                cause="an extra axis, or one row's axes in another order.",
-                fix=f"observation.reshape({spec.shape})",
-            )
+            f"{name} expects one observation or a batch of them",
+            expected=f"{spec.shape} or {batch}",
+            got=str(shape),
+            cause="an extra axis, or one row's axes in another order.",
+            fix=f"observation.reshape({spec.shape})",
         )
 
 
@@ -483,7 +473,5 @@ def _as_seed(seed: int | jax.Array) -> Any:
     if isinstance(seed, jax.Array):
         return seed
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ConfigError(
-            explain("a seed is out of range", expected="an integer in 0..2**32 - 1, or a key", got=repr(seed))
-        )
+        raise ConfigError("a seed is out of range", expected="an integer in 0..2**32 - 1, or a key", got=repr(seed))
     return np.uint32(seed)

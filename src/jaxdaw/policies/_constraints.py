@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdaw.errors import MaskError, explain
+from jaxdaw.errors import MaskError
 
 Splitter = Callable[[Any], tuple[Any, Any]]
 """`splitter(observation) -> (network_observation, mask)`; it must work on specs too."""
@@ -29,24 +29,20 @@ def split_observation(splitter: Splitter | None, observation: Any) -> tuple[Any,
     parts = splitter(observation)
     if not isinstance(parts, tuple) or len(parts) != 2:
         raise MaskError(
-            explain(
-                "observation_and_action_constraint_splitter must return a pair",
-                expected="(network_observation, mask)",
-                got=type(parts).__name__,
-                fix="lambda observation: (observation['network_input'], observation['mask'])",
-            )
+            "observation_and_action_constraint_splitter must return a pair",
+            expected="(network_observation, mask)",
+            got=type(parts).__name__,
+            fix="lambda observation: (observation['network_input'], observation['mask'])",
         )
     network_observation, mask = parts
     dtype = getattr(mask, "dtype", None)
     if dtype is None or not (dtype == np.bool_ or np.issubdtype(dtype, np.integer)):
         raise MaskError(
-            explain(
-                "the mask of allowed actions is not boolean",
-                expected="bool or 0/1 integers [..., A]",
-                got=str(dtype if dtype is not None else type(mask).__name__),
-                cause="mask and observation swapped: the splitter returns (network_observation, mask), in this order.",
-                fix="lambda observation: (observation['network_input'], observation['mask'])",
-            )
+            "the mask of allowed actions is not boolean",
+            expected="bool or 0/1 integers [..., A]",
+            got=str(dtype if dtype is not None else type(mask).__name__),
+            cause="mask and observation swapped: the splitter returns (network_observation, mask), in this order.",
+            fix="lambda observation: (observation['network_input'], observation['mask'])",
         )
     return network_observation, mask
 
@@ -64,27 +60,21 @@ def check_mask_values(mask: Any, num_actions: int) -> None:
     mask = np.asarray(mask)
     if mask.ndim == 0 or mask.shape[-1] != num_actions:
         raise MaskError(
-            explain(
-                "the mask has another length than there are actions",
-                expected=f"[..., {num_actions}]",
-                got=str(mask.shape),
-            )
+            "the mask has another length than there are actions",
+            expected=f"[..., {num_actions}]",
+            got=str(mask.shape),
         )
     if mask.dtype != np.bool_ and not np.isin(mask, (0, 1)).all():
         odd = mask[~np.isin(mask, (0, 1))]
-        raise MaskError(
-            explain("a mask holds other numbers than 0 and 1", expected="0 or 1", got=str(odd[:3].tolist()))
-        )
+        raise MaskError("a mask holds other numbers than 0 and 1", expected="0 or 1", got=str(odd[:3].tolist()))
     rows = mask.reshape(-1, num_actions).astype(bool).any(axis=-1)
     if not rows.all():
         raise MaskError(
-            explain(
-                f"{int((~rows).sum())} of {len(rows)} rows allow no action (first row {int(np.argmin(rows))})",
-                expected="at least one True in every row",
-                got="a row of False",
-                cause="a dead end: mark it terminated instead; or mask and observation swapped.",
-                fix="return termination(observation, reward)  # discount 0: no action is asked for",
-            )
+            f"{int((~rows).sum())} of {len(rows)} rows allow no action (first row {int(np.argmin(rows))})",
+            expected="at least one True in every row",
+            got="a row of False",
+            cause="a dead end: mark it terminated instead; or mask and observation swapped.",
+            fix="return termination(observation, reward)  # discount 0: no action is asked for",
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.distributions import Boltzmann, Deterministic, EpsilonGreedy
-from jaxdaw.errors import ConfigError, explain
+from jaxdaw.errors import ConfigError
 from jaxdaw.networks import Network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._q import draw_uniforms, sample_one_leaf
@@ -97,9 +97,7 @@ class _ScheduledPolicy(_WrappedPolicy):
         if not callable(schedule):
             if schedule is None or not np.ndim(schedule) == 0 or not in_range(float(schedule)):
                 raise ConfigError(
-                    explain(
-                        f"{self.name} was given a number outside its range", expected=range_text, got=repr(schedule)
-                    )
+                    f"{self.name} was given a number outside its range", expected=range_text, got=repr(schedule)
                 )
             self._value = lambda step: jnp.float32(schedule)
         elif inspect.signature(schedule).parameters:
@@ -111,7 +109,7 @@ class _ScheduledPolicy(_WrappedPolicy):
         value = self._read() if self._value is None else self._value(self.step)
         if np.ndim(value) != 0:
             raise ConfigError(
-                explain(f"the schedule of {self.name} must return one number", expected="()", got=str(np.shape(value)))
+                f"the schedule of {self.name} must return one number", expected="()", got=str(np.shape(value))
             )
         return self._wrapped.get_weights(), np.float32(value)
 
@@ -127,12 +125,10 @@ class _ScheduledPolicy(_WrappedPolicy):
         """
         if self._value is None:
             raise ConfigError(
-                explain(
-                    f"{self.name} follows a function without arguments, which a compiled loop cannot ask again",
-                    expected="a number, or a schedule over environment steps",
-                    got="a function without arguments",
-                    fix="optax.linear_schedule(1.0, 0.05, 10_000)",
-                )
+                f"{self.name} follows a function without arguments, which a compiled loop cannot ask again",
+                expected="a number, or a schedule over environment steps",
+                got="a function without arguments",
+                fix="optax.linear_schedule(1.0, 0.05, 10_000)",
             )
         return inner, self._value(step)
 
@@ -148,8 +144,8 @@ class EpsilonGreedyPolicy(_ScheduledPolicy):
     """With probability epsilon a uniform allowed action (the greedy one included), else the greedy one, row by row.
 
     Its distribution is closed-form, and the log-probability it emits is that of the action: `log(1 - eps + eps / K)`
-    for
-    the greedy action and `log(eps / K)` for each of the other K - 1 allowed ones. (TF-Agents emits that of the branch.)
+    for the greedy action and `log(eps / K)` for each of the other K - 1 allowed ones. (TF-Agents emits that of the
+    branch.)
 
     Args:
       policy: a policy over one integer action with values as logits: a QPolicy.

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.distributions import Categorical
-from jaxdaw.errors import ConfigError, SpecError, explain
+from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.networks import Network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
@@ -45,12 +45,10 @@ class QPolicy(Policy):
     ):
         if not isinstance(q_network, Network):
             raise ConfigError(
-                explain(
-                    "q_network is not a Network",
-                    expected="jaxdaw.networks.Network",
-                    got=type(q_network).__name__,
-                    fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
-                )
+                "q_network is not a Network",
+                expected="jaxdaw.networks.Network",
+                got=type(q_network).__name__,
+                fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
             )
         super().__init__(
             time_step_spec,
@@ -119,13 +117,11 @@ def check_scalar_action(action_spec: Any, owner: str) -> specs.BoundedTensorSpec
     ):
         got = f"{len(leaves)} actions" if spec is None else str(spec)
         raise SpecError(
-            explain(
-                f"{owner} needs one scalar integer action in 0..n-1",
-                expected="BoundedTensorSpec((), int32, 0, n - 1)",
-                got=got,
-                cause="several, continuous or shifted actions.",
-                fix="gymnasium.wrappers.TransformAction, or a policy-based agent for continuous actions",
-            )
+            f"{owner} needs one scalar integer action in 0..n-1",
+            expected="BoundedTensorSpec((), int32, 0, n - 1)",
+            got=got,
+            cause="several, continuous or shifted actions.",
+            fix="gymnasium.wrappers.TransformAction, or a policy-based agent for continuous actions",
         )
     return spec
 
@@ -141,13 +137,11 @@ def check_values_of(network: Network, action_spec: Any) -> None:
     shape, dtype = getattr(output, "shape", None), getattr(output, "dtype", None)
     if shape != (num_actions,) or not np.issubdtype(dtype, np.floating):
         raise SpecError(
-            explain(
-                f"{network.name} does not return one value for each action",
-                expected=f"float32 ({num_actions},)",
-                got=f"{dtype} {shape}",
-                cause="the last layer's size.",
-                fix=f"a last layer of {num_actions} units, or QNetwork(observation_spec, action_spec)",
-            )
+            f"{network.name} does not return one value for each action",
+            expected=f"float32 ({num_actions},)",
+            got=f"{dtype} {shape}",
+            cause="the last layer's size.",
+            fix=f"a last layer of {num_actions} units, or QNetwork(observation_spec, action_spec)",
         )
 
 
@@ -160,10 +154,8 @@ def _check_input_of(network: Network, observation_spec: Any) -> None:
     for (path, mine), theirs in zip(specs.flatten_with_path(wanted), specs.flatten(given), strict=True):
         if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
             raise SpecError(
-                explain(
-                    f"{network.name} was made for other observations{f' at {path}' if path else ''}",
-                    expected=f"{mine.dtype} {mine.shape}",
-                    got=f"{theirs.dtype} {theirs.shape}",
-                    fix="QNetwork(time_step_spec.observation, action_spec)",
-                )
+                f"{network.name} was made for other observations{f' at {path}' if path else ''}",
+                expected=f"{mine.dtype} {mine.shape}",
+                got=f"{theirs.dtype} {theirs.shape}",
+                fix="QNetwork(time_step_spec.observation, action_spec)",
             )

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from jaxdaw import specs
-from jaxdaw.errors import ConfigError, SpecError, explain
+from jaxdaw.errors import ConfigError, SpecError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +36,11 @@ class FrameLayout:
         for path, leaf in specs.flatten_with_path(frame_spec):
             if not isinstance(leaf, specs.TensorSpec):
                 got = type(leaf).__name__
-                raise SpecError(
-                    explain(f"frame_spec is no spec at {path or 'the top'}", expected="TensorSpec", got=got)
-                )
+                raise SpecError(f"frame_spec is no spec at {path or 'the top'}", expected="TensorSpec", got=got)
         # A Mapping of any class becomes a dict, which JAX knows as a container too.
         leaves, structure = jax.tree.flatten(specs.map_structure(lambda leaf: leaf, frame_spec))
         if not leaves:
-            raise ConfigError(explain("frame_spec has no leaves: there is nothing to store", got=repr(frame_spec)))
+            raise ConfigError("frame_spec has no leaves: there is nothing to store", got=repr(frame_spec))
         return cls(tuple(leaves), structure)
 
     @property

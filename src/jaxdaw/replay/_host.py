@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdaw.errors import ConfigError, SpecError, StorageError, explain
+from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.replay import _limits
 from jaxdaw.replay._frames import FrameLayout
 from jaxdaw.replay._records import ReplaySample, WindowIndices
@@ -50,11 +50,9 @@ class FrameStack:
         flat = [layout.paths[leaf] for leaf in selected if not layout.leaves[leaf].shape]
         if self.size < 1 or flat:
             raise ConfigError(
-                explain(
-                    "FrameStack cannot stack",
-                    expected="size of at least 1, and leaves with an axis for the channels",
-                    got=f"size {self.size}, leaves without axes: {flat}",
-                )
+                "FrameStack cannot stack",
+                expected="size of at least 1, and leaves with an axis for the channels",
+                got=f"size {self.size}, leaves without axes: {flat}",
             )
         return selected
 
@@ -202,12 +200,10 @@ class HostReplay:
         missing = np.flatnonzero((time < starts.start) | (time >= starts.stop) | (env < 0) | (env >= self.num_envs))
         if missing.size:
             raise StorageError(
-                explain(
-                    f"a window of {num_steps} frames is not held",
-                    expected=f"time in {starts.start}..{starts.stop - 1}, env in 0..{self.num_envs - 1}",
-                    got=f"time {time[missing[0]]}, env {env[missing[0]]} at row {missing[0]}",
-                    cause="the ring has overwritten it since the indices were drawn.",
-                )
+                f"a window of {num_steps} frames is not held",
+                expected=f"time in {starts.start}..{starts.stop - 1}, env in 0..{self.num_envs - 1}",
+                got=f"time {time[missing[0]]}, env {env[missing[0]]} at row {missing[0]}",
+                cause="the ring has overwritten it since the indices were drawn.",
             )
         times, envs = time[:, None] + np.arange(num_steps), env[:, None]
         rows = self._rows(times, envs)
@@ -259,11 +255,9 @@ class HostReplay:
         """Returns how many earlier images each frame to be written may be stacked with, `[num_envs]`."""
         if np.shape(is_first) != (self.num_envs,):
             raise SpecError(
-                explain(
-                    "FrameStack.is_first gave another shape",
-                    expected=f"({self.num_envs},)",
-                    got=str(np.shape(is_first)),
-                )
+                "FrameStack.is_first gave another shape",
+                expected=f"({self.num_envs},)",
+                got=str(np.shape(is_first)),
             )
         if self._end == self._origin:
             return 0
@@ -282,33 +276,29 @@ class HostReplay:
         rings = dict(self._named_rings())
         if saved.keys() != rings.keys() | set(counters):
             differing = sorted(saved.keys() ^ (rings.keys() | set(counters)))
-            raise StorageError(explain(f"saved replay has other entries than this one: {differing[:3]}"))
+            raise StorageError(f"saved replay has other entries than this one: {differing[:3]}")
         if any(saved[name].shape or saved[name].dtype.kind != "i" for name in counters):
-            raise StorageError(explain("saved replay has a counter that is no integer", expected="int64 ()"))
+            raise StorageError("saved replay has a counter that is no integer", expected="int64 ()")
         origin, end, length = (int(saved[name]) for name in counters)
         if length != self.length or not 0 <= origin <= end:
             raise StorageError(
-                explain(
-                    "saved replay does not fit into this one",
-                    expected=f"length {self.length}, 0 <= origin <= end",
-                    got=f"length {length}, origin {origin}, end {end}",
-                    cause="another capacity or number of environments.",
-                )
+                "saved replay does not fit into this one",
+                expected=f"length {self.length}, 0 <= origin <= end",
+                got=f"length {length}, origin {origin}, end {end}",
+                cause="another capacity or number of environments.",
             )
         times = np.arange(max(origin, end - length), end)
         for name, ring in rings.items():
             expected = (times.size, *ring.shape[1:])
             if saved[name].shape != expected or saved[name].dtype != ring.dtype:
                 raise StorageError(
-                    explain(
-                        f"saved replay does not match at {name}",
-                        expected=f"{ring.dtype} {expected}",
-                        got=f"{saved[name].dtype} {saved[name].shape}",
-                    )
+                    f"saved replay does not match at {name}",
+                    expected=f"{ring.dtype} {expected}",
+                    got=f"{saved[name].dtype} {saved[name].shape}",
                 )
         limit = np.minimum(times - origin, self._max_history)[:, None]
         if not np.all((saved["history"] >= 0) & (saved["history"] <= limit)):
-            raise StorageError(explain("saved replay stacks images from before its first frame"))
+            raise StorageError("saved replay stacks images from before its first frame")
         return origin, end
 
 
@@ -326,11 +316,9 @@ class _OneWriter:
     def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):
             raise StorageError(
-                explain(
-                    "two writers at once: this replay is being written",
-                    cause="two threads call add(), clear() or load_state_dict().",
-                    fix="give each thread a replay of its own, or pass frames through a queue.Queue to one writer",
-                )
+                "two writers at once: this replay is being written",
+                cause="two threads call add(), clear() or load_state_dict().",
+                fix="give each thread a replay of its own, or pass frames through a queue.Queue to one writer",
             )
 
     def __exit__(self, *_: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 
-from jaxdaw.errors import ConfigError, StorageError, explain
+from jaxdaw.errors import ConfigError, StorageError
 
 _MEMINFO = pathlib.Path("/proc/meminfo")
 
@@ -20,16 +20,14 @@ def ring_length(capacity: int, num_envs: int) -> int:
     3
     """
     if num_envs < 1:
-        raise ConfigError(explain("num_envs is out of range", expected="at least 1", got=str(num_envs)))
+        raise ConfigError("num_envs is out of range", expected="at least 1", got=str(num_envs))
     if capacity // num_envs < 2:
         raise ConfigError(
-            explain(
-                "capacity leaves no room for two steps of each environment",
-                expected=f"at least {2 * num_envs} frames (2 x num_envs)",
-                got=f"{capacity} frames",
-                cause="capacity counts the frames of all environments together.",
-                fix=f"capacity={2 * num_envs}  # or far more",
-            )
+            "capacity leaves no room for two steps of each environment",
+            expected=f"at least {2 * num_envs} frames (2 x num_envs)",
+            got=f"{capacity} frames",
+            cause="capacity counts the frames of all environments together.",
+            fix=f"capacity={2 * num_envs}  # or far more",
         )
     return capacity // num_envs
 
@@ -38,13 +36,11 @@ def require_window(num_steps: int, length: int) -> None:
     """Raises `ConfigError` unless a window of `num_steps` frames fits into `length` steps."""
     if not 1 <= num_steps <= length:
         raise ConfigError(
-            explain(
-                "num_steps does not fit this replay",
-                expected=f"1 to {length} (steps held for each environment)",
-                got=str(num_steps),
-                cause="capacity is shared by num_envs environments.",
-                fix="raise capacity, or lower num_steps",
-            )
+            "num_steps does not fit this replay",
+            expected=f"1 to {length} (steps held for each environment)",
+            got=str(num_steps),
+            cause="capacity is shared by num_envs environments.",
+            fix="raise capacity, or lower num_steps",
         )
 
 
@@ -56,14 +52,12 @@ def require_windows(available: int, batch_size: int, num_steps: int) -> None:
       StorageError: fewer distinct windows are held than the batch has rows.
     """
     if batch_size < 1:
-        raise ConfigError(explain("batch_size is out of range", expected="at least 1", got=str(batch_size)))
+        raise ConfigError("batch_size is out of range", expected="at least 1", got=str(batch_size))
     if available < batch_size:
         raise StorageError(
-            explain(
-                f"replay holds {available} items, need >= {batch_size}; collect more or lower batch_size",
-                cause=f"an item is a window of {num_steps} consecutive frames of one environment; too early a draw.",
-                fix="if replay.can_sample(...): experience, info = replay.sample(...)",
-            )
+            f"replay holds {available} items, need >= {batch_size}; collect more or lower batch_size",
+            cause=f"an item is a window of {num_steps} consecutive frames of one environment; too early a draw.",
+            fix="if replay.can_sample(...): experience, info = replay.sample(...)",
         )
 
 
@@ -89,11 +83,9 @@ def require_memory(needed: int, free: int | None, capacity: int) -> None:
     """
     if free is not None and needed > free:
         raise ConfigError(
-            explain(
-                f"a replay of {capacity} frames does not fit into memory",
-                expected=f"at most {free} bytes ({free / 2**30:.1f} GiB free)",
-                got=f"{needed} bytes ({needed / 2**30:.1f} GiB, {max(1, needed // capacity)} a frame)",
-                cause="capacity too large, or images stored as float32 or as stacks.",
-                fix=f"capacity={capacity * free // needed}  # or store uint8, or use FrameStack",
-            )
+            f"a replay of {capacity} frames does not fit into memory",
+            expected=f"at most {free} bytes ({free / 2**30:.1f} GiB free)",
+            got=f"{needed} bytes ({needed / 2**30:.1f} GiB, {max(1, needed // capacity)} a frame)",
+            cause="capacity too large, or images stored as float32 or as stacks.",
+            fix=f"capacity={capacity * free // needed}  # or store uint8, or use FrameStack",
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw.errors import ConfigError, SpecError, StorageError, explain
+from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.replay import _limits
 from jaxdaw.replay._frames import FrameLayout
 from jaxdaw.replay._host import FrameStack, HostReplay
@@ -117,11 +117,9 @@ class PrioritizedReplay:
         self._open_windows(self._ring.window_starts(num_steps))
         if self._tree.total == 0:
             raise StorageError(
-                explain(
-                    "all priorities are 0: no window can be drawn",
-                    cause="temporal-difference errors were given as they are, and all became 0.",
-                    fix="replay.update_priorities(info.indices, np.abs(td_errors) + 1e-6)",
-                )
+                "all priorities are 0: no window can be drawn",
+                cause="temporal-difference errors were given as they are, and all became 0.",
+                fix="replay.update_priorities(info.indices, np.abs(td_errors) + 1e-6)",
             )
         strata = (np.arange(batch_size) + generator.random(batch_size)) / batch_size
         leaves = self._tree.find(strata * self._tree.total)
@@ -155,25 +153,21 @@ class PrioritizedReplay:
         priorities = np.asarray(priorities, np.float64)
         if not priorities.shape == time.shape == env.shape == (priorities.size,):
             raise SpecError(
-                explain(
-                    "priorities and indices differ in shape",
-                    expected=f"({time.size},)",
-                    got=f"priorities {priorities.shape}, time {time.shape}, env {env.shape}",
-                )
+                "priorities and indices differ in shape",
+                expected=f"({time.size},)",
+                got=f"priorities {priorities.shape}, time {time.shape}, env {env.shape}",
             )
         times = self._ring.times
         if not np.all((time < times.stop) & (env >= 0) & (env < self.num_envs)):
-            raise SpecError(explain("indices were not drawn from this replay", cause="another replay's, or made up."))
+            raise SpecError("indices were not drawn from this replay", cause="another replay's, or made up.")
         bad = np.flatnonzero(~((priorities >= 0) & (priorities <= _MAX_PRIORITY)))
         if bad.size:
             raise ConfigError(
-                explain(
-                    f"{bad.size} of {priorities.size} priorities are out of range, first at row {bad[0]}",
-                    expected=f"0 to {_MAX_PRIORITY:.3g}",
-                    got=f"{priorities[bad[0]]}",
-                    cause="signed or non-finite temporal-difference errors.",
-                    fix="replay.update_priorities(info.indices, np.abs(td_errors) + 1e-6)",
-                )
+                f"{bad.size} of {priorities.size} priorities are out of range, first at row {bad[0]}",
+                expected=f"0 to {_MAX_PRIORITY:.3g}",
+                got=f"{priorities[bad[0]]}",
+                cause="signed or non-finite temporal-difference errors.",
+                fix="replay.update_priorities(info.indices, np.abs(td_errors) + 1e-6)",
             )
         held = time >= times.start
         time, env, priorities = time[held], env[held], priorities[held]
@@ -210,12 +204,10 @@ class PrioritizedReplay:
         ):
             if value.shape != shape or value.dtype != np.float64 or not np.all((value >= 0) & (value <= _MAX_PRIORITY)):
                 raise StorageError(
-                    explain(
-                        f"saved replay does not match at {name}",
-                        expected=f"float64 {shape} from 0 to {_MAX_PRIORITY:.3g}",
-                        got=f"{value.dtype} {value.shape}",
-                        cause="saved by another kind of replay." if name not in saved else None,
-                    )
+                    f"saved replay does not match at {name}",
+                    expected=f"float64 {shape} from 0 to {_MAX_PRIORITY:.3g}",
+                    got=f"{value.dtype} {value.shape}",
+                    cause="saved by another kind of replay." if name not in saved else None,
                 )
         self._ring.load_state_dict(ring)
         self._priorities[np.array(self._ring.times, np.int64) % self.length] = priorities
@@ -247,4 +239,4 @@ def _difference(left: range, right: range) -> np.ndarray:
 
 def _require_fraction(name: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise ConfigError(explain(f"{name} is out of range", expected="0 to 1", got=str(value)))
+        raise ConfigError(f"{name} is out of range", expected="0 to 1", got=str(value))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxdaw import specs
-from jaxdaw.errors import ConfigError, SpecTypeError, explain
+from jaxdaw.errors import ConfigError, SpecTypeError
 from jaxdaw.replay import _limits
 from jaxdaw.replay._frames import FrameLayout
 from jaxdaw.replay._packing import Packing
@@ -80,9 +80,7 @@ class UniformReplay:
         free = _free_device_bytes() if memory_limit_bytes is None else memory_limit_bytes
         _limits.require_memory(frame_bytes * self.length * self.num_envs, free, self.capacity)
         if self.capacity > _MAX_FRAMES:
-            raise ConfigError(
-                explain("capacity is out of range", expected=f"at most {_MAX_FRAMES}", got=str(self.capacity))
-            )
+            raise ConfigError("capacity is out of range", expected=f"at most {_MAX_FRAMES}", got=str(self.capacity))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UniformReplay) and self._identity == other._identity
@@ -191,12 +189,10 @@ class UniformReplay:
         """
         if bits.dtype != jnp.uint32 or bits.ndim != 1:
             raise SpecTypeError(
-                explain(
-                    "bits are not one row of unsigned words",
-                    expected="uint32 (batch,)",
-                    got=f"{bits.dtype} {bits.shape}",
-                    fix="jax.random.bits(key, (batch,), jnp.uint32)",
-                )
+                "bits are not one row of unsigned words",
+                expected="uint32 (batch,)",
+                got=f"{bits.dtype} {bits.shape}",
+                fix="jax.random.bits(key, (batch,), jnp.uint32)",
             )
         count = jnp.maximum(self.num_windows(state, num_steps), 1)
         window = (bits % count.astype(jnp.uint32)).astype(jnp.int32)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.specs._mismatch import explain_leaf
 from jaxdaw.specs._nest import assert_same_structure, flatten, flatten_with_path, location
 from jaxdaw.specs._spec import has_dtype
@@ -39,11 +39,9 @@ def outer_shape(value: Any, spec: Any) -> tuple[int, ...]:
         found = shape[:rank] if found is None else found
         if rank != len(found):
             raise SpecError(
-                explain(
-                    f"a mix of batched and unbatched leaves{location(path)}",
-                    expected=f"{len(found)} outer axes, as the first leaf has",
-                    got=f"{rank}",
-                )
+                f"a mix of batched and unbatched leaves{location(path)}",
+                expected=f"{len(found)} outer axes, as the first leaf has",
+                got=f"{rank}",
             )
     return () if found is None else found
 

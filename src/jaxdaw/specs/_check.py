@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.specs._mismatch import explain_leaf, shape_fits
 from jaxdaw.specs._nest import assert_same_structure, dissect, flatten_with_path, location
 from jaxdaw.specs._spec import BoundedTensorSpec, bounds_as, has_dtype
@@ -96,10 +96,8 @@ def _refusal(
     shape = getattr(leaf, "shape", None)
     if shape is not None and shape_fits(shape, names, spec.shape) and not shape_fits(shape, outer, spec.shape):
         return SpecError(
-            explain(
-                f"the leaves of {what} disagree on the batch and time axes{place}",
-                expected=f"{outer}, as in the first leaf",
-                got=f"{tuple(shape[:outer_dims])}",
-            )
+            f"the leaves of {what} disagree on the batch and time axes{place}",
+            expected=f"{outer}, as in the first leaf",
+            got=f"{tuple(shape[:outer_dims])}",
         )
     return explain_leaf(leaf, spec, names, headline)

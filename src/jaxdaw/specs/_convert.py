@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw.errors import SpecError, SpecTypeError, explain
+from jaxdaw.errors import SpecError, SpecTypeError
 from jaxdaw.specs._nest import location, map_with_path
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, extremes, is_continuous, is_discrete
 
@@ -65,7 +65,7 @@ def from_dm_env(spec: Any) -> Any:
         if isinstance(leaf, dm_specs.Array) and not isinstance(leaf, dm_specs.StringArray):
             return TensorSpec(leaf.shape, leaf.dtype, leaf.name)
         expected = "Array, BoundedArray or DiscreteArray of dm_env.specs"
-        raise SpecError(explain(f"unsupported spec{location(path)}", expected=expected, got=type(leaf).__name__))
+        raise SpecError(f"unsupported spec{location(path)}", expected=expected, got=type(leaf).__name__)
 
     return map_with_path(convert, spec)
 
@@ -87,12 +87,10 @@ def _from_space(space: Any, path: str) -> Any:
         case spaces.MultiBinary():
             return _bounded(path, space.shape, space.dtype, 0, 1)
     raise SpecError(
-        explain(
-            f"unsupported space{location(path)}",
-            expected="Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple",
-            got=type(space).__name__,
-            fix="gymnasium.wrappers.TransformObservation(env, function, space) to one of these",
-        )
+        f"unsupported space{location(path)}",
+        expected="Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple",
+        got=type(space).__name__,
+        fix="gymnasium.wrappers.TransformObservation(env, function, space) to one of these",
     )
 
 
@@ -116,7 +114,7 @@ def _to_space(spec: Any) -> Any:
 
     if not isinstance(spec, TensorSpec) or spec.dtype.kind not in "biuf":
         raise SpecTypeError(
-            explain("no space for this leaf", expected="a spec of bool, an integer or a NumPy float", got=repr(spec))
+            "no space for this leaf", expected="a spec of bool, an integer or a NumPy float", got=repr(spec)
         )
     bounds = (spec.minimum, spec.maximum) if isinstance(spec, BoundedTensorSpec) else _widest(spec)
     low, high = (np.broadcast_to(np.asarray(bound, spec.dtype), spec.shape) for bound in bounds)

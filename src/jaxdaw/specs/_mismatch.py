@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw.errors import SpecError, SpecTypeError, explain
+from jaxdaw.errors import SpecError, SpecTypeError
 from jaxdaw.specs._nest import describe
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, bound_text, bounds_as, has_dtype
 
@@ -26,11 +26,11 @@ def explain_leaf(leaf: Any, spec: Any, outer: Axes, headline: str) -> SpecError:
       headline: the first line, which names value and leaf.
     """
     if not isinstance(spec, TensorSpec):
-        return SpecTypeError(explain(f"{headline}, which is no spec", expected="TensorSpec", got=describe(spec)))
+        return SpecTypeError(f"{headline}, which is no spec", expected="TensorSpec", got=describe(spec))
     expected = f"{spec.dtype} {_shape_text((*outer, *spec.shape))}{_range_text(spec)}"
     if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
         fix = f'numpy.asarray(value, "{spec.dtype}")'
-        return SpecTypeError(explain(headline, expected=expected, got=describe(leaf), fix=fix))
+        return SpecTypeError(headline, expected=expected, got=describe(leaf), fix=fix)
     got, causes, fix = describe(leaf), [], "value"
     if not shape_fits(leaf.shape, outer, spec.shape):
         cause, fix = _shape_advice(tuple(leaf.shape), tuple(outer), spec.shape)
@@ -44,9 +44,7 @@ def explain_leaf(leaf: Any, spec: Any, outer: Axes, headline: str) -> SpecError:
         cause, fix = _dtype_advice(leaf.dtype, spec.dtype, fix)
         causes.append(cause)
     cause = " ".join(cause for cause in causes if cause) or None
-    return error(
-        explain(headline, expected=expected, got=got, cause=cause, fix=None if fix in (None, "value") else fix)
-    )
+    return error(headline, expected=expected, got=got, cause=cause, fix=None if fix in (None, "value") else fix)
 
 
 def shape_fits(shape: Sequence[int], outer: Axes, inner: Axes) -> bool:

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxdaw.errors import SpecError, SpecTypeError, explain
+from jaxdaw.errors import SpecError, SpecTypeError
 
 Entry = tuple[type, Sequence[Any]] | None
 
@@ -169,7 +169,7 @@ def pack_like(nest: Any, leaves: Iterable[Any]) -> Any:
     own, skeleton, containers = dissect(nest)
     given = list(leaves)
     if len(given) != len(own):
-        raise SpecError(explain("the leaves do not fill the nest", expected=f"{len(own)} leaves", got=str(len(given))))
+        raise SpecError("the leaves do not fill the nest", expected=f"{len(own)} leaves", got=str(len(given)))
     return build(skeleton, containers, given)
 
 
@@ -287,7 +287,7 @@ def _node_at(anatomy: Anatomy, index: int) -> Any:
 
 def _broken(skeleton: list[Entry], problem: str, remedy: str) -> SpecError:
     path = _path_at(skeleton, len(skeleton))
-    return SpecError(explain(f"not a nest: {problem}{location(path)}", expected=remedy))
+    return SpecError(f"not a nest: {problem}{location(path)}", expected=remedy)
 
 
 def location(path: str) -> str:
@@ -325,9 +325,8 @@ def _difference(ours: Anatomy, theirs: Anatomy, index: int, check_types: bool, w
     else:
         expected, got = describe(node), describe(value)
         cause, fix = _likely_cause(node, value, entry, other)
-    return (SpecTypeError if other_kind else SpecError)(
-        explain(headline, expected=expected, got=got, cause=cause, fix=fix)
-    )
+    error = SpecTypeError if other_kind else SpecError
+    return error(headline, expected=expected, got=got, cause=cause, fix=fix)
 
 
 def _misspelling(missing: Sequence[Any], extra: Sequence[Any]) -> str | None:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from jaxdaw.errors import SpecError, SpecTypeError, explain
+from jaxdaw.errors import SpecError, SpecTypeError
 
 _BFLOAT16 = np.dtype(jax.dtypes.bfloat16)
 _MAX_SHOWN_BOUNDS = 4  # elements of a bound that messages spell out
@@ -40,7 +40,7 @@ class TensorSpec:
     def __init__(self, shape: Any, dtype: DTypeLike, name: str | None = None):
         """Raises SpecError for a shape that is no tuple of positive integers, or an unsupported dtype."""
         if name is not None and not isinstance(name, str):
-            raise SpecTypeError(explain("the name of a spec is not text", expected="str or None", got=repr(name)))
+            raise SpecTypeError("the name of a spec is not text", expected="str or None", got=repr(name))
         object.__setattr__(self, "shape", _as_shape(shape))
         object.__setattr__(self, "dtype", _as_dtype(dtype))
         object.__setattr__(self, "name", name)
@@ -88,12 +88,10 @@ class BoundedTensorSpec(TensorSpec):
         object.__setattr__(self, "maximum", _as_bound(maximum, "maximum", self, np.floor))
         if np.any(self.minimum > self.maximum):
             raise SpecError(
-                explain(
-                    f"minimum is above maximum in {_label(self)}",
-                    expected="minimum <= maximum in every element",
-                    got=f"minimum {bound_text(self.minimum)}, maximum {bound_text(self.maximum)}",
-                    cause="the two bounds are swapped, or an integer spec has no integer between them.",
-                )
+                f"minimum is above maximum in {_label(self)}",
+                expected="minimum <= maximum in every element",
+                got=f"minimum {bound_text(self.minimum)}, maximum {bound_text(self.maximum)}",
+                cause="the two bounds are swapped, or an integer spec has no integer between them.",
             )
 
     @classmethod
@@ -154,13 +152,13 @@ def num_values(spec: TensorSpec) -> np.ndarray:
     array([4, 3])
     """
     if not (isinstance(spec, BoundedTensorSpec) and is_discrete(spec)):
-        raise SpecError(explain("the number of values is unknown", expected="a bounded integer spec", got=repr(spec)))
+        raise SpecError("the number of values is unknown", expected="a bounded integer spec", got=repr(spec))
     low, high = spec.minimum.astype(object), spec.maximum.astype(object)  # Python integers: the span may need 64 bits
     counts = high - low + 1
     try:
         return np.broadcast_to(np.asarray(counts, np.int64), spec.shape)
     except OverflowError:
-        raise SpecError(explain(f"too many values in {_label(spec)}", expected="fewer than 2**63")) from None
+        raise SpecError(f"too many values in {_label(spec)}", expected="fewer than 2**63") from None
 
 
 def has_dtype(array: Any, spec: TensorSpec) -> bool:
@@ -207,19 +205,15 @@ def _label(spec: TensorSpec) -> str:
 
 def _as_shape(shape: Any) -> tuple[int, ...]:
     if isinstance(shape, int | np.integer):
-        raise SpecError(
-            explain("the shape of a spec is a number", expected="a tuple", got=repr(shape), fix=f"({int(shape)},)")
-        )
+        raise SpecError("the shape of a spec is a number", expected="a tuple", got=repr(shape), fix=f"({int(shape)},)")
     try:
         sizes = tuple(_as_size(size) for size in list(shape))
     except TypeError:
         raise SpecError(
-            explain("the shape of a spec is not a tuple of integers", expected="such as (4,)", got=repr(shape))
+            "the shape of a spec is not a tuple of integers", expected="such as (4,)", got=repr(shape)
         ) from None
     if any(size < 1 for size in sizes):
-        raise SpecError(
-            explain("the shape of a spec has a size below 1", expected="sizes of at least 1", got=repr(sizes))
-        )
+        raise SpecError("the shape of a spec has a size below 1", expected="sizes of at least 1", got=repr(sizes))
     return sizes
 
 
@@ -236,11 +230,9 @@ def _as_dtype(dtype: DTypeLike) -> np.dtype:
         native = None
     if dtype is None or native is None or not _is_supported(native):
         raise SpecError(
-            explain(
-                "unsupported dtype of a spec",
-                expected="bool, an integer, or a floating dtype of at most 64 bits",
-                got=repr(dtype) if native is None or dtype is None else str(native),
-            )
+            "unsupported dtype of a spec",
+            expected="bool, an integer, or a floating dtype of at most 64 bits",
+            got=repr(dtype) if native is None or dtype is None else str(native),
         )
     return native
 
@@ -253,7 +245,7 @@ def _as_bound(bound: Any, which: str, spec: TensorSpec, round_inwards: Any) -> n
     """Returns a read-only array of the spec's dtype, at the shape of the bound."""
 
     def refuse(problem: str, expected: str, got: str, fix: str | None = None) -> SpecError:
-        return SpecError(explain(f"{which} of {_label(spec)} {problem}", expected=expected, got=got, fix=fix))
+        return SpecError(f"{which} of {_label(spec)} {problem}", expected=expected, got=got, fix=fix)
 
     values = np.asarray(bound)
     if bound is None:

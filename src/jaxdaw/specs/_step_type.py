@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import NoReturn
 
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 
 
 class StepType(enum.IntEnum):
@@ -23,4 +23,4 @@ class StepType(enum.IntEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:
-        raise SpecError(explain("not a step type", expected="0 (FIRST), 1 (MID) or 2 (LAST)", got=repr(value)))
+        raise SpecError("not a step type", expected="0 (FIRST), 1 (MID) or 2 (LAST)", got=repr(value))

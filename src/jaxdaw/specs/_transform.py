@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
-from jaxdaw.errors import SpecError, SpecTypeError, explain
+from jaxdaw.errors import SpecError, SpecTypeError
 from jaxdaw.specs._nest import map_structure
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, device_dtype
 
@@ -24,9 +24,7 @@ def add_outer_dims(spec: Any, dims: Sequence[int]) -> Any:
     (64, 10, 2)
     """
     if not isinstance(dims, tuple | list):
-        raise SpecTypeError(
-            explain("dims is not a sequence", expected="a tuple of sizes", got=repr(dims), fix=f"({dims},)")
-        )
+        raise SpecTypeError("dims is not a sequence", expected="a tuple of sizes", got=repr(dims), fix=f"({dims},)")
     return map_structure(lambda leaf: _replace(leaf, (*dims, *leaf.shape)), spec)
 
 
@@ -42,7 +40,7 @@ def remove_outer_dims(spec: Any, n: int) -> Any:
 
     def remove(leaf: TensorSpec) -> TensorSpec:
         if not 0 <= n <= len(leaf.shape):
-            raise SpecError(explain(f"cannot remove {n} axes", expected=f"a spec with at least {n}", got=repr(leaf)))
+            raise SpecError(f"cannot remove {n} axes", expected=f"a spec with at least {n}", got=repr(leaf))
         return _replace(leaf, leaf.shape[n:], lambda bound: _without_outer_axes(bound, len(leaf.shape) - n, leaf))
 
     return map_structure(remove, spec)
@@ -80,7 +78,5 @@ def _without_outer_axes(bound: np.ndarray, rank: int, spec: TensorSpec) -> np.nd
         return bound
     rows = bound.reshape(-1, *bound.shape[bound.ndim - rank :])
     if not np.all(rows == rows[0]):
-        raise SpecError(
-            explain("bounds vary along an axis to remove", expected="equal bounds in every row", got=repr(spec))
-        )
+        raise SpecError("bounds vary along an axis to remove", expected="equal bounds in every row", got=repr(spec))
     return rows[0]

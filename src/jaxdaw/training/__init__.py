@@ -4,13 +4,16 @@ from jaxdaw.training._checkpoint import Checkpointer, load_tree, save_tree
 from jaxdaw.training._config import DqnConfig
 from jaxdaw.training._directory import read_config, versions
 from jaxdaw.training._experiment import Run, resume, run_policy, train
+from jaxdaw.training._fit import fit, make_trainer, reports
+from jaxdaw.training._host_trainer import HostTrainer
 from jaxdaw.training._interrupt import Interrupts, exit_status
+from jaxdaw.training._jax_trainer import JaxTrainer
 from jaxdaw.training._loop import Loop, LoopState, Losses
 from jaxdaw.training._periodically import Periodically
 from jaxdaw.training._policy_file import load_policy, save_policy
 from jaxdaw.training._population import train_seeds
 from jaxdaw.training._progress import Progress
-from jaxdaw.training._trainer import HostTrainer, JaxTrainer, LoopOptions, Report, Trainer, fit, make_trainer, reports
+from jaxdaw.training._trainer import LoopOptions, Report, Trainer
 from jaxdaw.training._writers import MetricsWriter, write_summaries
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from jaxdaw.errors import ConfigError, StorageError, explain
+from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.training._saved import CHECKPOINT, format_refusal, read_arrays, read_document, remove, write
 from jaxdaw.training._tree import named_leaves, plain, restored, structure_refusal, table
 
@@ -66,7 +66,7 @@ class Checkpointer:
 
     def __init__(self, directory: str | Path, keep: int = 2):
         if keep < 1:
-            raise ConfigError(explain("keep is outside its range", expected="at least 1", got=str(keep)))
+            raise ConfigError("keep is outside its range", expected="at least 1", got=str(keep))
         self._directory = Path(directory)
         self._keep = keep
 
@@ -108,11 +108,9 @@ class Checkpointer:
         wanted = list(steps) if step is None else [step] if step in steps else []
         if not wanted:
             raise StorageError(
-                explain(
-                    f"{self._directory} holds no checkpoint" + ("" if step is None else f" of step {step}"),
-                    got=f"steps {', '.join(map(str, steps))}" if steps else "nothing",
-                    fix=f"step={max(steps)}" if steps else "jaxdaw train dqn ENVIRONMENT --out RUN",
-                )
+                f"{self._directory} holds no checkpoint" + ("" if step is None else f" of step {step}"),
+                got=f"steps {', '.join(map(str, steps))}" if steps else "nothing",
+                fix=f"step={max(steps)}" if steps else "jaxdaw train dqn ENVIRONMENT --out RUN",
             )
         while True:
             candidate = wanted.pop()

@@ -12,7 +12,7 @@ import optax
 
 from jaxdaw import networks, specs
 from jaxdaw.agents import DdqnAgent, DqnAgent, check_range
-from jaxdaw.errors import ConfigError, explain
+from jaxdaw.errors import ConfigError
 from jaxdaw.math import element_wise_huber_loss, element_wise_squared_loss
 from jaxdaw.training._trainer import LoopOptions
 
@@ -188,11 +188,9 @@ def mask_splitter(mask_key: str) -> Callable[[Any], tuple[Any, Any]]:
     def split(observation: Any) -> tuple[Any, Any]:
         if not isinstance(observation, dict) or mask_key not in observation:
             raise ConfigError(
-                explain(
-                    "mask_key names no entry of the observations",
-                    expected=f"a dictionary with '{mask_key}'",
-                    got=str(sorted(observation)) if isinstance(observation, dict) else type(observation).__name__,
-                )
+                "mask_key names no entry of the observations",
+                expected=f"a dictionary with '{mask_key}'",
+                got=str(sorted(observation)) if isinstance(observation, dict) else type(observation).__name__,
             )
         rest = {key: value for key, value in observation.items() if key != mask_key}
         return (next(iter(rest.values())) if len(rest) == 1 else rest), observation[mask_key]
@@ -219,7 +217,7 @@ def replaced(config: DqnConfig, options: Mapping[str, Any]) -> DqnConfig:
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             raise ConfigError(
-                explain(f"unknown option '{name}'", expected=close[0] if close else ", ".join(known)[:200], got=name)
+                f"unknown option '{name}'", expected=close[0] if close else ", ".join(known)[:200], got=name
             )
     return dataclasses.replace(config, **options)
 

@@ -16,7 +16,7 @@ from flax import nnx
 
 from jaxdaw import networks as room
 from jaxdaw import specs
-from jaxdaw.errors import StorageError, explain
+from jaxdaw.errors import StorageError
 from jaxdaw.networks import Network
 from jaxdaw.trajectories import TimeStep
 
@@ -82,12 +82,10 @@ def describe_network(network: Network) -> dict[str, Any]:
         arguments = bound.arguments
     elif kind.__module__.startswith("jaxdaw."):
         raise StorageError(
-            explain(
-                f"{network.name} cannot be saved: it comes from a factory, which is code",
-                expected="a Network of jaxdaw or a subclass of your own",
-                got=kind.__name__,
-                fix="write a subclass of Network, and load_policy(path, networks=[MyNetwork])",
-            )
+            f"{network.name} cannot be saved: it comes from a factory, which is code",
+            expected="a Network of jaxdaw or a subclass of your own",
+            got=kind.__name__,
+            fix="write a subclass of Network, and load_policy(path, networks=[MyNetwork])",
         )
     described = {
         name: describe(value, f"{kind.__name__}({name}=...)") for name, value in arguments.items() if name != "rngs"
@@ -108,13 +106,11 @@ def make_network(described: Mapping[str, Any], own: Mapping[str, type[Network]])
     name, known = described["class"], own if described["own"] else NETWORKS
     if name not in known:
         raise StorageError(
-            explain(
-                f"the policy holds a network of the class {name}, which load_policy was not given",
-                expected="the class",
-                got=", ".join(sorted(known)) or "networks=()",
-                cause="a network of your own: no file can say what is imported.",
-                fix=f"load_policy(path, networks=[{name}])",
-            )
+            f"the policy holds a network of the class {name}, which load_policy was not given",
+            expected="the class",
+            got=", ".join(sorted(known)) or "networks=()",
+            cause="a network of your own: no file can say what is imported.",
+            fix=f"load_policy(path, networks=[{name}])",
         )
     signature = _constructor(known[name])
     arguments = {key: restore(value, own) for key, value in described["arguments"].items()}
@@ -128,10 +124,8 @@ def make_network(described: Mapping[str, Any], own: Mapping[str, type[Network]])
         return known[name](*bound.args, **bound.kwargs)
     except Exception as error:
         raise StorageError(
-            explain(
-                f"the network {name} could not be made again: {type(error).__name__}: {str(error)[:200]}",
-                cause=f"the class {name} has changed since." if described["own"] else None,
-            )
+            f"the network {name} could not be made again: {type(error).__name__}: {str(error)[:200]}",
+            cause=f"the class {name} has changed since." if described["own"] else None,
         ) from error
 
 
@@ -285,4 +279,4 @@ def _without_text(described: Any) -> Any:
 
 def _refusal(headline: str, value: Any, fix: str) -> StorageError:
     expected = "numbers, text, dictionaries, tuples, specs, networks, or a function of jax.nn"
-    return StorageError(explain(headline, expected=expected, got=repr(value)[:60], fix=fix))
+    return StorageError(headline, expected=expected, got=repr(value)[:60], fix=fix)

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jaxdaw.errors import StorageError, explain
+from jaxdaw.errors import StorageError
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -23,12 +23,10 @@ def read_config(directory: Path) -> dict[str, Any]:
     path = Path(directory) / "config.json"
     if not path.is_file():
         raise StorageError(
-            explain(
-                f"{directory} holds no run",
-                expected="a directory with config.json",
-                got="none",
-                fix="jaxdaw train dqn CartPole-v1",
-            )
+            f"{directory} holds no run",
+            expected="a directory with config.json",
+            got="none",
+            fix="jaxdaw train dqn CartPole-v1",
         )
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -53,19 +51,17 @@ def new_directory(path: Path) -> Path:
     """
     if (path / "config.json").exists():
         raise StorageError(
-            explain(
-                f"{path} already holds a run",
-                expected="a new directory",
-                got="config.json",
-                fix=f"--resume {path}, or another --out",
-            )
+            f"{path} already holds a run",
+            expected="a new directory",
+            got="config.json",
+            fix=f"--resume {path}, or another --out",
         )
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(explain(f"cannot make the run directory {path}", got=str(error.strerror))) from error
+        raise StorageError(f"cannot make the run directory {path}", got=str(error.strerror)) from error
     if not os.access(path, os.W_OK):
-        raise StorageError(explain(f"cannot write to {path}", expected="a writable directory", got="read-only"))
+        raise StorageError(f"cannot write to {path}", expected="a writable directory", got="read-only")
     return path
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxdaw import environments
 from jaxdaw.environments import GymnasiumEnvironment, JaxEnvironment
-from jaxdaw.errors import ConfigError, explain
+from jaxdaw.errors import ConfigError
 from jaxdaw.training._config import DqnConfig
 
 
@@ -20,10 +20,8 @@ def make_environment(environment: Any, config: DqnConfig, num_envs: int, seed: i
     if isinstance(environment, GymnasiumEnvironment):
         return environment.remake(num_envs)
     raise ConfigError(
-        explain(
-            "an environment given as an object cannot be evaluated beside its training",
-            expected="an environment id, or eval_every=0",
-            got=type(environment).__name__,
-            fix="train('dqn', 'my_package:MyEnv-v0')",
-        )
+        "an environment given as an object cannot be evaluated beside its training",
+        expected="an environment id, or eval_every=0",
+        got=type(environment).__name__,
+        fix="train('dqn', 'my_package:MyEnv-v0')",
     )

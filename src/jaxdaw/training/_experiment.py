@@ -14,16 +14,17 @@ import numpy as np
 from jaxdaw.agents import Agent
 from jaxdaw.drivers import run_episodes
 from jaxdaw.environments import Environment, JaxEnvironment
-from jaxdaw.errors import ConfigError, NonFiniteError, StorageError, explain
+from jaxdaw.errors import ConfigError, NonFiniteError, StorageError
 from jaxdaw.metrics import EpisodeSummary
 from jaxdaw.policies import Policy
 from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._config import CONFIGS, DqnConfig, from_json, replaced, resolved
 from jaxdaw.training._directory import new_directory, read_config, versions, write_json
 from jaxdaw.training._environment import make_environment
+from jaxdaw.training._fit import make_trainer, reports
 from jaxdaw.training._interrupt import Interrupts
 from jaxdaw.training._policy_file import load_policy, save_policy
-from jaxdaw.training._trainer import Report, Trainer, make_trainer, next_multiple, reports
+from jaxdaw.training._trainer import Report, Trainer, next_multiple
 from jaxdaw.training._writers import MetricsWriter, write_summaries
 
 _REFUSED_CHUNKS = 3
@@ -83,7 +84,7 @@ def train(
       StorageError: `out` already holds a run.
     """
     if algorithm not in CONFIGS:
-        raise ConfigError(explain("unknown algorithm", expected=", ".join(sorted(CONFIGS)), got=repr(algorithm)))
+        raise ConfigError("unknown algorithm", expected=", ".join(sorted(CONFIGS)), got=repr(algorithm))
     config = replaced(CONFIGS[algorithm]() if config is None else config, options)
     directory = None if out is None else new_directory(Path(out))
     name = environment if isinstance(environment, str) else type(environment).__name__
@@ -108,7 +109,7 @@ def resume(directory: str | Path, *, steps: int | None = None, watch: Watcher | 
     saved = read_config(directory)
     if "seeds" in saved:
         raise ConfigError(
-            explain("a population is not resumed as a whole", expected="one member's directory", got=str(directory))
+            "a population is not resumed as a whole", expected="one member's directory", got=str(directory)
         )
     config = CONFIGS[saved["algorithm"]](**from_json(saved["options"]))
     if steps is not None:
@@ -134,12 +135,10 @@ def run_policy(directory: str | Path, which: str = "best") -> Policy:
         if (directory / name).is_dir():
             return load_policy(directory / name, observation_and_action_constraint_splitter=splitter)
     raise StorageError(
-        explain(
-            f"{directory} holds no policy yet",
-            expected="best_policy or policy",
-            got="none",
-            fix="jaxdaw train --resume RUN",
-        )
+        f"{directory} holds no policy yet",
+        expected="best_policy or policy",
+        got="none",
+        fix="jaxdaw train --resume RUN",
     )
 
 
@@ -290,12 +289,10 @@ class _Session:
         self._emit({"kind": "warning", "step": report.env_steps, "refused": report.refused, "updates": report.updates})
         if self._refused >= _REFUSED_CHUNKS:
             raise NonFiniteError(
-                explain(
-                    f"every gradient step of the last {_REFUSED_CHUNKS} reports was refused: not finite",
-                    got=f"{report.refused} of {report.updates} at step {report.env_steps}",
-                    cause="rewards or observations that are not finite, or a learning rate that is too high.",
-                    fix="jaxdaw doctor ENVIRONMENT; or --gradient-clipping 10 --reward-scale-factor 0.1",
-                )
+                f"every gradient step of the last {_REFUSED_CHUNKS} reports was refused: not finite",
+                got=f"{report.refused} of {report.updates} at step {report.env_steps}",
+                cause="rewards or observations that are not finite, or a learning rate that is too high.",
+                fix="jaxdaw doctor ENVIRONMENT; or --gradient-clipping 10 --reward-scale-factor 0.1",
             )
 
     def _evaluate(self, step: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw.errors import StorageError, explain
+from jaxdaw.errors import StorageError
 
 JSON_LIMIT = 32 * 2**20
 """Bytes of sealed JSON: the paths of about a hundred thousand leaves."""
@@ -35,17 +35,13 @@ def seal(contents: Mapping[str, Any]) -> bytes:
         text = json.dumps({**contents, "digest": digest}, allow_nan=False, indent=1).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise StorageError(
-            explain(
-                "metadata cannot be written as JSON",
-                expected="dictionaries, lists, text, finite numbers, true, false and null",
-                got=str(error)[:100],
-                fix="float(x) for a NumPy number; None for NaN",
-            )
+            "metadata cannot be written as JSON",
+            expected="dictionaries, lists, text, finite numbers, true, false and null",
+            got=str(error)[:100],
+            fix="float(x) for a NumPy number; None for NaN",
         ) from error
     if len(text) > JSON_LIMIT:
-        raise StorageError(
-            explain("metadata is too large", expected=f"{JSON_LIMIT:,} bytes", got=f"{len(text):,} bytes")
-        )
+        raise StorageError("metadata is too large", expected=f"{JSON_LIMIT:,} bytes", got=f"{len(text):,} bytes")
     return text
 
 
@@ -83,7 +79,7 @@ def layout(arrays: Mapping[str, Any]) -> tuple[bytes, list[str], int]:
     for name, array in arrays.items():
         if array.dtype.name not in _CODES:
             raise StorageError(
-                explain(f"the leaf {name} cannot be stored", expected="an array of numbers", got=f"dtype {array.dtype}")
+                f"the leaf {name} cannot be stored", expected="an array of numbers", got=f"dtype {array.dtype}"
             )
     order = sorted(arrays, key=lambda name: (-np.dtype(arrays[name].dtype).itemsize, name))
     sizes = [math.prod(arrays[name].shape) * np.dtype(arrays[name].dtype).itemsize for name in order]

@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from jaxdaw.errors import StorageError, explain
+from jaxdaw.errors import StorageError
 from jaxdaw.training._saved import is_alive
 
 
@@ -41,7 +41,7 @@ class DirectoryLock:
                 raise
             reason = str(error.strerror)
             raise StorageError(
-                explain(f"cannot lock {self._path.parent}", expected="a writable directory", got=reason)
+                f"cannot lock {self._path.parent}", expected="a writable directory", got=reason
             ) from error
         self._pid = os.getpid()
         _held.add(self._descriptor)
@@ -74,15 +74,13 @@ class DirectoryLock:
     def _refusal(self, owner: dict[str, Any]) -> StorageError:
         here = owner.get("host") == socket.gethostname()
         return StorageError(
-            explain(
-                f"{self._path.parent} is in use by another run",
-                expected="one run in a directory",
-                got=f"process {owner.get('pid', 'unknown')} on {owner.get('host', 'this host')}",
-                cause=None
-                if here
-                else "a run on another host; or one that was killed there, whose lock has to be removed.",
-                fix="another directory" if here else f"another directory; if that run is gone, rm '{self._path}'",
-            )
+            f"{self._path.parent} is in use by another run",
+            expected="one run in a directory",
+            got=f"process {owner.get('pid', 'unknown')} on {owner.get('host', 'this host')}",
+            cause=None
+            if here
+            else "a run on another host; or one that was killed there, whose lock has to be removed.",
+            fix="another directory" if here else f"another directory; if that run is gone, rm '{self._path}'",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxdaw.errors import ConfigError, StorageError, explain
+from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.networks import Network
 from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy, Policy, QPolicy, RandomPolicy, Splitter
 from jaxdaw.training._description import describe, describe_network, make_network, restore
@@ -88,7 +88,7 @@ def load_policy(
         raise
     except Exception as error:  # a description can be wrong in any way, and each constructor refuses in its own
         problem = f"{type(error).__name__}: {str(error)[:200]}"
-        raise StorageError(explain(f"{directory} does not describe a policy", got=problem)) from error
+        raise StorageError(f"{directory} does not describe a policy", got=problem) from error
     weights = _weights(policy)
     leaves = [restored(arrays[name], leaf) for name, leaf in named_leaves(weights).items()]
     for network, loaded in zip(
@@ -107,11 +107,9 @@ def _by_name(networks: Sequence[type[Network]]) -> dict[str, type[Network]]:
     for cls in networks:
         if not (isinstance(cls, type) and issubclass(cls, Network)) or cls.__name__ in own:
             raise ConfigError(
-                explain(
-                    "networks must be classes of networks, each of another name",
-                    expected="[MyNetwork]",
-                    got=repr(list(networks))[:100],
-                )
+                "networks must be classes of networks, each of another name",
+                expected="[MyNetwork]",
+                got=repr(list(networks))[:100],
             )
         own[cls.__name__] = cls
     return own
@@ -121,7 +119,7 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
     kind = type(policy)
     if _POLICIES.get(kind.__name__) is not kind:
         raise StorageError(
-            explain(f"a {kind.__name__} cannot be saved", expected=", ".join(sorted(_POLICIES)), got=kind.__name__)
+            f"a {kind.__name__} cannot be saved", expected=", ".join(sorted(_POLICIES)), got=kind.__name__
         )
     described: dict[str, Any] = {"class": kind.__name__, "name": policy.name}
     if isinstance(policy, GreedyPolicy | EpsilonGreedyPolicy | BoltzmannPolicy):
@@ -149,15 +147,13 @@ def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]],
     if described["splitter"] != (splitter is not None):
         saved_with = bool(described["splitter"])
         raise StorageError(
-            explain(
-                f"the policy was saved {'with' if saved_with else 'without'} a splitter",
-                expected="a splitter" if saved_with else "no splitter",
-                got="none" if saved_with else "a splitter",
-                cause="a splitter is code, which is not saved." if saved_with else None,
-                fix="load_policy(path, observation_and_action_constraint_splitter=split)"
-                if saved_with
-                else "load_policy(path)",
-            )
+            f"the policy was saved {'with' if saved_with else 'without'} a splitter",
+            expected="a splitter" if saved_with else "no splitter",
+            got="none" if saved_with else "a splitter",
+            cause="a splitter is code, which is not saved." if saved_with else None,
+            fix="load_policy(path, observation_and_action_constraint_splitter=split)"
+            if saved_with
+            else "load_policy(path)",
         )
     common: dict[str, Any] = {
         "time_step_spec": restore(described["time_step_spec"], own),

@@ -17,9 +17,11 @@ from jaxdaw.environments import JaxEnvironment
 from jaxdaw.training._config import DqnConfig, resolved
 from jaxdaw.training._directory import new_directory, versions, write_json
 from jaxdaw.training._experiment import Run, Watcher, evaluation_row, run_policy, train, train_row
+from jaxdaw.training._fit import reports
 from jaxdaw.training._interrupt import Interrupts
+from jaxdaw.training._jax_trainer import JaxTrainer
 from jaxdaw.training._policy_file import save_policy
-from jaxdaw.training._trainer import JaxTrainer, next_multiple, reports
+from jaxdaw.training._trainer import next_multiple
 from jaxdaw.training._writers import MetricsWriter
 
 

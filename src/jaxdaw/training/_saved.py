@@ -30,7 +30,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from jaxdaw.errors import StorageError, explain
+from jaxdaw.errors import StorageError
 from jaxdaw.training._formats import JSON_LIMIT, bytes_of, layout, on_host, seal, unseal
 
 FORMAT = 1
@@ -140,12 +140,10 @@ def _refuse_to_replace(place: Path, kind: Kind) -> None:
     other = sorted(set(os.listdir(place)) - {kind.document, kind.arrays}) if place.is_dir() else ["a file"]
     if other:
         raise StorageError(
-            explain(
-                f"{place} holds something else than a {kind.name}, which would be lost",
-                expected=f"a new directory, or one with {kind.document} and {kind.arrays} alone",
-                got=", ".join(other[:3]),
-                fix=str(place / kind.name),
-            )
+            f"{place} holds something else than a {kind.name}, which would be lost",
+            expected=f"a new directory, or one with {kind.document} and {kind.arrays} alone",
+            got=", ".join(other[:3]),
+            fix=str(place / kind.name),
         )
 
 
@@ -193,13 +191,11 @@ def _write_failure(place: Path, needed: int, error: OSError) -> StorageError:
         nearest = next(path for path in (place, *place.parents) if path.is_dir())
         free = f"{shutil.disk_usage(nearest).free:,} bytes free"
     return StorageError(
-        explain(
-            f"cannot write {place}: {reason}; the last whole save is still there",
-            expected=f"{needed:,} bytes {'free' if full else 'in a directory that can be written to'}",
-            got=free,
-            cause="a full disk, or a quota." if full else None,
-            fix="remove old runs, or save on another disk" if full else "another directory",
-        )
+        f"cannot write {place}: {reason}; the last whole save is still there",
+        expected=f"{needed:,} bytes {'free' if full else 'in a directory that can be written to'}",
+        got=free,
+        cause="a full disk, or a quota." if full else None,
+        fix="remove old runs, or save on another disk" if full else "another directory",
     )
 
 
@@ -216,24 +212,24 @@ def read_document(directory: Path, kind: Kind) -> dict[str, Any]:
     foreign = f"{directory} is not a jaxdaw {kind.name}"
     if not os.path.lexists(path):
         found = f"no {kind.document}" if path.parent.is_dir() else "a file" if path.parent.exists() else "nothing there"
-        raise StorageError(explain(foreign, expected=f"a directory with {kind.document} and {kind.arrays}", got=found))
+        raise StorageError(foreign, expected=f"a directory with {kind.document} and {kind.arrays}", got=found)
     with _open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > JSON_LIMIT:
             raise StorageError(
-                explain(foreign, expected=f"{kind.document} of at most {JSON_LIMIT:,} bytes", got=f"{size:,} bytes")
+                foreign, expected=f"{kind.document} of at most {JSON_LIMIT:,} bytes", got=f"{size:,} bytes"
             )
         text = file.read(size)
     try:
         document = unseal(text)
     except (ValueError, RecursionError) as error:
         raise StorageError(
-            explain(f"{foreign}: {path} is damaged or something else", expected="JSON", got=_recognise(text, error))
+            f"{foreign}: {path} is damaged or something else", expected="JSON", got=_recognise(text, error)
         ) from error
     if document is None:
         raise _damage(path, "contents that match their digest", "others")
     if type(document.get("format")) is not int or not isinstance(document.get("sha256"), dict):
-        raise StorageError(explain(foreign, expected="'format' and 'sha256'", got=", ".join(document)[:60]))
+        raise StorageError(foreign, expected="'format' and 'sha256'", got=", ".join(document)[:60])
     return document
 
 
@@ -243,11 +239,9 @@ def format_refusal(directory: Path, document: Mapping[str, Any]) -> StorageError
     if 1 <= written <= FORMAT:
         return None
     return StorageError(
-        explain(
-            f"{directory} was written by format {written}, this is {FORMAT}",
-            cause="it comes from a newer jaxdaw.",
-            fix="pip install -U jaxdaw",
-        )
+        f"{directory} was written by format {written}, this is {FORMAT}",
+        cause="it comes from a newer jaxdaw.",
+        fix="pip install -U jaxdaw",
     )
 
 
@@ -311,13 +305,11 @@ def _open_regular(path: Path) -> BinaryIO:
 
 def _damage(path: Path, expected: str, got: str) -> StorageError:
     return StorageError(
-        explain(
-            f"{path} is missing or damaged",
-            expected=expected,
-            got=got,
-            cause="a copy that was cut short, a file changed by hand, or a failing disk.",
-            fix="copy the directory again, or use an older one",
-        )
+        f"{path} is missing or damaged",
+        expected=expected,
+        got=got,
+        cause="a copy that was cut short, a file changed by hand, or a failing disk.",
+        fix="copy the directory again, or use an older one",
     )
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdaw.errors import StorageError, explain
+from jaxdaw.errors import StorageError
 
 _MAX_SHOWN = 8
 """Differing leaves in a message, so that headline, count, cause and fix fit into twelve lines."""
@@ -31,12 +31,10 @@ def named_leaves(tree: Any) -> dict[str, Any]:
         name = jax.tree_util.keystr(path) or "leaf"
         if name in named:
             raise StorageError(
-                explain(
-                    f"two leaves of the tree are called {name}",
-                    expected="one path for each leaf",
-                    cause="the keys of a pytree class of your own that look alike.",
-                    fix="jax.tree_util.register_pytree_with_keys, with a key of its own for each child",
-                )
+                f"two leaves of the tree are called {name}",
+                expected="one path for each leaf",
+                cause="the keys of a pytree class of your own that look alike.",
+                fix="jax.tree_util.register_pytree_with_keys, with a key of its own for each child",
             )
         named[name] = leaf
     return named
@@ -104,9 +102,7 @@ def structure_refusal(
     shown = lines if len(lines) <= _MAX_SHOWN + 1 else [*lines[:_MAX_SHOWN], f"and {len(lines) - _MAX_SHOWN} more"]
     of = len(saved.keys() | like.keys())
     difference = "\n    ".join([f"{len(lines)} of {of} leaves differ (- missing, + not expected)", *shown])
-    return StorageError(
-        explain(f"{headline}: {difference}", cause="another network, environment or algorithm.", fix=fix)
-    )
+    return StorageError(f"{headline}: {difference}", cause="another network, environment or algorithm.", fix=fix)
 
 
 def _implementation(key: Any) -> str:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecTypeError, explain
+from jaxdaw.errors import SpecTypeError
 from jaxdaw.specs import StepType
 
 Array = jax.Array | np.ndarray
@@ -124,12 +124,10 @@ def time_step_spec(observation_spec: Any = None, reward_spec: specs.TensorSpec |
     for path, leaf in specs.flatten_with_path({"observation": observation_spec, "reward": reward_spec}):
         if not isinstance(leaf, specs.TensorSpec):
             raise SpecTypeError(
-                explain(
-                    f"time_step_spec was given something else than a spec at {path}",
-                    expected="TensorSpec or BoundedTensorSpec",
-                    got=type(leaf).__name__,
-                    fix="specs.from_gymnasium(env.observation_space)",
-                )
+                f"time_step_spec was given something else than a spec at {path}",
+                expected="TensorSpec or BoundedTensorSpec",
+                got=type(leaf).__name__,
+                fix="specs.from_gymnasium(env.observation_space)",
             )
     return TimeStep(
         step_type=specs.TensorSpec((), np.int32, "step_type"),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.specs import StepType
 from jaxdaw.trajectories._records import TimeStep
 
@@ -97,12 +97,10 @@ def _as_reward(reward: Any, xp: ModuleType) -> Any:
         array = None
     if array is None or reward is None or np.isnan(array).any():
         raise SpecError(
-            explain(
-                "the reward of a step is not a number",
-                expected="float32 without NaN",
-                got="NaN" if array is not None and reward is not None else repr(reward)[:40],
-                cause="a step function that forgot to return its reward, or a division by zero inside it.",
-                fix="return transition(observation, reward=0.0)",
-            )
+            "the reward of a step is not a number",
+            expected="float32 without NaN",
+            got="NaN" if array is not None and reward is not None else repr(reward)[:40],
+            cause="a step function that forgot to return its reward, or a division by zero inside it.",
+            fix="return transition(observation, reward=0.0)",
         )
     return xp.asarray(array)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.specs import StepType
 from jaxdaw.trajectories._records import PolicyStep, TimeStep, Trajectory
 from jaxdaw.trajectories._time_steps import namespace_of
@@ -94,13 +94,11 @@ def from_episode(
     """
     if (discount is None) == (terminated is None):
         raise SpecError(
-            explain(
-                "from_episode must be told how the episode ended, once",
-                expected="terminated=True, terminated=False or discount=[T]",
-                got="neither" if discount is None else "both",
-                cause="without it a learner cannot know whether to bootstrap beyond the last frame.",
-                fix="from_episode(observation, action, (), reward, terminated=True)",
-            )
+            "from_episode must be told how the episode ended, once",
+            expected="terminated=True, terminated=False or discount=[T]",
+            got="neither" if discount is None else "both",
+            cause="without it a learner cannot know whether to bootstrap beyond the last frame.",
+            fix="from_episode(observation, action, (), reward, terminated=True)",
         )
     leaves = {"observation": observation, "action": action, "policy_info": policy_info, "reward": reward}
     if discount is not None:
@@ -109,13 +107,11 @@ def from_episode(
     for path, leaf in specs.flatten_with_path(leaves):
         if np.shape(leaf)[:1] != (length,):
             raise SpecError(
-                explain(
-                    f"the leaves of an episode have different lengths at {path}",
-                    expected=f"({length}, ...) as reward",
-                    got=str(np.shape(leaf)),
-                    cause="observations often hold one row more: the one after the last action.",
-                    fix="observation[:-1]",
-                )
+                f"the leaves of an episode have different lengths at {path}",
+                expected=f"({length}, ...) as reward",
+                got=str(np.shape(leaf)),
+                cause="observations often hold one row more: the one after the last action.",
+                fix="observation[:-1]",
             )
     xp = namespace_of(observation, action, reward)
     step_type = np.full(length, StepType.MID, np.int32)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import math, specs
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.specs import StepType
 from jaxdaw.trajectories._records import PolicyStep, TimeStep, Trajectory, Transition
 from jaxdaw.trajectories._time_steps import namespace_of
@@ -19,13 +19,11 @@ def _require_rank(trajectory: Trajectory, ranks: tuple[int, ...], function: str)
     rank = np.ndim(trajectory.discount)
     if rank not in ranks:
         raise SpecError(
-            explain(
-                f"{function} needs frames with {' or '.join(str(r) for r in ranks)} outer axes",
-                expected="discount [B, T]" if 2 in ranks else "discount [T]",
-                got=f"discount {np.shape(trajectory.discount)}",
-                cause="a batch without a time axis, or a time axis without a batch.",
-                fix="jax.tree.map(lambda x: x[None], trajectory)",
-            )
+            f"{function} needs frames with {' or '.join(str(r) for r in ranks)} outer axes",
+            expected="discount [B, T]" if 2 in ranks else "discount [T]",
+            got=f"discount {np.shape(trajectory.discount)}",
+            cause="a batch without a time axis, or a time axis without a batch.",
+            fix="jax.tree.map(lambda x: x[None], trajectory)",
         )
 
 
@@ -33,12 +31,10 @@ def _require_frames(trajectory: Trajectory, function: str) -> None:
     frames = np.shape(trajectory.discount)[-1]
     if frames < 2:
         raise SpecError(
-            explain(
-                f"{function} needs at least two frames: the second holds the observation that the first led to",
-                expected="T >= 2",
-                got=f"T = {frames}",
-                fix="replay.sample(state, key, batch_size, num_steps=2)",
-            )
+            f"{function} needs at least two frames: the second holds the observation that the first led to",
+            expected="T >= 2",
+            got=f"T = {frames}",
+            fix="replay.sample(state, key, batch_size, num_steps=2)",
         )
 
 
@@ -145,7 +141,7 @@ def experience_to_transitions(experience: Trajectory, squeeze_time_dim: bool = F
     frames = np.shape(experience.discount)[1]
     if frames != 2:
         raise SpecError(
-            explain("the time axis can be dropped only from single transitions", expected="T = 2", got=f"T = {frames}")
+            "the time axis can be dropped only from single transitions", expected="T = 2", got=f"T = {frames}"
         )
     return specs.map_structure(lambda x: x[:, 0], transitions)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.specs import StepType
 from jaxdaw.trajectories._records import Trajectory
 
@@ -21,7 +21,7 @@ def validate_trajectory(trajectory: Trajectory) -> None:
     reward = np.asarray(trajectory.reward)
     discount = np.asarray(trajectory.discount)
     if step_type.ndim != 2:
-        raise SpecError(explain("validate_trajectory needs [B, T] frames", expected="[B, T]", got=str(step_type.shape)))
+        raise SpecError("validate_trajectory needs [B, T] frames", expected="[B, T]", got=str(step_type.shape))
     for name, value in (("step_type", step_type), ("next_step_type", next_step_type)):
         _refuse(~np.isin(value, (0, 1, 2)), f"['{name}']", "FIRST 0, MID 1 or LAST 2", value)
     _refuse(~np.isfinite(reward), "['reward']", "a finite reward", reward)
@@ -29,13 +29,11 @@ def validate_trajectory(trajectory: Trajectory) -> None:
     follows = step_type[:, 1:] == next_step_type[:, :-1]
     if not follows.all() and (step_type[1:] == next_step_type[:-1]).all() and step_type.shape[0] > 1:
         raise SpecError(
-            explain(
-                "the frames run along the first axis",
-                expected="[B, T, ...]",
-                got="[T, B, ...]",
-                cause="a time-major recording.",
-                fix="jax.tree.map(lambda x: x.swapaxes(0, 1), trajectory)",
-            )
+            "the frames run along the first axis",
+            expected="[B, T, ...]",
+            got="[T, B, ...]",
+            cause="a time-major recording.",
+            fix="jax.tree.map(lambda x: x.swapaxes(0, 1), trajectory)",
         )
     _refuse(~follows, "['step_type'][:, 1:]", "the next_step_type of the frame before", step_type[:, 1:])
     after_last = (step_type == StepType.LAST) & (next_step_type != StepType.FIRST)
@@ -50,5 +48,5 @@ def _refuse(faulty: np.ndarray, path: str, expected: str, value: np.ndarray) -> 
         where = np.argwhere(faulty)
         shown = ", ".join(f"{np.asarray(value)[tuple(i)]} at {[int(k) for k in i]}" for i in where[:3])
         raise SpecError(
-            explain(f"a trajectory breaks its rules at {path}, in {len(where)} places", expected=expected, got=shown)
+            f"a trajectory breaks its rules at {path}, in {len(where)} places", expected=expected, got=shown
         )

@@ -1,0 +1,131 @@
+"""What an agent lets in: batches of the declared structure, shape, dtype and length, without NaN."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.agents._refusals import check_example_weights, explain_refusal
+from jaxdaw.errors import JaxdawWarning, SpecError, SpecTypeError
+from jaxdaw.policies import Splitter
+from jaxdaw.trajectories import Trajectory, Transition
+
+_MANY_SHAPES = 8
+"""Compiled shapes of experience at which a user is told to pad."""
+
+
+class Admission:
+    """Checks what `train` and `loss` are given; a batch like one seen before costs a few microseconds.
+
+    Args:
+      owner: the agent's name, for messages.
+      spec: of one frame.
+      frames: the T of every batch; None for any from 2.
+      action_spec, splitter: the agent's.
+      transition_spec: gives the spec of a Transition, or raises SpecTypeError where none is taken.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        spec: Any,
+        frames: int | None,
+        action_spec: Any,
+        splitter: Splitter | None,
+        transition_spec: Callable[[], Transition],
+    ):
+        self._owner = owner
+        self._spec = spec
+        self._frames = frames
+        self._action_spec = action_spec
+        self._splitter = splitter
+        self._transition_spec = transition_spec
+        self._known: set[Any] = set()
+
+    def admit(self, experience: Any, weights: Any, many: bool) -> tuple[Any, Any]:
+        """Returns experience and weights that `update` can take; nothing on a device is waited for.
+
+        Args:
+          experience, weights: as given to `train`; with a leading axis K if `many`.
+
+        Raises: as `Agent.train`.
+        """
+        leaves, structure = jax.tree.flatten((experience, weights))
+        signature = (many, structure, tuple([(getattr(x, "dtype", None), getattr(x, "shape", None)) for x in leaves]))
+        if signature not in self._known:
+            pruned = self._check_experience(experience, weights, many)
+            if jax.tree.structure((pruned, weights)) != structure:
+                warnings.warn(
+                    f"{self._owner} drops entries of the experience that training_data_spec does not name",
+                    JaxdawWarning,
+                    stacklevel=4,
+                )
+                return pruned, weights
+            self._known.add(signature)
+            if len(self._known) == _MANY_SHAPES:
+                warnings.warn(
+                    f"{self._owner} was compiled for {_MANY_SHAPES} different shapes of experience, which takes "
+                    "seconds each time: pad the batches to one size, with weights of 0 for what is padding",
+                    JaxdawWarning,
+                    stacklevel=4,
+                )
+        self._check_values(leaves, experience)
+        if weights is not None and not isinstance(weights, jax.Array):
+            check_example_weights(weights)
+        return experience, weights
+
+    def _check_experience(self, experience: Any, weights: Any, many: bool) -> Any:
+        lead = 1 if many else 0
+        if isinstance(experience, Transition):
+            spec, outer_rank = self._transition_spec(), lead + 1
+        elif isinstance(experience, Trajectory):
+            spec, outer_rank = self._spec, lead + 2
+        else:
+            raise SpecTypeError(
+                f"{self._owner} trains on a Trajectory or a Transition",
+                expected="Trajectory [B, T, ...]",
+                got=type(experience).__name__,
+                fix="trajectories.from_transition(time_step, action_step, next_time_step)",
+            )
+        pruned = specs.prune_extra_keys(spec, experience)
+        specs.check(pruned, spec, outer_rank, what=f"experience given to {self._owner}", check_bounds=False)
+        outer = specs.outer_shape(pruned, spec)
+        if 0 in outer:
+            raise SpecError("the experience is empty", expected="at least one row", got=str(outer))
+        frames = self._frames
+        if isinstance(experience, Trajectory) and frames is not None and outer[-1] != frames:
+            raise SpecError(
+                f"{self._owner} trains on {frames} frames at a time",
+                expected=f"T = train_sequence_length = {frames}",
+                got=f"T = {outer[-1]}, with leaves {outer}",
+                cause="the time axis has another length than n_step_update + 1, or batch and time are swapped.",
+                fix=f"replay.sample(state, key, batch_size, num_steps={frames})",
+            )
+        if isinstance(experience, Trajectory) and frames is None and outer[-1] < 2:
+            raise SpecError(f"{self._owner} needs at least two frames", expected="T >= 2", got=f"T = {outer[-1]}")
+        self._check_weight_shape(weights, outer[: lead + 1], lead)
+        return pruned
+
+    def _check_weight_shape(self, weights: Any, batch_shape: tuple[int, ...], lead: int) -> None:
+        if weights is not None and np.shape(weights) not in (batch_shape, batch_shape[:lead]):
+            raise SpecError(
+                "weights must be one number, or one for each row",
+                expected=f"() or {batch_shape}" if not lead else f"{batch_shape[:1]} or {batch_shape}",
+                got=str(np.shape(weights)),
+                cause="a trailing axis of size 1, which would broadcast to every pair of rows.",
+                fix="weights.reshape(-1)",
+            )
+
+    def _check_values(self, leaves: list[Any], experience: Any) -> None:
+        """Refuses NumPy batches that hold NaN or infinity, before the step."""
+        for leaf in leaves:
+            if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f":
+                flat = leaf.ravel()
+                if not math.isfinite(flat.dot(flat)):
+                    explain_refusal(experience, self._action_spec, self._splitter)

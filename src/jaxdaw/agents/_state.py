@@ -1,0 +1,65 @@
+"""What training changes, what an algorithm says of a batch, and the counter that agents may share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+
+class AgentState(NamedTuple):
+    """Everything that training changes, as one pytree of raw arrays; the state that `update` maps to the next.
+
+    Attributes:
+      params: trainable arrays, one nested dict for each network's name.
+      rest: the networks' other arrays (batch statistics, dropout counters), the same keys.
+      target: what the algorithm keeps beside them: target networks; `()` if nothing.
+      opt_state: the optimizer's.
+      train_step: `[]` int32, updates applied.
+      summaries: the latest summaries by tag; empty unless asked for.
+    """
+
+    params: dict[str, Any]
+    rest: dict[str, Any]
+    target: Any
+    opt_state: Any
+    train_step: Any
+    summaries: dict[str, Any]
+
+
+class BatchLoss(NamedTuple):
+    """What an algorithm says of one batch.
+
+    Attributes:
+      per_example: `[B]` float32, unweighted, 0 for rows that teach nothing.
+      extra: the algorithm's record of per-example values.
+      rest: the networks' other arrays after the forward passes.
+      debug: `{tag: array}`, summarised when `debug_summaries` is on.
+    """
+
+    per_example: jax.Array
+    extra: Any
+    rest: dict[str, Any]
+    debug: dict[str, jax.Array]
+
+
+class StepCounter:
+    """A number of train steps that several agents may share, by being passed to each."""
+
+    def __init__(self, value: int = 0):
+        self.value = value
+
+    def __int__(self) -> int:
+        return self.value
+
+    __index__ = __int__
+
+    def __eq__(self, other: object) -> bool:
+        return self.value == int(other) if isinstance(other, int | StepCounter | np.integer) else NotImplemented
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"StepCounter({self.value})"

@@ -1,0 +1,110 @@
+"""Training in a host environment: one compiled call for each step of all its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw.agents import Agent
+from jaxdaw.environments import Environment
+from jaxdaw.training._loop import LoopState, Losses
+from jaxdaw.training._trainer import LoopOptions, Report, Trainer, copied, mean_loss
+from jaxdaw.trajectories import StepType
+
+
+class HostTrainer(Trainer):
+    """Trains in a host environment: one compiled call for each step of all its rows. See `Trainer`."""
+
+    environment: Environment
+
+    def __init__(self, agent: Agent, environment: Environment, options: LoopOptions, seed: int = 0):
+        super().__init__(agent, environment, options, seed, environment.batch_size)
+        loop = self.loop
+        self._draw = jax.jit(loop.draw, static_argnums=(1, 2))
+
+        def collect(state: LoopState, following: Any, actions: Any, i: Any) -> tuple[LoopState, Any]:
+            state = loop.advance(state, following, _at(actions, i))
+            return state, state.action_step.action
+
+        def learn(
+            state: LoopState, following: Any, actions: Any, bits: Any, i: Any, phase: Any
+        ) -> tuple[LoopState, Any]:
+            state = loop.advance(state, following, _at(actions, i), bits[phase])
+            return state, state.action_step.action
+
+        compiler = agent.compiler_options()
+        self._collect = jax.jit(collect, donate_argnums=0, compiler_options=compiler)
+        self._learn = jax.jit(learn, donate_argnums=0, compiler_options=compiler)
+        self._clear = jax.jit(
+            lambda s: s._replace(metrics=loop.metrics.clear(s.metrics), losses=Losses.zero()), donate_argnums=0
+        )
+        self.iteration = 0
+        self.env_steps = 0
+        first = environment.reset(seed=seed)
+        self._state = jax.jit(loop.init)(copied(agent.get_state()), first, jax.random.fold_in(self._key, 2**31))
+        self._action = jax.device_get(self._state.action_step.action)
+
+    @property
+    def state(self) -> LoopState:
+        """Everything that the compiled calls carry on."""
+        return self._state
+
+    def run(self) -> Report:
+        """Runs to the next report, or to the next step if asked to stop."""
+        chunk, start = divmod(self.iteration, self._chunk)
+        actions, bits = self._draw(self._chunk_key(chunk), self._chunk, self._chunk_phases)
+        state, action, step = self._state, self._action, self.environment.step
+        every, warm_up, rows = self.options.train_every, self._warm_up, self.num_envs
+        on_host = np.asarray if isinstance(action, np.ndarray) else jax.device_get  # the general way takes 25 us more
+        try:
+            for i in range(start, self._chunk):
+                following = step(action)
+                self.env_steps += rows - int(np.count_nonzero(following.step_type == StepType.FIRST))
+                self.iteration += 1
+                if self.iteration > warm_up and self.iteration % every == 0:
+                    state, action = self._learn(state, following, actions, bits, np.int32(i), np.int32(i // every))
+                else:
+                    state, action = self._collect(state, following, actions, np.int32(i))
+                action = on_host(action)
+                if self._stop:
+                    break
+        finally:
+            self._state, self._action = state, action
+        losses, summary = jax.device_get(state.losses), self.loop.metrics.compute(state.metrics)
+        train_step = int(state.agent.train_step)
+        self._state = self._clear(state)
+        return Report(
+            env_steps=self.env_steps,
+            train_step=train_step,
+            episodes=summary,
+            members=(summary,),
+            loss=mean_loss(losses),
+            updates=int(losses.updates),
+            refused=int(losses.refused),
+            exploration=self._exploration(self.env_steps),
+            learning=self.iteration > warm_up,
+        )
+
+    def tree(self) -> dict[str, Any]:
+        """Returns everything that a checkpoint must hold."""
+        return {
+            "loop": self._state,
+            "counters": {"iteration": np.int64(self.iteration), "env_steps": np.int64(self.env_steps)},
+        }
+
+    def restore(self, tree: dict[str, Any]) -> str | None:
+        """Goes on from a checkpoint's tree. Returns what could not be restored, in words, or None."""
+        self.iteration, self.env_steps = (int(tree["counters"][k]) for k in ("iteration", "env_steps"))
+        first = self.environment.reset(seed=int(jax.random.bits(jax.random.fold_in(self._key, self.iteration)) >> 1))
+        key = jax.random.fold_in(self._key, 2**31 + 1)
+        state = jax.tree.map(jnp.copy, tree["loop"])
+        self._state = jax.jit(self.loop.interrupt, donate_argnums=0)(state, first, key)
+        self._action = jax.device_get(self._state.action_step.action)
+        return "the environment's own state: new episodes start, and those under way count as cut"
+
+
+def _at(tree: Any, index: Any) -> Any:
+    return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, index, keepdims=False), tree)
