@@ -79,6 +79,35 @@ def test_weights_scale_each_row_and_zero_rows_teach_nothing():
     jax.tree.map(np.testing.assert_array_equal, weights_of(still).params, before.params)
 
 
+@pytest.mark.parametrize(("on_nan", "bad_steps"), [("skip", 9), ("ignore", 25)])
+def test_steps_that_are_not_finite_can_be_skipped_and_are_counted(on_nan, bad_steps):
+    agent = make(on_nan=on_nan)
+    bad = batch(reward=np.full((4, 2), np.nan, np.float32))
+    before = weights_of(agent)
+    for _ in range(bad_steps):
+        agent.train(bad).loss.block_until_ready()
+    assert_same(weights_of(agent), before)
+    agent.train(batch()).loss.block_until_ready()
+    agent.train(batch())
+    assert (agent.refused_steps, int(agent.train_step_counter)) == (bad_steps, 2)
+
+
+def test_ten_refused_steps_in_a_row_are_too_many_to_skip():
+    agent = make(on_nan="skip")
+    bad = batch(reward=np.full((4, 2), np.nan, np.float32))
+    for _ in range(10):
+        agent.train(bad).loss.block_until_ready()
+    with pytest.raises(NonFiniteError, match=r"\.reward holds NaN or infinity in 4 of 4 rows"):
+        agent.train(batch())
+
+
+def test_skipping_does_not_cover_for_actions_outside_their_spec():
+    agent = make(on_nan="ignore")
+    agent.train(batch(action=np.full((4, 2), 9, np.int32))).loss.block_until_ready()
+    with pytest.raises(SpecError, match="action"):
+        agent.train(batch())
+
+
 def test_weights_of_shape_b1_are_refused():
     with pytest.raises(SpecError, match=r"one for each row\n +expected  \(\) or \(4,\) +got  \(4, 1\)"):
         make().train(batch(), np.ones((4, 1), np.float32))
@@ -183,6 +212,7 @@ def test_an_empty_batch_is_refused_and_other_sizes_are_fine():
         ({"boltzmann_temperature": 0.0}, "temperature"),
         ({"gradient_clipping": 0.0}, "gradient_clipping"),
         ({"reward_scale_factor": float("nan")}, "reward_scale_factor"),
+        ({"on_nan": "skipp"}, "on_nan"),
         ({"epsilon_greedy": 0.1, "boltzmann_temperature": 1.0}, "exclude each other"),
     ],
 )

@@ -13,7 +13,7 @@ from jaxdaw.agents import DdqnAgent, DqnAgent
 from jaxdaw.testing import PROBES, Probe
 from jaxdaw.training import JaxTrainer, LoopOptions
 
-GAMMA = 0.5
+GAMMA = 0.8
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: type(probe).__name__)
@@ -25,7 +25,7 @@ GAMMA = 0.5
 def test_finds_the_action_values(kind: Any, options: dict[str, Any], probe: Probe):
     network = networks.QNetwork(probe.observation_spec, probe.action_spec, fc_layer_params=(32,))
     period = 1 if "target_update_tau" in options else 20
-    optimizer = optax.adam(optax.linear_schedule(1e-2, 0.0, 1500))
+    optimizer = optax.adam(optax.linear_schedule(1e-2, 0.0, 3000))
     agent = kind(
         probe.time_step_spec(),
         probe.action_spec,
@@ -38,10 +38,10 @@ def test_finds_the_action_values(kind: Any, options: dict[str, Any], probe: Prob
     )
     loop = LoopOptions(replay_capacity=2_000, learning_starts=400, updates=1, report_every=500)
     trainer = JaxTrainer(agent, probe, loop, seeds=tuple(range(16)))
-    for _ in range(4):
+    for _ in range(7):
         trainer.run()
     wanted = probe.action_values(GAMMA)
     for seed in range(16):
         agent.set_state(trainer.member(seed))
         found = np.asarray(network(probe.observations)[0])
-        np.testing.assert_allclose(found, wanted, atol=0.1, err_msg=f"seed {seed}")
+        np.testing.assert_allclose(found, wanted, atol=0.05, err_msg=f"seed {seed}")

@@ -117,7 +117,7 @@ def test_anything_else_is_not_a_checkpoint(make: Callable[[Path], Any], got: str
 @pytest.mark.parametrize(
     ("text", "got"),
     [
-        (pickle.dumps({"format": 1}), "a pickle, which is never opened"),
+        (pickle.dumps({"format": 1}), "Python objects that only Python could run"),
         (b"PK\x03\x04rest", "a zip file"),
         (b"[1, 2]", "a JSON list in place of an object"),
         (b'{"format": 1, "format": 1}', "a key stands twice"),

@@ -29,6 +29,7 @@ class Admission:
       frames: the T of every batch; None for any from 2.
       action_spec, splitter: the agent's.
       transition_spec: gives the spec of a Transition, or raises SpecTypeError where none is taken.
+      refuse_nan: whether NumPy batches that are not finite are refused here; otherwise they reach the guard.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Admission:
         action_spec: Any,
         splitter: Splitter | None,
         transition_spec: Callable[[], Transition],
+        refuse_nan: bool,
     ):
         self._owner = owner
         self._spec = spec
@@ -46,6 +48,7 @@ class Admission:
         self._action_spec = action_spec
         self._splitter = splitter
         self._transition_spec = transition_spec
+        self._refuse_nan = refuse_nan
         self._known: set[Any] = set()
 
     def admit(self, experience: Any, weights: Any, many: bool) -> tuple[Any, Any]:
@@ -75,7 +78,8 @@ class Admission:
                     JaxdawWarning,
                     stacklevel=4,
                 )
-        self._check_values(leaves, experience)
+        if self._refuse_nan:
+            self._check_values(leaves, experience)
         if weights is not None and not isinstance(weights, jax.Array):
             check_example_weights(weights)
         return experience, weights

@@ -24,6 +24,9 @@ from jaxdaw.networks import Module, Network, Weights, write_back
 from jaxdaw.policies import Policy, Splitter
 from jaxdaw.trajectories import LossInfo, TimeStep, Trajectory, Transition
 
+_ON_NAN = ("raise", "skip", "ignore")
+_REFUSED_IN_A_ROW = 10
+"""Refused steps in a row that "skip" puts up with."""
 _SMALL = 32_768
 """Weights of a network whose training takes longer to organise than to do, on two CPU cores."""
 
@@ -51,6 +54,9 @@ class Agent(Module):
       summary_interval: train steps between two summaries.
       train_step_counter: a StepCounter to share; None makes one of its own.
       training_data_spec: the spec of `experience`; None is the collect policy's.
+      on_nan: what `train` does about a step that was refused because its loss or gradient was not finite: "raise";
+        "skip", which counts it in `refused_steps` and raises after ten in a row; or "ignore", which only counts. The
+        weights are as they were in each case.
       name: defaults to the class name.
 
     Raises:
@@ -76,6 +82,7 @@ class Agent(Module):
         summary_interval: int = 100,
         train_step_counter: StepCounter | None = None,
         training_data_spec: Any = None,
+        on_nan: str = "raise",
         name: str | None = None,
     ):
         super().__init__(name)
@@ -89,6 +96,8 @@ class Agent(Module):
             )
         check_range("gradient_clipping", gradient_clipping, 0.0, math.inf, low_open=True, optional=True)
         check_range("summary_interval", summary_interval, 1, math.inf, integer=True)
+        if on_nan not in _ON_NAN:
+            raise ConfigError("unknown on_nan", expected=", ".join(map(repr, _ON_NAN)), got=repr(on_nan))
         if train_step_counter is not None and not isinstance(train_step_counter, StepCounter):
             raise ConfigError(
                 "train_step_counter cannot be shared",
@@ -117,6 +126,9 @@ class Agent(Module):
         self._structure: Any = None
         self._places: list[int] = []
         self._variables: list[Any] = []
+        self._on_nan = on_nan
+        self._refused_steps = 0
+        self._refused_in_a_row = 0
         self._pending: deque[tuple[jax.Array, Any]] = deque()
         self._admission = Admission(
             self.name,
@@ -125,6 +137,7 @@ class Agent(Module):
             action_spec,
             self._splitter,
             self._transition_spec,
+            refuse_nan=on_nan == "raise",
         )
         options = self.compiler_options()
         self._compiled_update = jax.jit(self._flat(self.update), donate_argnums=0, compiler_options=options)
@@ -292,9 +305,9 @@ class Agent(Module):
         Raises:
           TypeError: `experience` is neither a Trajectory nor a Transition, or a leaf has another dtype.
           ValueError: another structure, shape or T; an action or mask outside its spec; weights of another shape.
-          NonFiniteError: NaN or infinity. Of NumPy batches this is found before the step; otherwise the step is
-            refused on the device, and reported by the next call that finds it done. Either way the weights are as they
-            were.
+          NonFiniteError: NaN or infinity, unless `on_nan` says otherwise. Of NumPy batches this is found before the
+            step; otherwise the step is refused on the device, and reported by the next call that finds it done. Either
+            way the weights are as they were.
           RuntimeError: the base constructor was not called.
         """
         self._require_initialized()
@@ -444,6 +457,11 @@ class Agent(Module):
         return self._train_step_counter
 
     @property
+    def refused_steps(self) -> int:
+        """The number of steps found to have been refused so far; the latest may not have been looked at yet."""
+        return self._refused_steps
+
+    @property
     def summaries_enabled(self) -> bool:
         """Whether summaries are made at all."""
         return self._summaries_enabled
@@ -472,12 +490,22 @@ class Agent(Module):
         raise SpecTypeError(f"{self.name} does not train on Transitions: pass a Trajectory [B, T, ...]")
 
     def _report_refused(self) -> None:
-        """Raises for the earliest finished step that was refused. Unfinished ones are not waited for."""
+        """Accounts for the finished steps that were refused. Unfinished ones are not waited for.
+
+        Raises:
+          NonFiniteError: as `on_nan` says.
+          SpecError, MaskError: an action outside its spec, a state that allows nothing; whatever `on_nan` says.
+        """
         while self._pending and (_is_ready(self._pending[0][0]) or len(self._pending) > 8):
             loss, experience = self._pending.popleft()
-            if not (math.isfinite(loss.item()) if loss.ndim == 0 else np.isfinite(np.asarray(loss)).all()):
-                self._pending.clear()
-                self._train_step_counter.value = self._train_step_counter.value - 1
+            refused = int(not math.isfinite(loss.item())) if loss.ndim == 0 else int((~np.isfinite(loss)).sum())
+            if not refused:
+                self._refused_in_a_row = 0
+                continue
+            self._train_step_counter.value -= refused
+            self._refused_steps += refused
+            self._refused_in_a_row += refused
+            try:
                 explain_refusal(experience, self._action_spec, self._splitter)
                 raise NonFiniteError(
                     f"a train step of {self.name} was refused: its loss or gradient is not finite",
@@ -485,6 +513,14 @@ class Agent(Module):
                     cause="a learning rate that is too high, or rewards that are too large.",
                     fix="gradient_clipping=10.0, reward_scale_factor=0.1",
                 )
+            except NonFiniteError:
+                patient = self._on_nan == "skip" and self._refused_in_a_row < _REFUSED_IN_A_ROW
+                if not patient and self._on_nan != "ignore":
+                    self._pending.clear()
+                    raise
+            except Exception:
+                self._pending.clear()
+                raise
 
 
 def _is_ready(array: Any) -> bool:

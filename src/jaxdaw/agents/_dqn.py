@@ -77,6 +77,7 @@ class DqnAgent(Agent):
       name: defaults to the class name.
       enable_summaries: False turns both kinds of summaries off.
       summary_interval: train steps between two summaries.
+      on_nan: what `train` does about steps refused as not finite: "raise", "skip" or "ignore", see `Agent`.
 
     Raises:
       ValueError: not one scalar integer action from 0, a network of another width, a number outside its range, both
@@ -115,6 +116,7 @@ class DqnAgent(Agent):
         *,
         enable_summaries: bool = True,
         summary_interval: int = 100,
+        on_nan: str = "raise",
     ):
         check_scalar_action(action_spec, type(self).__name__)
         check_range("target_update_tau", target_update_tau, 0.0, 1.0)
@@ -186,6 +188,7 @@ class DqnAgent(Agent):
             enable_summaries=enable_summaries,
             summary_interval=summary_interval,
             train_step_counter=train_step_counter,
+            on_nan=on_nan,
             name=name,
         )
 

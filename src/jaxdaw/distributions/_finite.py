@@ -110,7 +110,7 @@ class _Finite:
 
     def _log_probs(self, values: jax.Array) -> jax.Array:
         """Returns `[..., A]` from values whose largest is finite; those not allowed are -inf."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _log_probs")
 
     def _greedy(self) -> jax.Array:
         values = self._values

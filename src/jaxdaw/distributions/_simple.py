@@ -33,7 +33,7 @@ class _OverArrays:
 
     def mode(self) -> jax.Array:
         """Returns a likeliest value, `[..., *event]`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define mode")
 
 
 @register

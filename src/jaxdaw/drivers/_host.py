@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from jaxdaw.trajectories import StepType, TimeStep, Trajectory, from_transition
 Observer = Callable[[Trajectory], Any]
 
 
-class _Driver:
+class _Driver(abc.ABC):
     """Runs a policy in a host environment until a subclass has seen enough.
 
     Args:
@@ -51,11 +52,11 @@ class _Driver:
             time_step, policy_state = following, choice.state
         return time_step, policy_state
 
-    def _goal(self) -> int:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _goal(self) -> int: ...
 
-    def _progress(self, frame: Trajectory) -> int:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _progress(self, frame: Trajectory) -> int: ...
 
 
 class StepDriver(_Driver):

@@ -317,5 +317,5 @@ def _recognise(text: bytes, error: Exception) -> str:
     if text.startswith(b"PK\x03\x04"):
         return "a zip file"
     if text.startswith(b"\x80"):
-        return "a pickle, which is never opened"
+        return "Python objects that only Python could run, which is never done"
     return str(error)[:80] if text else "an empty file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import math
 from typing import Any, NamedTuple
@@ -75,7 +76,7 @@ class Report(NamedTuple):
     learning: bool
 
 
-class Trainer:
+class Trainer(abc.ABC):
     """What both kinds of trainers share.
 
     Args:
@@ -128,17 +129,17 @@ class Trainer:
         """Whether `stop` was asked for."""
         return self._stop
 
+    @abc.abstractmethod
     def run(self) -> Report:
         """Runs to the next report."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def tree(self) -> dict[str, Any]:
         """Returns everything that a checkpoint must hold."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def restore(self, tree: dict[str, Any]) -> str | None:
         """Goes on from a checkpoint's tree. Returns what could not be restored, in words, or None."""
-        raise NotImplementedError
 
     def collect_weights(self) -> Any:
         """Returns the weights of the agent's policy as they are now, for `run_episodes`; valid until `run`."""
@@ -153,9 +154,9 @@ class Trainer:
     env_steps: int
 
     @property
+    @abc.abstractmethod
     def state(self) -> LoopState:
         """Everything that the compiled loop carries on."""
-        raise NotImplementedError
 
     def _exploration(self, steps: int) -> float | None:
         policy = self.agent.collect_policy
