@@ -505,22 +505,23 @@ class Agent(Module):
             self._train_step_counter.value -= refused
             self._refused_steps += refused
             self._refused_in_a_row += refused
-            try:
-                explain_refusal(experience, self._action_spec, self._splitter)
-                raise NonFiniteError(
-                    f"a train step of {self.name} was refused: its loss or gradient is not finite",
-                    got="NaN or infinity from a finite batch",
-                    cause="a learning rate that is too high, or rewards that are too large.",
-                    fix="gradient_clipping=10.0, reward_scale_factor=0.1",
-                )
-            except NonFiniteError:
-                patient = self._on_nan == "skip" and self._refused_in_a_row < _REFUSED_IN_A_ROW
-                if not patient and self._on_nan != "ignore":
-                    self._pending.clear()
-                    raise
-            except Exception:
+            error = self._why_refused(experience)
+            patient = self._on_nan == "skip" and self._refused_in_a_row < _REFUSED_IN_A_ROW
+            if not isinstance(error, NonFiniteError) or not (patient or self._on_nan == "ignore"):
                 self._pending.clear()
-                raise
+                raise error
+
+    def _why_refused(self, experience: Any) -> Exception:
+        try:
+            explain_refusal(experience, self._action_spec, self._splitter)
+        except (ValueError, TypeError) as error:
+            return error
+        return NonFiniteError(
+            f"a train step of {self.name} was refused: its loss or gradient is not finite",
+            got="NaN or infinity from a finite batch",
+            cause="a learning rate that is too high, or rewards that are too large.",
+            fix="gradient_clipping=10.0, reward_scale_factor=0.1",
+        )
 
 
 def _is_ready(array: Any) -> bool:

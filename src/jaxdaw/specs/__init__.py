@@ -15,10 +15,11 @@ from jaxdaw.specs._nest import (
     pack_like,
     prune_extra_keys,
 )
-from jaxdaw.specs._sample import sample, zeros, zeros_numpy
+from jaxdaw.specs._sample import sample
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, is_bounded, is_continuous, is_discrete, num_values
 from jaxdaw.specs._step_type import StepType
-from jaxdaw.specs._transform import add_outer_dims, remove_outer_dims, to_shape_dtype_struct, with_dtype
+from jaxdaw.specs._transform import add_outer_dims, remove_outer_dims, with_dtype
+from jaxdaw.specs._zeros import to_shape_dtype_struct, zeros, zeros_numpy
 
 __all__ = [
     "BoundedTensorSpec",

@@ -1,4 +1,4 @@
-"""Random values and zeros of a spec."""
+"""Random values of a spec."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdaw.specs._nest import flatten, map_structure, pack_like
+from jaxdaw.specs._nest import flatten, pack_like
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, device_dtype, extremes, is_continuous
 
 
@@ -34,16 +34,6 @@ def sample(spec: Any, key: jax.Array, outer_dims: Sequence[int] = ()) -> Any:
     leaves = flatten(spec)
     keys = jax.random.split(key, len(leaves))
     return pack_like(spec, [_sample_leaf(*pair, tuple(outer_dims)) for pair in zip(leaves, keys, strict=True)])
-
-
-def zeros(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
-    """Returns a nest of JAX zeros `[*outer_dims, *shape]`, whatever the bounds."""
-    return map_structure(lambda leaf: jnp.zeros((*outer_dims, *leaf.shape), device_dtype(leaf)), spec)
-
-
-def zeros_numpy(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
-    """Returns a nest of NumPy zeros `[*outer_dims, *shape]` of the specs' own dtypes, whatever the bounds."""
-    return map_structure(lambda leaf: np.zeros((*outer_dims, *leaf.shape), leaf.dtype), spec)
 
 
 def _sample_leaf(spec: TensorSpec, key: jax.Array, outer_dims: tuple[int, ...]) -> jax.Array:

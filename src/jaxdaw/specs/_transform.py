@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
 from jaxdaw.errors import SpecError, SpecTypeError
 from jaxdaw.specs._nest import map_structure
-from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, device_dtype
+from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec
 
 
 def add_outer_dims(spec: Any, dims: Sequence[int]) -> Any:
@@ -53,15 +52,6 @@ def with_dtype(spec: Any, dtype: DTypeLike) -> Any:
     BoundedTensorSpec(shape=(), dtype=int32, minimum=0, maximum=1, name=None)
     """
     return map_structure(lambda leaf: _replace(leaf, leaf.shape, dtype=dtype), spec)
-
-
-def to_shape_dtype_struct(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
-    """Returns the nest of `jax.ShapeDtypeStruct` of values `[*outer_dims, *shape]` as they are on the device.
-
-    >>> to_shape_dtype_struct(TensorSpec((2,), "float32"), (64,))
-    ShapeDtypeStruct(shape=(64, 2), dtype=float32)
-    """
-    return map_structure(lambda leaf: jax.ShapeDtypeStruct((*outer_dims, *leaf.shape), device_dtype(leaf)), spec)
 
 
 def _replace(
