@@ -1,7 +1,9 @@
 """Distributions over actions: batched, masked, exact, and pytrees all of them."""
 
 from jaxdaw.distributions._finite import Boltzmann, Categorical, EpsilonGreedy, Greedy, invalid_action
+from jaxdaw.distributions._independent import Independent
 from jaxdaw.distributions._joint import Joint
+from jaxdaw.distributions._normal import Normal, TanhNormal
 from jaxdaw.distributions._simple import Deterministic, Uniform
 
 __all__ = [
@@ -10,7 +12,10 @@ __all__ = [
     "Deterministic",
     "EpsilonGreedy",
     "Greedy",
+    "Independent",
     "Joint",
+    "Normal",
+    "TanhNormal",
     "Uniform",
     "invalid_action",
 ]

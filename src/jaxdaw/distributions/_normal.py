@@ -1,0 +1,170 @@
+"""Normal, and the normal squashed into bounds by tanh."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw.distributions._base import STATIC, check_rows, register
+
+_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
+"""Gauss-Hermite quadrature: the mean of `f(x)` over a standard normal is `sum(weights * f(nodes)) / sqrt(2 pi)`."""
+
+
+class _OverNormal:
+    """What both share: a location and a scale for every element, summed over the axes of one value."""
+
+    loc: Any
+    scale: Any
+    event_ndims: int
+
+    def _broadcast(self) -> None:
+        dtype = jnp.promote_types(jnp.result_type(self.loc, self.scale), jnp.float32)
+        loc, scale = jnp.broadcast_arrays(jnp.asarray(self.loc, dtype), jnp.asarray(self.scale, dtype))
+        self.__dict__.update(loc=loc, scale=scale)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The axes in front of a value's own."""
+        shape = jnp.shape(self.loc)
+        return shape[: len(shape) - self.event_ndims]
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The axes of one value."""
+        return jnp.shape(self.loc)[len(self.batch_shape) :]
+
+    def _sum(self, x: jax.Array) -> jax.Array:
+        return jnp.sum(x, axis=tuple(range(-self.event_ndims, 0)))
+
+    def _draw(self, key: jax.Array, sample_shape: tuple[int, ...]) -> jax.Array:
+        return self.loc + self.scale * jax.random.normal(key, (*sample_shape, *self.loc.shape), self.loc.dtype)
+
+    def _log_density(self, x: jax.Array) -> jax.Array:
+        return -0.5 * jnp.square((x - self.loc) / self.scale) - jnp.log(self.scale) - 0.5 * math.log(2 * math.pi)
+
+    def _entropies(self) -> jax.Array:
+        return jnp.log(self.scale) + 0.5 * math.log(2 * math.pi * math.e)
+
+
+@register
+@dataclasses.dataclass(frozen=True, eq=False)
+class Normal(_OverNormal):
+    """Independent normals, element by element.
+
+    Attributes:
+      loc: the means, `[..., *event]`.
+      scale: the standard deviations, above 0; a shape that broadcasts.
+      event_ndims: how many of the last axes belong to one value.
+
+    >>> Normal(jnp.zeros(2), 1.0, event_ndims=1).log_prob(jnp.zeros(2))  # -log(2 pi)
+    Array(-1.837877, dtype=float32)
+    """
+
+    loc: Any
+    scale: Any
+    event_ndims: int = dataclasses.field(default=0, metadata=STATIC)
+
+    def __post_init__(self) -> None:
+        self._broadcast()
+
+    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+        """Returns `sample_shape + [..., *event]` values."""
+        return self._draw(key, sample_shape)
+
+    def mode(self) -> jax.Array:
+        """Returns the means."""
+        return self.loc
+
+    def log_prob(self, value: Any) -> jax.Array:
+        """Returns the log-density, summed over the event axes, `[...]`.
+
+        Raises:
+          SpecError: another shape than the rows'.
+        """
+        check_rows("value", jnp.shape(value), self.loc.shape)
+        return self._sum(self._log_density(jnp.asarray(value)))
+
+    def entropy(self) -> jax.Array:
+        """Returns the differential entropy in nats, summed over the event axes, `[...]`."""
+        return self._sum(self._entropies())
+
+
+@register
+@dataclasses.dataclass(frozen=True, eq=False)
+class TanhNormal(_OverNormal):
+    """`(maximum + minimum) / 2 + (maximum - minimum) / 2 * tanh(x)` of a normal x, element by element.
+
+    Log-densities are exact up to the bounds: the distances to them are taken from the value itself, not from `1 -
+    tanh(x)**2`, which is 0 from |x| = 9 on. A value on a bound, where rounding has put it, counts as one a quarter of a
+    float32's spacing inside.
+
+    Attributes:
+      loc, scale: of x, `[..., *event]`.
+      minimum, maximum: the bounds; shapes that broadcast.
+      event_ndims: how many of the last axes belong to one value.
+
+    Source: Haarnoja et al. 2018, appendix C.
+
+    >>> TanhNormal(0.0, 1.0, minimum=-2.0, maximum=2.0).log_prob(0.0)  # the normal's, and -log(2) for the width
+    Array(-1.6120857, dtype=float32)
+    """
+
+    loc: Any
+    scale: Any
+    minimum: Any = -1.0
+    maximum: Any = 1.0
+    event_ndims: int = dataclasses.field(default=0, metadata=STATIC)
+
+    def __post_init__(self) -> None:
+        self._broadcast()
+        for name in ("minimum", "maximum"):
+            bound = jnp.asarray(getattr(self, name), self.loc.dtype)
+            self.__dict__[name] = jnp.broadcast_to(bound, self.loc.shape)
+
+    @property
+    def _half(self) -> jax.Array:
+        return (self.maximum - self.minimum) / 2
+
+    def _squash(self, x: jax.Array) -> jax.Array:
+        squashed = (self.maximum + self.minimum) / 2 + self._half * jnp.tanh(x)
+        return jnp.clip(squashed, self.minimum, self.maximum)
+
+    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+        """Returns `sample_shape + [..., *event]` values within the bounds."""
+        return self._squash(self._draw(key, sample_shape))
+
+    def mode(self) -> jax.Array:
+        """Returns the squashed means: the medians; the density itself may peak at the bounds."""
+        return self._squash(self.loc)
+
+    def log_prob(self, value: Any) -> jax.Array:
+        """Returns the log-density, summed over the event axes, `[...]`; -inf outside the bounds.
+
+        Raises:
+          SpecError: another shape than the rows'.
+        """
+        check_rows("value", jnp.shape(value), self.loc.shape)
+        value, least = jnp.asarray(value, self.loc.dtype), 2.0**-25
+        above = jnp.log(jnp.maximum((value - self.minimum) / self._half, least))
+        below = jnp.log(jnp.maximum((self.maximum - value) / self._half, least))
+        density = self._log_density((above - below) / 2) - jnp.log(self._half) - above - below
+        inside = (value >= self.minimum) & (value <= self.maximum)
+        return self._sum(jnp.where(inside, density, -jnp.inf))
+
+    def entropy(self) -> jax.Array:
+        """Returns the differential entropy in nats, summed over the event axes, `[...]`.
+
+        There is no closed form: the mean of the log of tanh's slope is a Gauss-Hermite sum of 40 terms, exact to about
+        1e-3 nats for a scale up to 3.
+        """
+        nodes = jnp.asarray(_NODES, self.loc.dtype)
+        x = jnp.abs(self.loc[..., None] + self.scale[..., None] * nodes)
+        log_slope = 2.0 * (math.log(2.0) - x - jnp.log1p(jnp.exp(-2.0 * x)))
+        mean = log_slope @ jnp.asarray(_NODE_WEIGHTS / math.sqrt(2 * math.pi), self.loc.dtype)
+        return self._sum(self._entropies() + jnp.log(self._half) + mean)
