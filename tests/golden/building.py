@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+from math import prod as math_prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import nnx
 
-from jaxdaw import math, networks
+from jaxdaw import math, networks, specs
 from jaxdaw.agents import DdqnAgent, DqnAgent
 
 from . import cases
@@ -45,6 +49,145 @@ def q_network(doc: dict[str, Any], observation_spec: Any, action_spec: Any) -> n
         output_fc_layer_params=tuple(layer["units"] for layer in doc["output_layers"]) or None,
         activation_fn=ACTIVATIONS[activations.pop()],
     )
+
+
+def actor_network(doc: dict[str, Any], observation_spec: Any, action_spec: Any) -> networks.Network:
+    """Any network of the families `actor_policy` and `bc`, with fresh weights."""
+    kind, reference = doc["kind"], doc.get("reference_class") or ""
+    if kind == "mlp" and reference != "ActorNetwork":
+        return (
+            q_network(doc, observation_spec, action_spec)
+            if reference == "QNetwork"
+            else Plain(observation_spec, action_spec, doc["layers"])
+        )
+    if kind == "mlp_with_heads":
+        return Plain(observation_spec, action_spec, doc["layers"], doc["heads"])
+    if kind == "mlp_with_batch_norm":
+        return networks.Network.from_factory(lambda rngs: BatchNormMlp(doc, observation_spec, rngs), observation_spec)
+    if reference == "QRnnNetwork":
+        return q_network(doc, observation_spec, action_spec)
+    if kind == "mlp":
+        hidden = doc["layers"][:-1]
+        return networks.ActorNetwork(observation_spec, action_spec, _units(hidden), activation_fn=_activation(hidden))
+    options: dict[str, Any] = {}
+    if "Distribution" in reference:
+        heads = [doc["heads"][path] for path in sorted(doc["heads"])]
+        float_heads = [head for head in heads if head["kind"] != "categorical"]
+        if float_heads:
+            makers = itertools.cycle([_float_projection(head) for head in float_heads])  # a copy begins again
+            options["continuous_projection_net"] = lambda *given, rngs: next(makers)(*given, rngs=rngs)
+    if kind == "mlp_with_distribution_heads":
+        layers = doc["layers"]
+        return networks.ActorDistributionNetwork(
+            observation_spec, action_spec, fc_layer_params=_units(layers), activation_fn=_activation(layers), **options
+        )
+    recurrent = networks.ActorRnnNetwork if reference == "ActorRnnNetwork" else networks.ActorDistributionRnnNetwork
+    network = recurrent(
+        observation_spec,
+        action_spec,
+        input_fc_layer_params=_units(doc["input_layers"]),
+        lstm_size=tuple(cell["units"] for cell in doc["lstm"]),
+        output_fc_layer_params=_units(doc["output_layers"]),
+        activation_fn=_activation(doc["input_layers"]),
+        **options,
+    )
+    for layer in network.encoder.layer:
+        layer.activation = _activation(doc["output_layers"])
+    return network
+
+
+def _units(layers: list[dict[str, Any]]) -> tuple[int, ...] | None:
+    return tuple(layer["units"] for layer in layers) or None
+
+
+def _activation(layers: list[dict[str, Any]]) -> Any:
+    names = {layer["activation"] for layer in layers} or {"relu"}
+    assert len(names) == 1
+    return ACTIVATIONS[names.pop()]
+
+
+def _float_projection(head: dict[str, Any]) -> Any:
+    activation = None if head.get("activation_fn") is None else ACTIVATIONS[head["activation_fn"]]
+    transform = {
+        "softplus": jax.nn.softplus,
+        "exp": jnp.exp,
+        "exp_clipped": lambda x: jnp.exp(jnp.clip(x, -20.0, 2.0)),
+        "identity_abs": jnp.abs,
+        "none": lambda x: x,
+    }[head["std_transform"]]
+    if head["kind"] == "tanh_normal":
+        return functools.partial(networks.TanhNormalProjection, activation_fn=activation, std_transform=transform)
+    return functools.partial(
+        networks.NormalProjection,
+        activation_fn=activation,
+        mean_transform=networks.tanh_squash_to_spec if head["mean_transform"] == "tanh_squash_to_spec" else None,
+        std_transform=transform,
+        state_dependent_std=head["state_dependent_std"],
+        scale_distribution=head["scale_distribution"],
+    )
+
+
+class Plain(networks.Network):
+    """A user's network: dense layers, and the last one's output in the shape of the action."""
+
+    def __init__(self, input_tensor_spec: Any, action_spec: Any, layers: Any, heads: Any = (), *, rngs: Any = 0):
+        super().__init__(input_tensor_spec)
+        rngs = networks.as_rngs(rngs)
+        self.action_spec = action_spec
+        self.activations = [layer["activation"] for layer in layers]
+        size = math_prod(specs.flatten(input_tensor_spec)[0].shape)
+        made = []
+        for layer in layers:
+            made.append(nnx.Linear(size, layer["units"], rngs=rngs))
+            size = layer["units"]
+        self.layer = nnx.List(made)
+        self.heads = nnx.List([nnx.Linear(size, head["units"], rngs=rngs) for head in heads])
+
+    def call(self, observation: Any) -> Any:
+        (leaf,) = specs.flatten(self.input_tensor_spec)
+        outer = specs.outer_shape(observation, self.input_tensor_spec)
+        x = jnp.reshape(specs.flatten(observation)[0], (*outer, math_prod(leaf.shape))).astype(jnp.float32)
+        for layer, activation in zip(self.layer, self.activations, strict=True):
+            x = ACTIVATIONS[activation](layer(x))
+        leaves = specs.flatten(self.action_spec)
+        if specs.is_discrete(leaves[0]) and not self.heads:
+            return x, ()
+        outputs = [head(x) for head in self.heads] or [x]
+        shaped = [y.reshape(*outer, *spec.shape) for y, spec in zip(outputs, leaves, strict=True)]
+        return specs.pack_like(self.action_spec, shaped), ()
+
+
+class BatchNormMlp(nnx.Module):
+    def __init__(self, doc: dict[str, Any], observation_spec: Any, rngs: nnx.Rngs):
+        first, last = doc["layers"]
+        self.layer_0 = nnx.Linear(observation_spec.shape[0], first["units"], rngs=rngs)
+        self.norm = nnx.BatchNorm(
+            first["units"], momentum=doc["batch_norm"]["momentum"], epsilon=doc["batch_norm"]["epsilon"], rngs=rngs
+        )
+        self.layer_1 = nnx.Linear(first["units"], last["units"], rngs=rngs)
+        self.activation = ACTIVATIONS[first["activation"]]
+
+    def __call__(self, observation: Any) -> Any:
+        return self.layer_1(self.norm(self.activation(self.layer_0(observation))))
+
+
+def actor_weights(doc: dict[str, Any], weights: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The stored arrays in the order of the variables of `actor_network`."""
+    if doc["kind"] in ("mlp", "lstm") and not isinstance(doc.get("heads"), dict):
+        return ordered(doc, weights)
+    if doc["kind"] == "mlp_with_heads":
+        return [weights[f"{x['name']}/{part}"] for x in doc["layers"] + doc["heads"] for part in ("kernel", "bias")]
+    if doc["kind"] == "lstm":
+        found = ordered({**doc, "heads": []}, weights)
+    else:
+        found = [weights[f"{layer['name']}/{part}"] for layer in doc["layers"] for part in ("kernel", "bias")]
+    parts = {"normal": ("means/kernel", "means/bias", "std/kernel", "std/bias", "std_bias/bias"),
+             "tanh_normal": ("projection/kernel", "projection/bias"),
+             "categorical": ("logits/kernel", "logits/bias")}  # fmt: skip
+    for path in sorted(doc["heads"]):
+        prefix = "" if len(doc["heads"]) == 1 else f"{path}/"
+        found += [weights[prefix + part] for part in parts[doc["heads"][path]["kind"]] if prefix + part in weights]
+    return found
 
 
 def ordered(doc: dict[str, Any], weights: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -1,5 +1,6 @@
 """TimeStep in, PolicyStep out: value-based policies and the exploration around them."""
 
+from jaxdaw.policies._actor import ActorPolicy, is_distribution
 from jaxdaw.policies._base import Policy, PolicyInfo
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
@@ -8,6 +9,7 @@ from jaxdaw.policies._q import QPolicy, check_scalar_action, check_values_of
 from jaxdaw.policies._random import RandomPolicy
 
 __all__ = [
+    "ActorPolicy",
     "BoltzmannPolicy",
     "BoundPolicy",
     "EpsilonGreedyPolicy",
@@ -20,5 +22,6 @@ __all__ = [
     "check_mask_values",
     "check_scalar_action",
     "check_values_of",
+    "is_distribution",
     "split_observation",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -119,6 +120,10 @@ class Policy(Module):
     def _sample(self, distribution: Any, randomness: Any) -> Any:
         return distribution.sample(randomness)
 
+    def _log_prob(self, distribution: Any, action: Any) -> jax.Array:
+        pairs = zip(specs.flatten(distribution), specs.flatten(action), strict=True)
+        return functools.reduce(jnp.add, [leaf.log_prob(value) for leaf, value in pairs])
+
     def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
         """Chooses an action; pure.
 
@@ -132,7 +137,7 @@ class Policy(Module):
         action = self._sample(choice.action, randomness)
         info = choice.info
         if self._emit_log_probability:
-            info = _with_log_probability(info, choice.action.log_prob(action))
+            info = _with_log_probability(info, self._log_prob(choice.action, action))
         if self._clip:
             action = specs.map_structure(_clip_to_spec, action, self._action_spec)
         return PolicyStep(action=action, state=choice.state, info=info)
@@ -367,7 +372,7 @@ class Policy(Module):
     def _check_mask(self, time_step: TimeStep) -> None:
         if self._splitter is not None:
             _, mask = split_observation(self._splitter, time_step.observation)
-            check_mask_values(mask, int(specs.num_values(specs.flatten(self._action_spec)[0])))
+            check_mask_values(mask, int(np.max(specs.num_values(specs.flatten(self._action_spec)[0]))))
 
     def _check_emitted(self, leaves: list[Any]) -> None:
         """Raises if a row's action is the sentinel: masks were checked before, so the values were not finite."""

@@ -26,6 +26,7 @@ def zeros_numpy(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
 def to_shape_dtype_struct(spec: Any, outer_dims: Sequence[int] = ()) -> Any:
     """Returns the nest of `jax.ShapeDtypeStruct` of values `[*outer_dims, *shape]` as they are on the device.
 
+    >>> from jaxdaw.specs import TensorSpec
     >>> to_shape_dtype_struct(TensorSpec((2,), "float32"), (64,))
     ShapeDtypeStruct(shape=(64, 2), dtype=float32)
     """

@@ -1,0 +1,171 @@
+"""ActorPolicy: a network's actions, or samples of its distributions over them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.distributions import Categorical, Deterministic, Independent, Joint
+from jaxdaw.errors import ConfigError, SpecError, explain
+from jaxdaw.networks import Network
+from jaxdaw.policies._base import Policy
+from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
+from jaxdaw.trajectories import PolicyStep, TimeStep
+
+
+class ActorPolicy(Policy):
+    """Acts by a network that returns actions, or distributions over actions, in the nest of the action spec.
+
+    Log-probabilities are those of the sample before it is clipped to the spec; distributions are never clipped.
+
+    Args:
+      time_step_spec: a TimeStep of specs.
+      action_spec: a nest of specs; integers, floats, of any shapes.
+      actor_network: `network(observation, step_type, policy_state) -> (actions or distributions, state)`.
+      info_spec: a nest of specs of what a subclass reports.
+      observation_normalizer: a Network from observations to normalized ones, such as `StreamingNormalizer`; its
+        statistics are weights of this policy.
+      clip: whether float actions are clipped to their bounds.
+      training: whether the network runs in training mode. Acting changes no weights: batch statistics move when an
+        agent trains.
+      observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. The mask
+        `[B, A]` holds for every element of the only action, which must be discrete.
+      name: defaults to the class name.
+      emit_log_probability: whether `info` holds the log-probability of the emitted action.
+
+    Raises:
+      ConfigError: `actor_network` is not a Network.
+      SpecError: the network's output is not what the action spec says.
+      NotImplementedError: a splitter, and actions that are nested or continuous.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: TimeStep,
+        action_spec: Any,
+        actor_network: Network,
+        info_spec: Any = (),
+        observation_normalizer: Network | None = None,
+        clip: bool = True,
+        training: bool = False,
+        observation_and_action_constraint_splitter: Splitter | None = None,
+        name: str | None = None,
+        *,
+        emit_log_probability: bool = False,
+    ):
+        for label, network in (("actor_network", actor_network), ("observation_normalizer", observation_normalizer)):
+            if not isinstance(network, Network) and (network is not None or label == "actor_network"):
+                raise ConfigError(
+                    f"{label} is not a Network",
+                    expected="jaxdaw.networks.Network",
+                    got=type(network).__name__,
+                    fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
+                )
+        super().__init__(
+            time_step_spec,
+            action_spec,
+            policy_state_spec=actor_network.state_spec,
+            info_spec=info_spec,
+            clip=clip,
+            emit_log_probability=emit_log_probability,
+            observation_and_action_constraint_splitter=observation_and_action_constraint_splitter,
+            name=name,
+        )
+        leaves = specs.flatten(action_spec)
+        if self._splitter is not None and (len(leaves) != 1 or not specs.is_discrete(leaves[0])):
+            raise NotImplementedError(
+                explain(
+                    "a mask says which values of one discrete action are allowed",
+                    expected="one integer action",
+                    got=f"{len(leaves)} actions" if len(leaves) != 1 else str(leaves[0]),
+                    fix="observation_and_action_constraint_splitter=None",
+                )
+            )
+        self._actor_network = actor_network
+        self._observation_normalizer = observation_normalizer
+        self._training = training
+        _check_output(actor_network, action_spec)
+
+    @property
+    def observation_normalizer(self) -> Network | None:
+        """The normalizer, or None."""
+        return self._observation_normalizer
+
+    def _networks(self) -> tuple[Network, ...]:
+        normalizer = self._observation_normalizer
+        return (self._actor_network,) if normalizer is None else (self._actor_network, normalizer)
+
+    def get_weights(self) -> Any:
+        """Returns the network's weights; with a normalizer, the pair of its and the normalizer's."""
+        weights = tuple(network.get_weights() for network in self._networks())
+        return weights[0] if self._observation_normalizer is None else weights
+
+    def _sample(self, distribution: Any, randomness: Any) -> Any:
+        return Joint(distribution).sample(randomness)
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        observation, mask = split_observation(self._splitter, time_step.observation)
+        if self._observation_normalizer is not None:
+            weights, statistics = weights
+            observation = self._observation_normalizer.apply(statistics, observation)[0]
+        output, state, _ = self._actor_network.apply(
+            weights, observation, time_step.step_type, policy_state, training=self._training
+        )
+        action = specs.map_structure(
+            lambda spec, leaf: _masked(_as_distribution(leaf, spec), as_bool(mask)), self._action_spec, output
+        )
+        return PolicyStep(action=action, state=state)
+
+
+def is_distribution(value: Any) -> bool:
+    """Returns whether a leaf of a network's output is a distribution."""
+    return hasattr(value, "log_prob")
+
+
+def _as_distribution(leaf: Any, spec: specs.TensorSpec) -> Any:
+    return leaf if is_distribution(leaf) else Deterministic(leaf, len(spec.shape))
+
+
+def _masked(distribution: Any, mask: jax.Array | None) -> Any:
+    if mask is None:
+        return distribution
+    if isinstance(distribution, Independent):
+        inner = distribution.distribution
+        wide = mask.reshape(*mask.shape[:-1], *(1,) * distribution.event_ndims, mask.shape[-1])
+        return dataclasses.replace(distribution, distribution=_masked(inner, wide))
+    if not isinstance(distribution, Categorical):
+        raise SpecError(
+            "a mask needs a network that returns a Categorical",
+            expected="Categorical",
+            got=type(distribution).__name__,
+            fix="ActorDistributionNetwork(observation_spec, action_spec)",
+        )
+    return dataclasses.replace(distribution, mask=mask)
+
+
+def _check_output(network: Network, action_spec: Any) -> None:
+    """Checks that what a network returns can be an action.
+
+    Raises:
+      SpecError: another structure, or a leaf of another shape or kind of dtype.
+    """
+    output = network.create_variables()
+    specs.assert_same_structure(action_spec, output, what=f"the output of {network.name}")
+    for (path, spec), leaf in zip(specs.flatten_with_path(action_spec), specs.flatten(output), strict=True):
+        if is_distribution(leaf):
+            leaf = jax.eval_shape(lambda d: d.mode(), leaf)
+            shape = leaf.shape[1:]
+        else:
+            shape = leaf.shape
+        same_kind = np.issubdtype(leaf.dtype, np.floating) == specs.is_continuous(spec)
+        if shape != spec.shape or not same_kind:
+            raise SpecError(
+                f"{network.name} does not return actions{f' at {path}' if path else ''}",
+                expected=f"{spec.dtype} {spec.shape}, or a distribution over it",
+                got=f"{leaf.dtype} {shape}",
+                fix="ActorDistributionNetwork(observation_spec, action_spec)",
+            )
