@@ -1,6 +1,8 @@
 """One file for each algorithm: a pure loss over one batch, and what happens after a step."""
 
 from jaxdaw.agents._base import Agent
+from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo
+from jaxdaw.agents._cloning_losses import nested_loss
 from jaxdaw.agents._dqn import DdqnAgent, DqnAgent, DqnLossInfo
 from jaxdaw.agents._refusals import check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
@@ -10,10 +12,13 @@ __all__ = [
     "Agent",
     "AgentState",
     "BatchLoss",
+    "BehavioralCloningAgent",
+    "BehavioralCloningLossInfo",
     "DdqnAgent",
     "DqnAgent",
     "DqnLossInfo",
     "Histogram",
     "StepCounter",
     "check_range",
+    "nested_loss",
 ]

@@ -29,6 +29,8 @@ class Admission:
       frames: the T of every batch; None for any from 2.
       action_spec, splitter: the agent's.
       transition_spec: gives the spec of a Transition, or raises SpecTypeError where none is taken.
+      num_outer_dims: 2 for frames `[B, T, ...]`; 1 for `[B, ...]`.
+      by_frame: whether every frame is an example of its own, with a weight of its own, instead of a step of a window.
       refuse_nan: whether NumPy batches that are not finite are refused here; otherwise they reach the guard.
     """
 
@@ -40,6 +42,8 @@ class Admission:
         action_spec: Any,
         splitter: Splitter | None,
         transition_spec: Callable[[], Transition],
+        num_outer_dims: int,
+        by_frame: bool,
         refuse_nan: bool,
     ):
         self._owner = owner
@@ -48,6 +52,8 @@ class Admission:
         self._action_spec = action_spec
         self._splitter = splitter
         self._transition_spec = transition_spec
+        self._num_outer_dims = num_outer_dims
+        self._by_frame = by_frame
         self._refuse_nan = refuse_nan
         self._known: set[Any] = set()
 
@@ -89,7 +95,7 @@ class Admission:
         if isinstance(experience, Transition):
             spec, outer_rank = self._transition_spec(), lead + 1
         elif isinstance(experience, Trajectory):
-            spec, outer_rank = self._spec, lead + 2
+            spec, outer_rank = self._spec, lead + self._num_outer_dims
         else:
             raise SpecTypeError(
                 f"{self._owner} trains on a Trajectory or a Transition",
@@ -111,16 +117,17 @@ class Admission:
                 cause="the time axis has another length than n_step_update + 1, or batch and time are swapped.",
                 fix=f"replay.sample(state, key, batch_size, num_steps={frames})",
             )
-        if isinstance(experience, Trajectory) and frames is None and outer[-1] < 2:
-            raise SpecError(f"{self._owner} needs at least two frames", expected="T >= 2", got=f"T = {outer[-1]}")
-        self._check_weight_shape(weights, outer[: lead + 1], lead)
+        if isinstance(experience, Trajectory) and frames is None and outer[lead + 1 :] == (1,) and not self._by_frame:
+            raise SpecError(f"{self._owner} needs at least two frames", expected="T >= 2", got="T = 1")
+        self._check_weight_shape(weights, outer, lead)
         return pruned
 
-    def _check_weight_shape(self, weights: Any, batch_shape: tuple[int, ...], lead: int) -> None:
-        if weights is not None and np.shape(weights) not in (batch_shape, batch_shape[:lead]):
+    def _check_weight_shape(self, weights: Any, outer: tuple[int, ...], lead: int) -> None:
+        allowed = [outer[:lead], outer[: lead + 1]] + ([outer] if self._by_frame else [])
+        if weights is not None and np.shape(weights) not in allowed:
             raise SpecError(
-                "weights must be one number, or one for each row",
-                expected=f"() or {batch_shape}" if not lead else f"{batch_shape[:1]} or {batch_shape}",
+                "weights must be one number, or one for each row" + (", or for each frame" if self._by_frame else ""),
+                expected=" or ".join(dict.fromkeys(map(str, allowed))),
                 got=str(np.shape(weights)),
                 cause="a trailing axis of size 1, which would broadcast to every pair of rows.",
                 fix="weights.reshape(-1)",

@@ -46,6 +46,7 @@ class Agent(Module):
       networks: what the optimizer trains, by name.
       optimizer: an optax transformation.
       train_sequence_length: the T that `train` needs; None for any.
+      num_outer_dims: 2 for experience `[B, T, ...]`, 1 for `[B, ...]`.
       observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None.
       gradient_clipping: each variable's gradient is scaled to at most this norm, by its own norm; None for none.
       debug_summaries: whether to summarise what the loss is made of.
@@ -64,6 +65,9 @@ class Agent(Module):
       SpecTypeError: `time_step_spec` is not a TimeStep.
     """
 
+    _learns_by_frame = False
+    """Whether every frame is an example of its own, which may have a weight, instead of a step of a window."""
+
     def __init__(
         self,
         time_step_spec: TimeStep,
@@ -74,6 +78,7 @@ class Agent(Module):
         networks: dict[str, Network],
         optimizer: optax.GradientTransformation,
         train_sequence_length: int | None = None,
+        num_outer_dims: int = 2,
         observation_and_action_constraint_splitter: Splitter | None = None,
         gradient_clipping: float | None = None,
         debug_summaries: bool = False,
@@ -137,6 +142,8 @@ class Agent(Module):
             action_spec,
             self._splitter,
             self._transition_spec,
+            num_outer_dims=num_outer_dims,
+            by_frame=self._learns_by_frame,
             refuse_nan=on_nan == "raise",
         )
         options = self.compiler_options()
@@ -186,7 +193,8 @@ class Agent(Module):
         Args:
           state: from `init` or the update before.
           experience: frames `[B, T, ...]`, or a Transition `[B, ...]`.
-          weights: None, `[]` or `[B]`, multiplied with each example's loss before the mean.
+          weights: None, `[]` or `[B]`, multiplied with each example's loss before the mean; `[B, T]` too, where frames
+            are examples.
         """
         (loss, batch), gradients = jax.value_and_grad(self._weighted_loss, has_aux=True)(
             state.params, state, experience, weights, True
@@ -222,6 +230,8 @@ class Agent(Module):
         batch = self._batch_loss(params, state, experience, training)
         per_example = batch.per_example
         if weights is not None:
+            if jnp.ndim(weights) == 1 and per_example.ndim == 2:
+                weights = weights[:, None]
             # 0 * NaN is 0: the row was weighted out.
             per_example = jnp.where(weights == 0.0, 0.0, weights * per_example)
         loss = jnp.mean(per_example)

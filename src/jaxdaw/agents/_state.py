@@ -32,7 +32,7 @@ class BatchLoss(NamedTuple):
     """What an algorithm says of one batch.
 
     Attributes:
-      per_example: `[B]` float32, unweighted, 0 for rows that teach nothing.
+      per_example: `[B]` or `[B, T]` float32, unweighted, 0 for rows that teach nothing.
       extra: the algorithm's record of per-example values.
       rest: the networks' other arrays after the forward passes.
       debug: `{tag: array}`, summarised when `debug_summaries` is on.
