@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from jaxdaw import networks, specs, testing, trajectories
-from jaxdaw.agents import Agent, DdqnAgent, DqnAgent
+from jaxdaw.agents import Agent, BehavioralCloningAgent, DdqnAgent, DqnAgent, nested_loss
 
 OBSERVATION = specs.BoundedTensorSpec((3,), np.float32, -2.0, 2.0, "observation")
 NESTED = {"place": OBSERVATION, "map": (specs.TensorSpec((2, 2), np.float32),)}
@@ -44,6 +44,27 @@ def masked(**options: Any) -> Agent:
     )
 
 
+STEER = specs.BoundedTensorSpec((2,), np.float32, [-1.0, 0.0], [1.0, 3.0], "steer")
+
+
+def cloning(action: Any, network: Any, **options: Any) -> Agent:
+    step = trajectories.time_step_spec(OBSERVATION)
+    return BehavioralCloningAgent(step, action, network, optax.adam(1e-2), **options)
+
+
+def cloning_mixed(**options: Any) -> Agent:
+    actions = {"gear": ACTION, "steer": STEER}
+    network = networks.ActorDistributionNetwork(OBSERVATION, actions, fc_layer_params=(8,))
+    return cloning(actions, network, loss_fn=nested_loss, **options)
+
+
+def cloning_recurrent(**options: Any) -> Agent:
+    network = networks.ActorDistributionRnnNetwork(
+        OBSERVATION, STEER, input_fc_layer_params=(6,), lstm_size=(5,), output_fc_layer_params=None
+    )
+    return cloning(STEER, network, num_outer_dims=2, loss="log_likelihood", **options)
+
+
 AGENTS: dict[str, Callable[[], Agent]] = {
     "dqn": agent,
     "dqn n-step, soft target, clipped": lambda: agent(
@@ -55,6 +76,13 @@ AGENTS: dict[str, Callable[[], Agent]] = {
     "dqn with summaries": lambda: agent(debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1),
     "dqn lstm": lambda: recurrent(lstm_size=(5,)),
     "dqn duelling": lambda: agent(network=networks.DuelingQNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))),
+    "cloning logits": lambda: cloning(ACTION, networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))),
+    "cloning an actor": lambda: cloning(STEER, networks.ActorNetwork(OBSERVATION, STEER, fc_layer_params=(8,))),
+    "cloning mixed actions": cloning_mixed,
+    "cloning lstm": cloning_recurrent,
+    "cloning with summaries": lambda: cloning_mixed(
+        debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
+    ),
     "ddqn": lambda: agent(DdqnAgent),
 }
 

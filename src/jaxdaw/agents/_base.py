@@ -117,6 +117,7 @@ class Agent(Module):
         self._networks = networks
         self._splitter = observation_and_action_constraint_splitter
         self._train_sequence_length = train_sequence_length
+        self._num_outer_dims = num_outer_dims
         self._debug_summaries = debug_summaries
         self._summarize_grads_and_vars = summarize_grads_and_vars
         self._summaries_enabled = enable_summaries
@@ -273,8 +274,8 @@ class Agent(Module):
     def _empty_summaries(self, state: AgentState) -> dict[str, Any]:
         if not (self.debug_summaries or self.summarize_grads_and_vars):
             return {}
-        frames = self._train_sequence_length or 2
-        experience = jax.eval_shape(lambda: specs.zeros(self._training_data_spec, (1, frames)))
+        outer = (1, self._train_sequence_length or 2)[: self._num_outer_dims]
+        experience = jax.eval_shape(lambda: specs.zeros(self._training_data_spec, outer))
 
         def summarize(experience: Any) -> dict[str, Any]:
             loss, batch = self._weighted_loss(state.params, state, experience, None, True)
@@ -460,6 +461,11 @@ class Agent(Module):
     def train_sequence_length(self) -> int | None:
         """The number of frames T that `train` needs; None for any."""
         return self._train_sequence_length
+
+    @property
+    def num_outer_dims(self) -> int:
+        """2 if `train` reads frames `[B, T, ...]`, 1 if it reads `[B, ...]`."""
+        return self._num_outer_dims
 
     @property
     def train_step_counter(self) -> StepCounter:

@@ -16,8 +16,16 @@ from jaxdaw.agents._cloning_losses import KINDS, nested_loss
 from jaxdaw.agents._refusals import check_network, check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.errors import ConfigError, SpecError, SpecTypeError
-from jaxdaw.networks import Network, Weights
-from jaxdaw.policies import ActorPolicy, EpsilonGreedyPolicy, GreedyPolicy, Policy, QPolicy, is_distribution
+from jaxdaw.networks import Network, Weights, holding
+from jaxdaw.policies import (
+    ActorPolicy,
+    EpsilonGreedyPolicy,
+    GreedyPolicy,
+    Policy,
+    QPolicy,
+    check_values_of,
+    is_distribution,
+)
 from jaxdaw.trajectories import StepType, TimeStep, Trajectory, Transition
 
 
@@ -108,7 +116,7 @@ class BehavioralCloningAgent(Agent):
             )
         _check_actions(action_spec, loss_fn)
         self._cloning_network = cloning_network
-        self._loss_fn = nested_loss if loss_fn is None else loss_fn
+        self._loss_fn: Callable[..., Any] = nested_loss if loss_fn is None else loss_fn
         self._parameters = inspect.signature(self._loss_fn).parameters
         self._kind = loss
         self._ignore_boundaries = ignore_boundaries
@@ -140,6 +148,7 @@ class BehavioralCloningAgent(Agent):
         scalar = len(leaves) == 1 and specs.is_discrete(leaves[0]) and leaves[0].shape == ()
         output = cloning_network.create_variables()
         if scalar and not any(is_distribution(leaf) for leaf in specs.flatten(output)):
+            check_values_of(cloning_network, action_spec)
             q_policy = QPolicy(time_step_spec, action_spec, cloning_network, validate_action_spec_and_network=False)
             return GreedyPolicy(q_policy), EpsilonGreedyPolicy(q_policy, epsilon_greedy)
         actor = ActorPolicy(time_step_spec, action_spec, cloning_network)
@@ -151,7 +160,7 @@ class BehavioralCloningAgent(Agent):
         frames = _frames_of(experience)
         weights = Weights(params["cloning_network"], state.rest["cloning_network"])
         if {"experience", "training"} & set(self._parameters):
-            with self._cloning_network.holding(weights):
+            with holding(self._cloning_network, weights):
                 losses = jnp.asarray(self._loss_fn(frames, training=training))
                 rest = self._cloning_network.get_weights().rest
         else:

@@ -3,6 +3,7 @@
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
+from jaxdaw.networks._holding import holding
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._projections import (
@@ -39,6 +40,7 @@ __all__ = [
     "Weights",
     "as_rngs",
     "concatenate",
+    "holding",
     "tanh_squash_to_spec",
     "write_back",
 ]

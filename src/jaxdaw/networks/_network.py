@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any, Self
@@ -16,7 +15,7 @@ from jaxdaw import specs
 from jaxdaw.errors import SpecError
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._recipe import Recipe, as_rngs, remembering
-from jaxdaw.networks._weights import Layout, Weights, held
+from jaxdaw.networks._weights import Layout, Weights
 
 
 class Network(Module, nnx.Module):
@@ -207,15 +206,6 @@ class Network(Module, nnx.Module):
           SpecError: another structure, shape or dtype; nothing is written then.
         """
         self._layout().scatter(weights)
-
-    def holding(self, weights: Weights) -> contextlib.AbstractContextManager[None]:
-        """Returns a context in which the network's own weights are these, and afterwards what they were.
-
-        Inside a traced function the weights may be tracers: what is called on the network then is differentiated with
-        respect to them, and what it changes, dropout's counters say, is found by `get_weights`.
-        """
-        layout = self._layout()
-        return held(layout.variables, [*layout.params.leaves(weights[0]), *layout.rest.leaves(weights[1])])
 
     def stored_variables(self) -> list[nnx.Variable[Any]]:
         """Returns the variables in the order of the leaves of `get_weights()`."""

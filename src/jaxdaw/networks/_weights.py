@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -37,22 +36,6 @@ def write_back(variables: Sequence[nnx.Variable[Any]], leaves: Sequence[Any]) ->
         variables[0].set_raw_value(leaves[0])
     for variable, leaf in zip(variables, leaves, strict=True):
         object.__setattr__(variable, "_raw_value", leaf)
-
-
-@contextlib.contextmanager
-def held(variables: Sequence[nnx.Variable[Any]], leaves: Sequence[Any]) -> Iterator[None]:
-    """Makes `leaves` the arrays of variables for a while, as if the present trace had made the variables."""
-    names = ("_raw_value", "_trace_state")
-    before = [[getattr(variable, name) for name in names] for variable in variables]
-    try:
-        for variable, leaf in zip(variables, leaves, strict=True):
-            object.__setattr__(variable, "_raw_value", leaf)
-            object.__setattr__(variable, "_trace_state", nnx.Param(0)._trace_state)
-        yield
-    finally:
-        for variable, values in zip(variables, before, strict=True):
-            for name, value in zip(names, values, strict=True):
-                object.__setattr__(variable, name, value)
 
 
 class Layout:

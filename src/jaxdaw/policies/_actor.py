@@ -14,6 +14,7 @@ from jaxdaw.errors import ConfigError, SpecError, explain
 from jaxdaw.networks import Network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
+from jaxdaw.policies._q import check_input_of
 from jaxdaw.trajectories import PolicyStep, TimeStep
 
 
@@ -88,6 +89,7 @@ class ActorPolicy(Policy):
         self._actor_network = actor_network
         self._observation_normalizer = observation_normalizer
         self._training = training
+        check_input_of(actor_network, split_observation(self._splitter, time_step_spec.observation)[0])
         _check_output(actor_network, action_spec)
 
     @property
@@ -106,6 +108,9 @@ class ActorPolicy(Policy):
 
     def _sample(self, distribution: Any, randomness: Any) -> Any:
         return Joint(distribution).sample(randomness)
+
+    def _log_prob(self, distribution: Any, action: Any) -> jax.Array:
+        return Joint(distribution).log_prob(action)
 
     def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
         observation, mask = split_observation(self._splitter, time_step.observation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -121,8 +120,7 @@ class Policy(Module):
         return distribution.sample(randomness)
 
     def _log_prob(self, distribution: Any, action: Any) -> jax.Array:
-        pairs = zip(specs.flatten(distribution), specs.flatten(action), strict=True)
-        return functools.reduce(jnp.add, [leaf.log_prob(value) for leaf, value in pairs])
+        return distribution.log_prob(action)
 
     def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
         """Chooses an action; pure.
@@ -138,6 +136,13 @@ class Policy(Module):
         info = choice.info
         if self._emit_log_probability:
             info = _with_log_probability(info, self._log_prob(choice.action, action))
+        if jax.tree.structure(info) != jax.tree.structure(self._info_spec):
+            raise SpecTypeError(
+                f"{self.name} does not report what its info_spec says",
+                expected=str(self._info_spec),
+                got=str(jax.tree.map(jnp.shape, info)),
+                cause="info_spec only declares: a subclass's _distribution fills `info`.",
+            )
         if self._clip:
             action = specs.map_structure(_clip_to_spec, action, self._action_spec)
         return PolicyStep(action=action, state=choice.state, info=info)

@@ -76,6 +76,9 @@ class GreedyPolicy(_WrappedPolicy):
     def _sample(self, distribution: Any, randomness: Any) -> Any:
         return specs.map_structure(lambda leaf: leaf.mode(), distribution)
 
+    def _log_prob(self, distribution: Any, action: Any) -> jax.Array:
+        return jnp.zeros(specs.flatten(distribution)[0].batch_shape)
+
     def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
         choice = self._wrapped.distribute(weights, time_step, policy_state)
         modes = specs.map_structure(

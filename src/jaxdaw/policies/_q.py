@@ -61,7 +61,7 @@ class QPolicy(Policy):
         )
         if validate_action_spec_and_network:
             check_scalar_action(action_spec, "QPolicy")
-            _check_input_of(q_network, split_observation(self._splitter, time_step_spec.observation)[0])
+            check_input_of(q_network, split_observation(self._splitter, time_step_spec.observation)[0])
             check_values_of(q_network, action_spec)
         self._q_network = q_network
 
@@ -145,7 +145,12 @@ def check_values_of(network: Network, action_spec: Any) -> None:
         )
 
 
-def _check_input_of(network: Network, observation_spec: Any) -> None:
+def check_input_of(network: Network, observation_spec: Any) -> None:
+    """Checks that a network was made for observations of these specs.
+
+    Raises:
+      SpecError: another structure, shape or dtype.
+    """
     wanted = network.input_tensor_spec
     if wanted is None:
         return

@@ -19,7 +19,7 @@ _ROWS = 6
 
 
 def random_experience(agent: Agent, batch_size: int = _ROWS, num_frames: int | None = None, seed: int = 0) -> Any:
-    """Returns frames from the middle of episodes that fit the agent's spec, NumPy `[B, T, ...]`.
+    """Returns frames from the middle of episodes that fit the agent's spec, NumPy `[B, T, ...]` or `[B, ...]`.
 
     Args:
       agent: whose `training_data_spec` to draw from; unbounded numbers are normal.
@@ -27,18 +27,17 @@ def random_experience(agent: Agent, batch_size: int = _ROWS, num_frames: int | N
       num_frames: T; None is the agent's `train_sequence_length`, or 3.
       seed: of the draw.
     """
-    frames = num_frames or agent.train_sequence_length or 3
+    outer = (batch_size, num_frames or agent.train_sequence_length or 3)[: agent.num_outer_dims]
     random = np.random.default_rng(seed)
 
     def draw(spec: specs.TensorSpec) -> np.ndarray:
-        shape = (batch_size, frames, *spec.shape)
+        shape = (*outer, *spec.shape)
         if spec.dtype.kind == "f" and not specs.is_bounded(spec):
             return random.normal(size=shape).astype(spec.dtype)
-        return np.asarray(specs.sample(spec, jax.random.key(random.integers(2**31)), (batch_size, frames)))
+        return np.asarray(specs.sample(spec, jax.random.key(random.integers(2**31)), outer))
 
     drawn: Trajectory = specs.map_structure(draw, agent.training_data_spec)
-    middle = np.full((batch_size, frames), StepType.MID, np.int32)
-    ones = np.ones((batch_size, frames), np.float32)
+    middle, ones = np.full(outer, StepType.MID, np.int32), np.ones(outer, np.float32)
     return drawn._replace(step_type=middle, next_step_type=middle, discount=ones)
 
 
