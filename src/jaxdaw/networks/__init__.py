@@ -1,9 +1,10 @@
-"""Functions of observations that own their weights: the Network contract, encoders, recurrent cores and heads."""
+"""Functions of observations that own their weights: the Network contract, encoders, cores, heads and normalizers."""
 
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
+from jaxdaw.networks._normalizers import EMANormalizer, StreamingNormalizer
 from jaxdaw.networks._q import DuelingQNetwork, QNetwork, QRnnNetwork
 from jaxdaw.networks._recipe import as_rngs
 from jaxdaw.networks._recurrent import LSTMState, RecurrentCore, RecurrentEncodingNetwork
@@ -13,6 +14,7 @@ from jaxdaw.networks._weights import Weights, write_back
 __all__ = [
     "ActorNetwork",
     "DuelingQNetwork",
+    "EMANormalizer",
     "EncodingNetwork",
     "LSTMState",
     "Module",
@@ -22,6 +24,7 @@ __all__ = [
     "RecurrentCore",
     "RecurrentEncodingNetwork",
     "Sequential",
+    "StreamingNormalizer",
     "ValueNetwork",
     "Weights",
     "as_rngs",
