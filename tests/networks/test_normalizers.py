@@ -3,15 +3,18 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdaw import specs, trajectories
+from jaxdaw.agents import DqnAgent
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError
-from jaxdaw.networks import EMANormalizer, Sequential, StreamingNormalizer
+from jaxdaw.networks import EMANormalizer, QNetwork, Sequential, StreamingNormalizer
 from jaxdaw.policies import QPolicy
+from jaxdaw.training import load_policy, save_policy
 
 VECTOR = specs.TensorSpec((2,), np.float32)
 NESTED = {"speed": specs.TensorSpec((), np.float32), "gears": (specs.BoundedTensorSpec((2,), np.int32, 0, 9),)}
@@ -276,6 +279,24 @@ def test_a_layer_of_a_policy_s_network_is_updated_with_it():
     np.testing.assert_allclose(
         target.trainable_variables[0].get_value(), (kernel + source.trainable_variables[0].get_value()) / 2, rtol=1e-6
     )
+
+
+def test_statistics_are_trained_saved_and_loaded_with_a_policy(tmp_path):
+    action = specs.BoundedTensorSpec((), np.int32, 0, 1)
+    network = Sequential([StreamingNormalizer(VECTOR), QNetwork(VECTOR, action, fc_layer_params=None)])
+    agent = DqnAgent(
+        trajectories.time_step_spec(VECTOR), action, network, optax.sgd(0.1), gamma=0.9, target_update_period=10
+    )
+    experience = specs.zeros_numpy(agent.collect_data_spec, (30, 2))._replace(observation=ROWS.reshape(30, 2, 2))
+    agent.train(experience)
+    count, mean, _ = moments(network.layer[0].get_weights().rest)
+    assert count == 30  # the first frames of the windows: the next ones are for the target
+    np.testing.assert_allclose(mean, ROWS[::2].mean(0), rtol=1e-5)
+
+    save_policy(agent.policy, tmp_path / "policy")
+    loaded = load_policy(tmp_path / "policy")
+    saved = [variable.get_value() for variable in agent.policy.variables()]
+    assert same(saved, [variable.get_value() for variable in loaded.variables()])
 
 
 @both
