@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from jaxdaw import networks, specs, testing, trajectories
-from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy, Policy, QPolicy, RandomPolicy
+from jaxdaw.policies import (
+    BoltzmannPolicy,
+    EpsilonGreedyPolicy,
+    GaussianPolicy,
+    GreedyPolicy,
+    OUNoisePolicy,
+    Policy,
+    QPolicy,
+    RandomPolicy,
+)
 
 OBSERVATION = specs.BoundedTensorSpec((3,), np.float32, -2.0, 2.0, "observation")
 STEP = trajectories.time_step_spec(OBSERVATION)
@@ -18,6 +27,7 @@ ACTIONS = {
     "gear": specs.BoundedTensorSpec((), np.int32, -1, 3),
     "wheel": (specs.BoundedTensorSpec((2,), np.float32, [-1, 0], [1, 5]),),
 }
+FLOATS = {"wheel": ACTIONS["wheel"], "gas": specs.BoundedTensorSpec((), np.float32, 0, 1)}
 
 
 def q_policy(**options: Any) -> QPolicy:
@@ -38,6 +48,8 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "epsilon greedy recurrent": lambda: EpsilonGreedyPolicy(recurrent(), 0.3),
     "boltzmann": lambda: BoltzmannPolicy(q_policy(emit_log_probability=True), 0.5),
     "random": lambda: RandomPolicy(STEP, ACTION, emit_log_probability=True),
+    "gaussian noise": lambda: GaussianPolicy(RandomPolicy(STEP, FLOATS), 0.1),
+    "drifting noise": lambda: OUNoisePolicy(RandomPolicy(STEP, FLOATS), 0.1, 0.15),
     "random over a nest": lambda: RandomPolicy(STEP, ACTIONS, emit_log_probability=True),
 }
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdaw import specs
+from jaxdaw import networks, specs
 from jaxdaw.distributions import Categorical, Deterministic, Independent, Normal
 from jaxdaw.policies import ActorPolicy, GreedyPolicy
 from jaxdaw.trajectories import TimeStep
@@ -114,6 +114,25 @@ def test_policies(name: str):
         given = {key: case.arrays[f"in/{key}/given_action"] for key in distributions}
         total = sum(distributions[key].log_prob(jnp.asarray(value)) for key, value in given.items())
         case.close("out/total_log_prob", total)
+
+
+@pytest.mark.parametrize("name", [name for name in cases.names("actor_policy") if "normalizer" in name])
+def test_observation_normalizers(name: str):
+    case = cases.load("actor_policy", name)
+    spec = cases.spec(case.doc["specs"]["time_step"]).observation
+    described = case.doc["constructor"]["observation_normalizer"]
+    streaming = described["class"] == "StreamingTensorNormalizer"
+    rate = described.get("norm_update_rate", 0.001)
+    normalizer = networks.StreamingNormalizer(spec) if streaming else networks.EMANormalizer(spec, rate)
+    for batch in case.sub("in/normalizer_batches").values():
+        normalizer.update(batch)
+    policy, step = make(case, observation_normalizer=normalizer), time_step(case)
+    case.close("out/normalized_observation", normalizer.normalize(step.observation))
+    case.close("out/action", policy.action(step).action)
+    case.close("out/distribution_value", policy.distribution(step).action.value)
+    case.close("out/greedy_action", GreedyPolicy(policy).action(step).action)
+    names = {name for name, _, _ in policy._named_variables()}
+    assert len(names) == len(policy.variables()), "the statistics are weights of the policy"
 
 
 @pytest.mark.parametrize("name", TRAINING)

@@ -48,7 +48,12 @@ def test_weights_are_back_after_an_error():
     network = networks.QNetwork(SPEC, specs.BoundedTensorSpec((), np.int32, 0, 1))
     before = network(ROWS)[0]
     zeros = jax.tree.map(jnp.zeros_like, network.get_weights())
-    with pytest.raises(KeyError), networks.holding(network, zeros):
-        assert not np.any(network(ROWS)[0])
-        raise KeyError
+
+    def fail():
+        with networks.holding(network, zeros):
+            assert not np.any(network(ROWS)[0])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     np.testing.assert_array_equal(network(ROWS)[0], before)

@@ -1,4 +1,4 @@
-"""Functions of observations that own their weights: the Network contract, encoders, recurrent cores and heads."""
+"""Functions of observations that own their weights: the Network contract, encoders, cores, heads and normalizers."""
 
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate
@@ -6,6 +6,7 @@ from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
 from jaxdaw.networks._holding import holding
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
+from jaxdaw.networks._normalizers import EMANormalizer, StreamingNormalizer
 from jaxdaw.networks._projections import (
     CategoricalProjection,
     NormalProjection,
@@ -25,6 +26,7 @@ __all__ = [
     "ActorRnnNetwork",
     "CategoricalProjection",
     "DuelingQNetwork",
+    "EMANormalizer",
     "EncodingNetwork",
     "LSTMState",
     "Module",
@@ -35,6 +37,7 @@ __all__ = [
     "RecurrentCore",
     "RecurrentEncodingNetwork",
     "Sequential",
+    "StreamingNormalizer",
     "TanhNormalProjection",
     "ValueNetwork",
     "Weights",

@@ -1,10 +1,11 @@
-"""TimeStep in, PolicyStep out: value-based policies and the exploration around them."""
+"""TimeStep in, PolicyStep out: value-based policies, and the exploration around them and around continuous ones."""
 
 from jaxdaw.policies._actor import ActorPolicy, is_distribution
 from jaxdaw.policies._base import Policy, PolicyInfo
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
+from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy, OUNoiseState
 from jaxdaw.policies._q import QPolicy, check_scalar_action, check_values_of
 from jaxdaw.policies._random import RandomPolicy
 
@@ -13,7 +14,10 @@ __all__ = [
     "BoltzmannPolicy",
     "BoundPolicy",
     "EpsilonGreedyPolicy",
+    "GaussianPolicy",
     "GreedyPolicy",
+    "OUNoisePolicy",
+    "OUNoiseState",
     "Policy",
     "PolicyInfo",
     "QPolicy",

@@ -144,7 +144,7 @@ class Policy(Module):
                 cause="info_spec only declares: a subclass's _distribution fills `info`.",
             )
         if self._clip:
-            action = specs.map_structure(_clip_to_spec, action, self._action_spec)
+            action = specs.map_structure(clip_to_spec, action, self._action_spec)
         return PolicyStep(action=action, state=choice.state, info=info)
 
     def distribute(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
@@ -449,7 +449,8 @@ def _with_log_probability(info: Any, log_probability: Any) -> Any:
     return info if replace is None else replace(log_probability=log_probability)
 
 
-def _clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
+def clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
+    """Returns a bounded float action within its bounds, and any other as it is."""
     if specs.is_continuous(spec) and isinstance(spec, specs.BoundedTensorSpec):
         return jnp.clip(action, spec.minimum, spec.maximum)
     return action

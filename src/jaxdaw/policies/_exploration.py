@@ -13,49 +13,19 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.distributions import Boltzmann, Deterministic, EpsilonGreedy
 from jaxdaw.errors import ConfigError
-from jaxdaw.networks import Network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._q import draw_uniforms, sample_one_leaf
+from jaxdaw.policies._wrapped import WrappedPolicy
 from jaxdaw.trajectories import PolicyStep, TimeStep
 
 Schedule = float | Callable[[], Any] | Callable[[Any], Any]
 """A number, a function without arguments, or a function of the number of environment steps (an optax schedule)."""
 
 
-class _WrappedPolicy(Policy):
-    """A policy with another's specs, weights and memory."""
-
-    def __init__(self, policy: Policy, *, clip: bool, emit_log_probability: bool, name: str | None):
-        super().__init__(
-            policy.time_step_spec,
-            policy.action_spec,
-            policy.policy_state_spec,
-            policy.info_spec,
-            clip=clip,
-            emit_log_probability=emit_log_probability,
-            automatic_state_reset=False,  # the wrapped policy's `distribute` resets
-            observation_and_action_constraint_splitter=policy.observation_and_action_constraint_splitter,
-            name=name,
-        )
-        self._wrapped = policy
-
-    @property
-    def wrapped_policy(self) -> Policy:
-        """The policy inside."""
-        return self._wrapped
-
-    def _networks(self) -> tuple[Network, ...]:
-        return self._wrapped._networks()
-
-    def get_weights(self) -> Any:
-        """Returns the wrapped policy's weights."""
-        return self._wrapped.get_weights()
-
-
 _NO_SEED = np.uint32(0)
 
 
-class GreedyPolicy(_WrappedPolicy):
+class GreedyPolicy(WrappedPolicy):
     """Takes the mode of the wrapped policy's distribution; ties go to the lowest index.
 
     Args:
@@ -87,7 +57,7 @@ class GreedyPolicy(_WrappedPolicy):
         return choice._replace(action=modes)
 
 
-class _ScheduledPolicy(_WrappedPolicy):
+class _ScheduledPolicy(WrappedPolicy):
     """A wrapped policy with one number that may follow a schedule."""
 
     def __init__(

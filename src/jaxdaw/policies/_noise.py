@@ -1,0 +1,164 @@
+"""Noise around continuous actions: independent at every step, or with a memory of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.policies._base import Policy, clip_to_spec, reset_rows
+from jaxdaw.policies._wrapped import WrappedPolicy
+from jaxdaw.trajectories import PolicyStep, TimeStep
+
+
+class _NoisyPolicy(WrappedPolicy):
+    """The wrapped policy's actions and standard normal numbers to disturb them with."""
+
+    def __init__(self, policy: Policy, policy_state_spec: Any, clip: bool, name: str | None):
+        super().__init__(policy, policy_state_spec=policy_state_spec, clip=clip, emit_log_probability=False, name=name)
+        for path, spec in specs.flatten_with_path(policy.action_spec):
+            if not specs.is_continuous(spec):
+                raise SpecError(
+                    f"{self.name} adds noise to float actions only{f', not at {path}' if path else ''}",
+                    expected="float32",
+                    got=str(spec),
+                    cause="a discrete action.",
+                    fix="EpsilonGreedyPolicy(policy, epsilon)",
+                )
+        if policy.emit_log_probability:
+            raise ConfigError(
+                f"{self.name} cannot emit log-probabilities",
+                expected="a policy with emit_log_probability=False",
+                got="the log-probability of the action before the noise",
+                fix=f"wrap a {type(policy).__name__} that was made without emit_log_probability",
+            )
+
+    def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:
+        """Returns the wrapped policy's randomness and standard normal noise, leading axis `num_steps`."""
+        key_wrapped, key_noise = jax.random.split(key)
+        leaves = specs.flatten(self._action_spec)
+        keys = jax.random.split(key_noise, len(leaves))
+        noise = [
+            jax.random.normal(k, (num_steps, batch_size, *spec.shape), jnp.float32)
+            for k, spec in zip(keys, leaves, strict=True)
+        ]
+        return self._wrapped.draw(key_wrapped, num_steps, batch_size), specs.pack_like(self._action_spec, noise)
+
+    def _disturbed(self, action: Any, noise: Any) -> Any:
+        action = specs.map_structure(lambda leaf, x: leaf + x.astype(leaf.dtype), action, noise)
+        return specs.map_structure(clip_to_spec, action, self._action_spec) if self._clip else action
+
+
+class GaussianPolicy(_NoisyPolicy):
+    """Adds independent normal noise to every element of every row's action, at every step.
+
+    The wrapped policy chooses as it always does, clipping included; to disturb its mode, wrap it in `GreedyPolicy`
+    first. What it reports in `info` is passed on.
+
+    Args:
+      policy: any policy over float actions.
+      scale: the noise's standard deviation, 0 or more, in units of the action.
+      clip: whether the disturbed action is clipped to its bounds.
+      name: defaults to the class name.
+
+    Raises:
+      SpecError: an action that is not a float.
+      ConfigError: a scale outside its range, or a policy that emits log-probabilities: they would be those of the
+        action before the noise.
+
+    `distribution` is the wrapped policy's, without the noise.
+    """
+
+    def __init__(self, policy: Policy, scale: float = 1.0, clip: bool = True, name: str | None = None):
+        super().__init__(policy, None, clip, name)
+        self._scale = _in_range(self.name, "scale", scale, math.inf)
+
+    def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
+        """Chooses an action; pure. Arguments as for `Policy.act`."""
+        randomness, noise = randomness
+        step = self._wrapped.act(weights, time_step, policy_state, randomness)
+        noise = specs.map_structure(lambda x: self._scale * x, noise)
+        return step._replace(action=self._disturbed(step.action, noise))
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        return self._wrapped.distribute(weights, time_step, policy_state)
+
+
+class OUNoiseState(NamedTuple):
+    """What an `OUNoisePolicy` remembers between calls.
+
+    Attributes:
+      noise: a nest as the action's, float32 `[B, ...]`: what was added last, before clipping.
+      wrapped: the wrapped policy's state, `[B, ...]`.
+    """
+
+    noise: Any
+    wrapped: Any
+
+
+class OUNoisePolicy(_NoisyPolicy):
+    """Adds noise that drifts: a discrete Ornstein-Uhlenbeck process for every element of every row's action.
+
+    `noise <- (1 - ou_damping) * noise + ou_stddev * N(0, 1)`, from 0 at the first step of each row's episode. After `k`
+    steps it is correlated by `(1 - ou_damping)**k`, and its variance tends to
+    `ou_stddev**2 / (1 - (1 - ou_damping)**2)`. With a damping of 1 it is the noise of `GaussianPolicy`.
+
+    Args:
+      policy: any policy over float actions.
+      ou_stddev: the standard deviation of what is added to the noise at each step, 0 or more, in units of the action.
+      ou_damping: in `[0, 1]`, for each step; 0 is a random walk.
+      clip: whether the disturbed action is clipped to its bounds. The noise itself is not.
+      name: defaults to the class name.
+
+    The policy state is an `OUNoiseState`.
+
+    Raises:
+      SpecError: an action that is not a float.
+      ConfigError: a number outside its range, or a policy that emits log-probabilities: they would be those of the
+        action before the noise.
+
+    `distribution` is the wrapped policy's, without the noise, which does not move then.
+
+    Source: Lillicrap et al. 2015, "Continuous control with deep reinforcement learning".
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        ou_stddev: float = 1.0,
+        ou_damping: float = 1.0,
+        clip: bool = True,
+        name: str | None = None,
+    ):
+        noise_spec = specs.map_structure(lambda spec: specs.TensorSpec(spec.shape, np.float32), policy.action_spec)
+        super().__init__(policy, OUNoiseState(noise_spec, policy.policy_state_spec), clip, name)
+        self._stddev = _in_range(self.name, "ou_stddev", ou_stddev, math.inf)
+        self._damping = _in_range(self.name, "ou_damping", ou_damping, 1.0)
+
+    def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
+        """Chooses an action; pure. Arguments as for `Policy.act`."""
+        randomness, normal = randomness
+        step = self._wrapped.act(weights, time_step, policy_state.wrapped, randomness)
+        noise = specs.map_structure(
+            lambda old, new: (1.0 - self._damping) * old + self._stddev * new,
+            reset_rows(policy_state.noise, time_step.is_first()),
+            normal,
+        )
+        return step._replace(action=self._disturbed(step.action, noise), state=OUNoiseState(noise, step.state))
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        choice = self._wrapped.distribute(weights, time_step, policy_state.wrapped)
+        noise = reset_rows(policy_state.noise, time_step.is_first())
+        return choice._replace(state=OUNoiseState(noise, choice.state))
+
+
+def _in_range(owner: str, name: str, value: Any, maximum: float) -> float:
+    if np.ndim(value) != 0 or not 0.0 <= value <= maximum or not math.isfinite(value):
+        interval = "[0, inf)" if maximum == math.inf else f"[0, {maximum:g}]"
+        raise ConfigError(f"{name} of {owner} is outside its range", expected=interval, got=repr(value))
+    return float(value)

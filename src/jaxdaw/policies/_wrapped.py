@@ -1,0 +1,52 @@
+"""WrappedPolicy: what every policy around a policy takes over from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxdaw.networks import Network
+from jaxdaw.policies._base import Policy
+
+
+class WrappedPolicy(Policy):
+    """A policy with another's specs, weights and memory.
+
+    Args:
+      policy: what is inside.
+      policy_state_spec: a nest of specs; None for the wrapped policy's own.
+      clip, emit_log_probability, name: as for `Policy`.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        policy_state_spec: Any = None,
+        clip: bool,
+        emit_log_probability: bool,
+        name: str | None,
+    ):
+        super().__init__(
+            policy.time_step_spec,
+            policy.action_spec,
+            policy.policy_state_spec if policy_state_spec is None else policy_state_spec,
+            policy.info_spec,
+            clip=clip,
+            emit_log_probability=emit_log_probability,
+            automatic_state_reset=False,  # the wrapped policy's `distribute` resets
+            observation_and_action_constraint_splitter=policy.observation_and_action_constraint_splitter,
+            name=name,
+        )
+        self._wrapped = policy
+
+    @property
+    def wrapped_policy(self) -> Policy:
+        """The policy inside."""
+        return self._wrapped
+
+    def _networks(self) -> tuple[Network, ...]:
+        return self._wrapped._networks()
+
+    def get_weights(self) -> Any:
+        """Returns the wrapped policy's weights."""
+        return self._wrapped.get_weights()
