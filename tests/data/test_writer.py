@@ -89,14 +89,14 @@ def test_a_killed_writer_loses_nothing_that_it_added(tmp_path: Path, shard_bytes
     told = 0
     for _ in range(3):
         command = [sys.executable, str(script), str(tmp_path), str(shard_bytes)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        assert int(child.stdout.readline()) == told + 1  # it goes on where the one before it was killed
-        time.sleep(generator.uniform(0.01, 0.3))
-        child.send_signal(signal.SIGKILL)
-        lines = [line for line in child.stdout.read().split("\n")[:-1] if line]
-        child.wait()
-        told = int(lines[-1]) if lines else told + 1
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            first = child.stdout.readline()
+            time.sleep(generator.uniform(0.01, 0.3))
+            child.send_signal(signal.SIGKILL)
+            lines = [first, *child.stdout.read().split("\n")[:-1]]
+        assert int(first) == told + 1  # it goes on where the one before it was killed
+        told = int(lines[-1])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the episode in progress
             found = read(tmp_path)

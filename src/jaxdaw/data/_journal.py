@@ -21,9 +21,7 @@ from jaxdaw.data._npz import opened
 from jaxdaw.data._shards import TERMINATED, TRUNCATED, Shard, flags_of
 
 _MAGIC = b"JDEPISOD"
-_HEADER = struct.Struct(
-    "<8sQQI4x32s"
-)  # mark, bytes of JSON, bytes of arrays, CRC-32 of these three, SHA-256 of the rest
+_HEADER = struct.Struct("<8sQQI32s")  # mark, bytes of JSON, bytes of arrays, CRC-32 of these three, SHA-256 of the rest
 _CHECKED = struct.Struct("<8sQQ")
 
 

@@ -120,9 +120,10 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise StorageError(f"cannot read {path}", expected="a file", got=str(error.strerror)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StorageError(f"cannot read {path}", expected="a file", got="a device, pipe or directory")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StorageError(f"cannot read {path}", expected="a file", got="a device, pipe or directory")
         yield file
 
 
