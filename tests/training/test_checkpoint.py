@@ -16,8 +16,8 @@ import optax
 import pytest
 
 from jaxdaw.errors import ConfigError, StorageError
+from jaxdaw.specs import seal, unseal
 from jaxdaw.training import Checkpointer, load_tree, save_tree
-from jaxdaw.training._formats import seal, unseal
 
 
 class Pair(NamedTuple):

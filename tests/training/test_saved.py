@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from jaxdaw.errors import StorageError
+from jaxdaw.specs import seal
 from jaxdaw.training import _saved
-from jaxdaw.training._formats import layout, seal
+from jaxdaw.training._formats import layout
 from jaxdaw.training._saved import CHECKPOINT, format_refusal, read_arrays, read_document, remove_leftovers, write
 
 ARRAYS = {"['x']": np.arange(12, dtype=np.float32).reshape(3, 4), "['y']": np.asarray(7, np.int64)}

@@ -6,6 +6,7 @@ Spec objects are leaves of every nest. `None` is not: nothing is `()`.
 from jaxdaw.specs._batch import is_batched, outer_shape
 from jaxdaw.specs._check import check
 from jaxdaw.specs._convert import from_dm_env, from_gymnasium, to_gymnasium
+from jaxdaw.specs._json import from_json, to_json
 from jaxdaw.specs._nest import (
     assert_same_structure,
     flatten,
@@ -16,12 +17,14 @@ from jaxdaw.specs._nest import (
     prune_extra_keys,
 )
 from jaxdaw.specs._sample import sample
+from jaxdaw.specs._sealed import JSON_LIMIT, seal, unseal
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, is_bounded, is_continuous, is_discrete, num_values
 from jaxdaw.specs._step_type import StepType
 from jaxdaw.specs._transform import add_outer_dims, remove_outer_dims, with_dtype
 from jaxdaw.specs._zeros import to_shape_dtype_struct, zeros, zeros_numpy
 
 __all__ = [
+    "JSON_LIMIT",
     "BoundedTensorSpec",
     "StepType",
     "TensorSpec",
@@ -32,6 +35,7 @@ __all__ = [
     "flatten_with_path",
     "from_dm_env",
     "from_gymnasium",
+    "from_json",
     "is_batched",
     "is_bounded",
     "is_continuous",
@@ -44,8 +48,11 @@ __all__ = [
     "prune_extra_keys",
     "remove_outer_dims",
     "sample",
+    "seal",
     "to_gymnasium",
+    "to_json",
     "to_shape_dtype_struct",
+    "unseal",
     "with_dtype",
     "zeros",
     "zeros_numpy",

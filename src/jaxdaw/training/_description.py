@@ -154,7 +154,7 @@ def describe(value: Any, where: str) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
     if isinstance(value, specs.TensorSpec):
-        return {"spec": _describe_spec(value)}
+        return specs.to_json(value)
     if isinstance(value, Network):
         return {"network": describe_network(value)}
     if isinstance(value, Mapping):
@@ -194,7 +194,7 @@ def restore(described: Any, own: Mapping[str, type[Network]]) -> Any:
     makers: dict[str, Callable[[], Any]] = {
         "float": lambda: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[contents],
         "dtype": lambda: _dtype(contents),
-        "spec": lambda: _restore_spec(contents),
+        "spec": lambda: specs.from_json(described),
         "network": lambda: make_network(contents, own),
         "dict": lambda: {key: restore(child, own) for key, child in contents},
         "list": lambda: children(contents),
@@ -241,40 +241,6 @@ def _dtype(name: str) -> np.dtype:
     if name not in _DTYPES:
         raise ValueError(f"no dtype {name!r}")
     return jnp.dtype(name)
-
-
-def _describe_spec(spec: specs.TensorSpec) -> dict[str, Any]:
-    described = {"shape": list(spec.shape), "dtype": spec.dtype.name, "name": spec.name}
-    if isinstance(spec, specs.BoundedTensorSpec):
-        described |= {"minimum": _describe_bound(spec.minimum), "maximum": _describe_bound(spec.maximum)}
-    return described
-
-
-def _restore_spec(described: Mapping[str, Any]) -> specs.TensorSpec:
-    shape, dtype = tuple(described["shape"]), _dtype(described["dtype"])
-    if "minimum" not in described:
-        return specs.TensorSpec(shape, dtype, described["name"])
-    minimum, maximum = (np.asarray(_without_text(described[side]), dtype) for side in ("minimum", "maximum"))
-    return specs.BoundedTensorSpec(shape, dtype, minimum, maximum, described["name"])
-
-
-def _describe_bound(bound: np.ndarray) -> Any:
-    """Returns numbers, a single one if all are equal, with infinities as text, for which JSON has no number."""
-    exact = bound if bound.dtype.kind in "biu" else bound.astype(np.float64)
-    equal = bool(np.all(exact == exact.flat[0]))
-    return _with_text(exact.flat[0].item() if equal else exact.tolist())
-
-
-def _with_text(entry: Any) -> Any:
-    if isinstance(entry, list):
-        return [_with_text(child) for child in entry]
-    return str(entry) if isinstance(entry, float) and math.isinf(entry) else entry
-
-
-def _without_text(described: Any) -> Any:
-    if isinstance(described, list):
-        return [_without_text(entry) for entry in described]
-    return float(described) if isinstance(described, str) else described
 
 
 def _refusal(headline: str, value: Any, fix: str) -> StorageError:

@@ -1,8 +1,7 @@
-"""The two formats on disk: JSON sealed with a digest of itself, and the layout of a safetensors file."""
+"""The layout of a safetensors file."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -13,52 +12,12 @@ import numpy as np
 
 from jaxdaw.errors import StorageError
 
-JSON_LIMIT = 32 * 2**20
-"""Bytes of sealed JSON: the paths of about a hundred thousand leaves."""
-
 _CODES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
     "uint64": "U64", "int64": "I64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
     "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "complex64": "C64",
 }  # fmt: skip
 """The safetensors code of each dtype that can be stored."""
-
-
-def seal(contents: Mapping[str, Any]) -> bytes:
-    """Returns JSON with a digest of itself under `digest`.
-
-    Raises:
-      StorageError: a value that JSON has no form for (NaN, infinity, an array, an object), or too many of them.
-    """
-    try:
-        digest = _digest(contents)
-        text = json.dumps({**contents, "digest": digest}, allow_nan=False, indent=1).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise StorageError(
-            "metadata cannot be written as JSON",
-            expected="dictionaries, lists, text, finite numbers, true, false and null",
-            got=str(error)[:100],
-            fix="float(x) for a NumPy number; None for NaN",
-        ) from error
-    if len(text) > JSON_LIMIT:
-        raise StorageError("metadata is too large", expected=f"{JSON_LIMIT:,} bytes", got=f"{len(text):,} bytes")
-    return text
-
-
-def unseal(text: bytes) -> dict[str, Any] | None:
-    """Returns what `seal` was given; None if the digest tells of another content.
-
-    Raises:
-      ValueError: not an object in strict JSON: a key twice, NaN, infinity, another encoding.
-      RecursionError: nested without end.
-    """
-    contents = json.loads(
-        text.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_finite, parse_float=_finite
-    )
-    if not isinstance(contents, dict):
-        raise ValueError(f"a JSON {type(contents).__name__} in place of an object")
-    digest = contents.pop("digest", None)
-    return contents if digest == _digest(contents) else None
 
 
 def layout(arrays: Mapping[str, Any]) -> tuple[bytes, list[str], int]:
@@ -110,21 +69,3 @@ def bytes_of(array: np.ndarray) -> memoryview:
 
 def _dump(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def _digest(contents: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_dump(contents)).hexdigest()
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is not a finite number")
-    return number

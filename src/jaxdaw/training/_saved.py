@@ -31,7 +31,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from jaxdaw.errors import StorageError
-from jaxdaw.training._formats import JSON_LIMIT, bytes_of, layout, on_host, seal, unseal
+from jaxdaw.specs import JSON_LIMIT, seal, unseal
+from jaxdaw.training._formats import bytes_of, layout, on_host
 
 FORMAT = 1
 
