@@ -1,6 +1,9 @@
 """The only mutable room: the loop, run directories, checkpoints, policy files, summaries and progress."""
 
 from jaxdaw.training._checkpoint import Checkpointer, load_tree, save_tree
+from jaxdaw.training._clone import CloneRun, clone
+from jaxdaw.training._cloning_config import BcConfig
+from jaxdaw.training._cloning_trainer import CloningTrainer, EpochReport
 from jaxdaw.training._config import DqnConfig
 from jaxdaw.training._directory import read_config, versions
 from jaxdaw.training._experiment import Run, resume, run_policy, train
@@ -17,8 +20,12 @@ from jaxdaw.training._trainer import LoopOptions, Report, Trainer
 from jaxdaw.training._writers import MetricsWriter, write_summaries
 
 __all__ = [
+    "BcConfig",
     "Checkpointer",
+    "CloneRun",
+    "CloningTrainer",
     "DqnConfig",
+    "EpochReport",
     "HostTrainer",
     "Interrupts",
     "JaxTrainer",
@@ -32,6 +39,7 @@ __all__ = [
     "Report",
     "Run",
     "Trainer",
+    "clone",
     "exit_status",
     "fit",
     "load_policy",

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import optax
 
@@ -200,13 +200,15 @@ def mask_splitter(mask_key: str) -> Callable[[Any], tuple[Any, Any]]:
 
 _LOSSES = {"huber": element_wise_huber_loss, "squared": element_wise_squared_loss}
 
+Config = TypeVar("Config", bound=Any)
+
 FORMAT = 1
 
 CONFIGS: dict[str, type[DqnConfig]] = {"dqn": DqnConfig}
 """Algorithms that `train` knows, by name."""
 
 
-def replaced(config: DqnConfig, options: Mapping[str, Any]) -> DqnConfig:
+def replaced(config: Config, options: Mapping[str, Any]) -> Config:
     """Returns the config with some options replaced.
 
     Raises:

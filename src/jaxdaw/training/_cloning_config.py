@@ -1,0 +1,113 @@
+"""Options of cloning a policy from demonstrations, as a frozen dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any, Literal
+
+import numpy as np
+import optax
+
+from jaxdaw import networks, specs
+from jaxdaw.agents import BehavioralCloningAgent, check_range, nested_loss
+
+
+@dataclasses.dataclass(frozen=True)
+class BcConfig:
+    """What `jaxdaw train bc` can be told. The defaults clone the experts of CartPole and Pendulum.
+
+    Attributes:
+      epochs: passes over the data at most.
+      patience: epochs without a lower validation loss before training stops; 0 never stops early.
+      validation: share of the episodes, drawn at random, that is kept for the validation loss; 0 for none.
+      network: mlp, or rnn (LSTM over sequences).
+      fc_layer_params: units of the hidden layers.
+      conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none.
+      lstm_size: units of the recurrent cell, with `network rnn`.
+      sequence_length: steps in a training sequence, with `network rnn`.
+      loss: what is minimised for float actions: log_likelihood, or the squared error of the mode or of a sample.
+      learning_rate: of Adam.
+      weight_decay: share of each weight that Adam takes away, times the learning rate.
+      gradient_clipping: each variable's gradient is scaled to at most this norm; 0 for none.
+      batch_size: steps in one gradient step; sequences, with `network rnn`.
+      max_episode_steps: time limit put on the environment; 0 keeps its own.
+      eval_every: epochs between two evaluations in the environment; 0 only evaluates at the end.
+      eval_episodes: greedy episodes in an evaluation.
+    """
+
+    epochs: int = 200
+    patience: int = 20
+    validation: float = 0.1
+    network: Literal["mlp", "rnn"] = "mlp"
+    fc_layer_params: tuple[int, ...] = (256, 256)
+    conv_layer_params: tuple[tuple[int, int, int], ...] = ()
+    lstm_size: int = 64
+    sequence_length: int = 32
+    loss: Literal["log_likelihood", "mode", "sample"] = "log_likelihood"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    gradient_clipping: float = 0.0
+    batch_size: int = 256
+    max_episode_steps: int = 0
+    eval_every: int = 10
+    eval_episodes: int = 20
+
+    def __post_init__(self):
+        for name in ("epochs", "lstm_size", "sequence_length", "batch_size", "eval_episodes"):
+            check_range(name, getattr(self, name), 1, math.inf, integer=True)
+        for name in ("patience", "max_episode_steps", "eval_every"):
+            check_range(name, getattr(self, name), 0, math.inf, integer=True)
+        check_range("validation", self.validation, 0.0, 0.9)
+        check_range("learning_rate", self.learning_rate, 0.0, math.inf, low_open=True)
+        for name in ("weight_decay", "gradient_clipping"):
+            check_range(name, getattr(self, name), 0.0, math.inf)
+
+    def make_agent(self, time_step_spec: Any, action_spec: Any, seed: int = 0) -> BehavioralCloningAgent:
+        """Returns the agent that these options describe, with weights drawn from `seed`."""
+        leaves, actions = specs.flatten(time_step_spec.observation), specs.flatten(action_spec)
+        bounded = all(
+            isinstance(spec, specs.BoundedTensorSpec)
+            and np.isfinite([np.min(spec.minimum), np.max(spec.maximum)]).all()
+            for spec in actions
+            if specs.is_continuous(spec)
+        )
+        projection: Any = networks.NormalProjection
+        common: dict[str, Any] = {
+            "preprocessing_combiner": networks.concatenate if len(leaves) > 1 else None,
+            "conv_layer_params": [tuple(layer) for layer in self.conv_layer_params] or None,
+            "continuous_projection_net": projection if bounded else functools.partial(projection, mean_transform=None),
+            "rngs": seed,
+        }
+        layers = tuple(self.fc_layer_params)
+        network: networks.Network
+        if self.network == "rnn":
+            network = networks.ActorDistributionRnnNetwork(
+                time_step_spec.observation,
+                action_spec,
+                input_fc_layer_params=layers,
+                lstm_size=(self.lstm_size,),
+                output_fc_layer_params=None,
+                **common,
+            )
+        else:
+            network = networks.ActorDistributionNetwork(
+                time_step_spec.observation, action_spec, fc_layer_params=layers, **common
+            )
+        plain = len(actions) == 1 and (specs.is_continuous(actions[0]) or actions[0].shape == ())
+        return BehavioralCloningAgent(
+            time_step_spec,
+            action_spec,
+            network,
+            optax.adamw(self.learning_rate, weight_decay=self.weight_decay),
+            num_outer_dims=2 if self.network == "rnn" else 1,
+            loss_fn=None if plain else nested_loss,
+            gradient_clipping=self.gradient_clipping or None,
+            loss=self.loss,
+        )
+
+
+def _has_bounds(spec: specs.TensorSpec) -> bool:
+    bounded = isinstance(spec, specs.BoundedTensorSpec)
+    return bounded and bool(np.isfinite([np.min(spec.minimum), np.max(spec.maximum)]).all())
