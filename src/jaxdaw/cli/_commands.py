@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxdaw.errors import ConfigError
-from jaxdaw.training import DqnConfig
+from jaxdaw.training import BcConfig, DqnConfig
 
 Environment = Annotated[
     str,
@@ -80,6 +80,51 @@ class TrainDqn:
             print(f"stopped; everything is saved. Go on with:\n  jaxdaw train dqn --resume {out}", file=sys.stderr)
             return training.exit_status()
         _say_where(out, runs)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainBc:
+    """Clone a policy from demonstrations and save its run."""
+
+    demonstrations: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="DATA", help="Demonstrations: a directory of jaxdaw, .npz, .parquet, .csv or Minari."),
+    ]
+    config: Annotated[BcConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=BcConfig)
+    env: str = ""
+    """Environment to evaluate in: its specs are those of the policy."""
+    seed: int = 0
+    """Seed of everything random."""
+    out: Path | None = None
+    """Run directory; by default one under runs/ named after the data, the seed and the time."""
+    quiet: bool = False
+    """Show nothing while training."""
+
+    def run(self) -> int:
+        """Trains; returns the exit status."""
+        from jaxdaw import data, evaluation, training
+
+        demonstrations = data.read_demonstrations(self.demonstrations)
+        out = self.out or _default_directory(self.env or Path(self.demonstrations).stem, "bc", self.seed)
+        with training.Progress(self.config.epochs, f"bc {self.demonstrations}", quiet=self.quiet) as progress:
+            run = training.clone(
+                demonstrations,
+                self.env or None,
+                config=self.config,
+                seed=self.seed,
+                out=out,
+                watch=progress.update,
+                source=self.demonstrations,
+            )
+        if run.interrupted:
+            print(f"stopped; the policy so far is saved in {out}", file=sys.stderr)
+            return training.exit_status()
+        print(f"plot    {evaluation.plot_cloning(out, out / 'learning_curve.png')}")
+        print(f"run     {out}")
+        if self.env:
+            print(f"next    jaxdaw evaluate {out}")
         return 0
 
 

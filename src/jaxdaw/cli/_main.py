@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 COMMANDS: dict[str, type] = {
     "train dqn": _commands.TrainDqn,
+    "train bc": _commands.TrainBc,
     "evaluate": _commands.Evaluate,
     "play": _commands.Play,
     "record": _commands.Record,

@@ -2,7 +2,18 @@
 
 from jaxdaw.evaluation._evaluate import Evaluation, evaluate
 from jaxdaw.evaluation._plot import plot_learning_curves
+from jaxdaw.evaluation._plot_cloning import plot_cloning
 from jaxdaw.evaluation._record import play, record
 from jaxdaw.evaluation._statistics import Interval, bootstrap_interval, iqm
 
-__all__ = ["Evaluation", "Interval", "bootstrap_interval", "evaluate", "iqm", "play", "plot_learning_curves", "record"]
+__all__ = [
+    "Evaluation",
+    "Interval",
+    "bootstrap_interval",
+    "evaluate",
+    "iqm",
+    "play",
+    "plot_cloning",
+    "plot_learning_curves",
+    "record",
+]

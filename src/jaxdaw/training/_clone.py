@@ -20,7 +20,7 @@ from jaxdaw.environments import Environment
 from jaxdaw.errors import NonFiniteError
 from jaxdaw.policies import Policy
 from jaxdaw.training._cloning_config import BcConfig
-from jaxdaw.training._cloning_trainer import CloningTrainer, EpochReport
+from jaxdaw.training._cloning_trainer import CloningTrainer, EpochReport, num_updates
 from jaxdaw.training._config import FORMAT, replaced
 from jaxdaw.training._directory import new_directory, versions, write_json
 from jaxdaw.training._experiment import evaluation_row
@@ -117,8 +117,9 @@ class _Session:
         action_spec = demonstrations.action_spec if world is None else world.action_spec
         kept = config.validation > 0 and len(demonstrations) > 1
         learn, validation = demonstrations.split(1.0 - config.validation, seed) if kept else (demonstrations, None)
-        agent = config.make_agent(time_step_spec(observation_spec), action_spec, seed)
         length = config.sequence_length if config.network == "rnn" else None
+        updates = config.epochs * num_updates(learn, config.batch_size, length)
+        agent = config.make_agent(time_step_spec(observation_spec), action_spec, seed, updates)
         self.trainer = CloningTrainer(agent, learn, validation, config.batch_size, length, seed)
         self.agent, self.config, self.seed, self._world = agent, config, seed, world
         self._watchers = [] if watch is None else [watch]

@@ -28,7 +28,7 @@ class BcConfig:
       lstm_size: units of the recurrent cell, with `network rnn`.
       sequence_length: steps in a training sequence, with `network rnn`.
       loss: what is minimised for float actions: log_likelihood, or the squared error of the mode or of a sample.
-      learning_rate: of Adam.
+      learning_rate: of Adam at the beginning; it falls to 0 along a cosine over `epochs`.
       weight_decay: share of each weight that Adam takes away, times the learning rate.
       gradient_clipping: each variable's gradient is scaled to at most this norm; 0 for none.
       batch_size: steps in one gradient step; sequences, with `network rnn`.
@@ -37,8 +37,8 @@ class BcConfig:
       eval_episodes: greedy episodes in an evaluation.
     """
 
-    epochs: int = 200
-    patience: int = 20
+    epochs: int = 60
+    patience: int = 15
     validation: float = 0.1
     network: Literal["mlp", "rnn"] = "mlp"
     fc_layer_params: tuple[int, ...] = (256, 256)
@@ -49,7 +49,7 @@ class BcConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     gradient_clipping: float = 0.0
-    batch_size: int = 256
+    batch_size: int = 64
     max_episode_steps: int = 0
     eval_every: int = 10
     eval_episodes: int = 20
@@ -64,8 +64,16 @@ class BcConfig:
         for name in ("weight_decay", "gradient_clipping"):
             check_range(name, getattr(self, name), 0.0, math.inf)
 
-    def make_agent(self, time_step_spec: Any, action_spec: Any, seed: int = 0) -> BehavioralCloningAgent:
-        """Returns the agent that these options describe, with weights drawn from `seed`."""
+    def make_agent(
+        self, time_step_spec: Any, action_spec: Any, seed: int = 0, updates: int | None = None
+    ) -> BehavioralCloningAgent:
+        """Returns the agent that these options describe.
+
+        Args:
+          time_step_spec, action_spec: of the environment or of the data.
+          seed: of the weights.
+          updates: gradient steps in all epochs, over which the learning rate falls; None keeps it.
+        """
         leaves, actions = specs.flatten(time_step_spec.observation), specs.flatten(action_spec)
         bounded = all(
             isinstance(spec, specs.BoundedTensorSpec)
@@ -95,12 +103,13 @@ class BcConfig:
             network = networks.ActorDistributionNetwork(
                 time_step_spec.observation, action_spec, fc_layer_params=layers, **common
             )
+        rate = self.learning_rate if updates is None else optax.cosine_decay_schedule(self.learning_rate, updates)
         plain = len(actions) == 1 and (specs.is_continuous(actions[0]) or actions[0].shape == ())
         return BehavioralCloningAgent(
             time_step_spec,
             action_spec,
             network,
-            optax.adamw(self.learning_rate, weight_decay=self.weight_decay),
+            optax.adamw(rate, weight_decay=self.weight_decay),
             num_outer_dims=2 if self.network == "rnn" else 1,
             loss_fn=None if plain else nested_loss,
             gradient_clipping=self.gradient_clipping or None,

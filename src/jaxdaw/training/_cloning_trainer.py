@@ -84,9 +84,8 @@ class CloningTrainer:
             check_demonstrations(part, agent)
         self._demonstrations = demonstrations
         self._order = np.random.default_rng(seed)
-        sequences = int(np.sum(-(-demonstrations.lengths // self._length)))
-        self._batch_size = min(batch_size, sequences)
-        batches = sequences // self._batch_size
+        self._batch_size = min(batch_size, _num_sequences(demonstrations, self._length))
+        batches = num_updates(demonstrations, batch_size, sequence_length)
         self._calls = math.ceil(batches / _UPDATES_IN_A_CALL)
         self._updates = batches // self._calls
         compiler = agent.compiler_options()
@@ -204,6 +203,16 @@ class CloningTrainer:
             mean = jnp.mean(distance.astype(jnp.float32), axis=axes)
             sums[not specs.is_discrete(spec)] += jnp.stack([jnp.sum(weights * mean), jnp.sum(weights)])
         return jnp.stack([jnp.sum(weights * per_step), *sums[0], *sums[1], jnp.sum(weights)])
+
+
+def num_updates(demonstrations: Demonstrations, batch_size: int, sequence_length: int | None) -> int:
+    """Returns the gradient steps in one epoch, but for a few that are left out where they fill no call."""
+    sequences = _num_sequences(demonstrations, sequence_length or 1)
+    return sequences // min(batch_size, sequences)
+
+
+def _num_sequences(demonstrations: Demonstrations, length: int) -> int:
+    return int(np.sum(-(-demonstrations.lengths // length)))
 
 
 def _greedy(predicted: Any, spec: specs.TensorSpec) -> jax.Array:

@@ -23,7 +23,7 @@ class Progress:
     """Shows the rows of a run; use as a context manager and pass `update` as the watcher.
 
     Args:
-      steps: environment steps to go to.
+      steps: environment steps, or epochs, to go to.
       title: what is running.
       stream: where to write; None is standard error.
       quiet: show nothing.
@@ -83,17 +83,29 @@ class Progress:
                 f"over {row['episodes']} episodes{mark}"
             )
             return
+        if kind == "epoch":
+            self._show(row["step"], self._epoch_line(row))
+            return
         now = time.perf_counter()
         self._first = self._first or (now, row["step"])
         if row["mean_return"] == row["mean_return"]:
             self._latest["return"] = row["mean_return"]
-        line = self._line(row, now)
+        self._show(row["step"], self._line(row, now))
+
+    def _show(self, step: int, line: str) -> None:
         if self._live is not None:
-            self._live.update(self._task, completed=row["step"], line=line)
+            self._live.update(self._task, completed=step, line=line)
             self._live.refresh()
-        elif row["step"] * 20 // self._steps > self._printed:
-            self._printed = row["step"] * 20 // self._steps
-            self._say(f"{count(row['step']):>7}  {line}")
+        elif step * 20 // self._steps > self._printed:
+            self._printed = step * 20 // self._steps
+            self._say(f"{count(step):>7}  {line}")
+
+    def _epoch_line(self, row: dict[str, Any]) -> str:
+        parts = [f"epoch {row['epoch']}/{self._steps}", f"loss {row['loss']:.3g}"]
+        for name, label in (("validation_loss", "validation"), ("match", "match"), ("error", "error")):
+            if row[name] == row[name]:
+                parts.append(f"{label} {row[name]:.3g}")
+        return "  ".join([*parts, f"{row['seconds']:.1f} s an epoch"])
 
     def _line(self, row: dict[str, Any], now: float) -> str:
         assert self._first is not None
