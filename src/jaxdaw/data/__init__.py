@@ -5,8 +5,10 @@ that is wrong with what was read; `Demonstrations` hands out batches. No file is
 """
 
 from jaxdaw.data._arrays import from_arrays
+from jaxdaw.data._check import check
 from jaxdaw.data._demonstrations import Demonstrations, Sequences, Steps
 from jaxdaw.data._episodes import Episode
+from jaxdaw.data._read import read_demonstrations
 from jaxdaw.data._report import Fault, Report
 from jaxdaw.data._store import read, verify
 from jaxdaw.data._writer import DemonstrationWriter
@@ -19,7 +21,9 @@ __all__ = [
     "Report",
     "Sequences",
     "Steps",
+    "check",
     "from_arrays",
     "read",
+    "read_demonstrations",
     "verify",
 ]
