@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from jaxdaw.cli._data import Columns, Data, read
 from jaxdaw.errors import ConfigError
 from jaxdaw.training import BcConfig, DqnConfig
 
@@ -87,14 +88,11 @@ class TrainDqn:
 class TrainBc:
     """Clone a policy from demonstrations and save its run."""
 
-    demonstrations: Annotated[
-        str,
-        tyro.conf.Positional,
-        tyro.conf.arg(metavar="DATA", help="Demonstrations: a directory of jaxdaw, .npz, .parquet, .csv or Minari."),
-    ]
+    demonstrations: Data
     config: Annotated[BcConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=BcConfig)
     env: str = ""
     """Environment to evaluate in: its specs are those of the policy."""
+    columns: Columns = ""
     seed: int = 0
     """Seed of everything random."""
     out: Path | None = None
@@ -104,9 +102,9 @@ class TrainBc:
 
     def run(self) -> int:
         """Trains; returns the exit status."""
-        from jaxdaw import data, evaluation, training
+        from jaxdaw import evaluation, training
 
-        demonstrations = data.read_demonstrations(self.demonstrations)
+        demonstrations = read(self.demonstrations, self.columns)
         out = self.out or _default_directory(self.env or Path(self.demonstrations).stem, "bc", self.seed)
         with training.Progress(self.config.epochs, f"bc {self.demonstrations}", quiet=self.quiet) as progress:
             run = training.clone(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from jaxdaw.cli import _commands
+from jaxdaw.cli import _commands, _data
 from jaxdaw.errors import ConfigError, JaxdawError, SpecError
 
 _USAGE = 2
@@ -43,6 +43,9 @@ COMMANDS: dict[str, type] = {
     "play": _commands.Play,
     "record": _commands.Record,
     "plot": _commands.Plot,
+    "data check": _data.Check,
+    "data show": _data.Show,
+    "data record": _data.Record,
     "doctor": _commands.Doctor,
 }
 
@@ -81,7 +84,7 @@ def _usage() -> str:
 
 
 def _unknown_command(arguments: list[str]) -> ConfigError:
-    given = " ".join(arguments[: 2 if arguments[:1] == ["train"] else 1])
+    given = " ".join(arguments[: 2 if arguments[:1] in (["train"], ["data"]) else 1])
     close = difflib.get_close_matches(given, COMMANDS, 1, 0.5)
     hint = f"\n  Did you mean: jaxdaw {close[0]}" if close and given else ""
     what = f"unknown command '{given}'" if given else "no command given"

@@ -14,8 +14,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.agents import AgentState, BehavioralCloningAgent
-from jaxdaw.data import Demonstrations
-from jaxdaw.errors import SpecError
+from jaxdaw.data import Demonstrations, check
 from jaxdaw.networks import Weights
 from jaxdaw.policies import is_distribution
 from jaxdaw.trajectories import Trajectory
@@ -62,7 +61,7 @@ class CloningTrainer:
       seed: of the order.
 
     Raises:
-      SpecError: the demonstrations are not in the agent's specs.
+      SpecError: the demonstrations are not in the agent's specs, or hold what is wrong; all of it is listed.
     """
 
     def __init__(
@@ -80,8 +79,9 @@ class CloningTrainer:
         self.stopped = False
         self._length = sequence_length or 1
         self._validation = validation
+        frame: Trajectory = agent.training_data_spec
         for part in (demonstrations,) if validation is None else (demonstrations, validation):
-            check_demonstrations(part, agent)
+            check(part, frame.observation, frame.action).raise_if_faulty()
         self._demonstrations = demonstrations
         self._order = np.random.default_rng(seed)
         self._batch_size = min(batch_size, _num_sequences(demonstrations, self._length))
@@ -261,42 +261,3 @@ def _prefetched(source: Iterator[Any], depth: int = 2) -> Iterator[Any]:
             yield item
     finally:
         ended.set()
-
-
-def check_demonstrations(demonstrations: Demonstrations, agent: BehavioralCloningAgent) -> None:
-    """Checks that an agent can learn from demonstrations, before it does.
-
-    Raises:
-      SpecError: another structure or shape, numbers that are not finite, or actions outside their spec; counted.
-    """
-    frame: Trajectory = agent.training_data_spec
-    pairs = (("observation", demonstrations.observation_spec, frame.observation),
-             ("action", demonstrations.action_spec, frame.action))  # fmt: skip
-    for what, given, wanted in pairs:
-        specs.assert_same_structure(wanted, given, what=f"the {what} of the demonstrations")
-        for (path, spec), (_, own) in zip(specs.flatten_with_path(wanted), specs.flatten_with_path(given), strict=True):
-            if own.shape != spec.shape or specs.is_discrete(own) != specs.is_discrete(spec):
-                raise SpecError(
-                    f"the demonstrations do not fit the agent at {what}{path}",
-                    expected=f"{spec.dtype} {spec.shape}",
-                    got=f"{own.dtype} {own.shape}",
-                    cause="recorded in another environment, or with other wrappers.",
-                )
-    for what, wanted in (("observation", frame.observation), ("action", frame.action)):
-        for index, (path, spec) in enumerate(specs.flatten_with_path(wanted)):
-            faults = []
-            for number, episode in enumerate(demonstrations):
-                values = np.asarray(specs.flatten(getattr(episode, what))[index])[: len(episode)]
-                wrong = ~np.isfinite(values)
-                if what == "action" and isinstance(spec, specs.BoundedTensorSpec):
-                    wrong = wrong | (values < spec.minimum) | (values > spec.maximum)
-                faults += [(number, int(step), values[step]) for step in np.unique(np.nonzero(wrong)[0])]
-            if faults:
-                number, step, value = faults[0]
-                raise SpecError(
-                    f"{what}{path} is not finite, or outside its spec, in {len(faults)} of "
-                    f"{demonstrations.num_steps} steps",
-                    expected=str(spec),
-                    got=f"{value} at step {step} of episode {number}",
-                    cause="recorded in another environment, or labels that count from 1.",
-                )

@@ -1,0 +1,58 @@
+"""Options of cloning, and the agents that they describe."""
+
+import numpy as np
+import pytest
+
+from jaxdaw import networks, specs
+from jaxdaw.errors import ConfigError
+from jaxdaw.training import BcConfig
+from jaxdaw.trajectories import time_step_spec
+
+from .demonstrations import OBSERVATION, SIGN, TWICE
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"epochs": 0}, {"validation": 0.95}, {"learning_rate": 0.0}, {"batch_size": -1}, {"weight_decay": -1e-3}],
+    ids=str,
+)
+def test_numbers_outside_their_range_are_refused(options):
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        BcConfig(**options)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        SIGN,
+        TWICE,
+        specs.TensorSpec((2,), np.float32),
+        specs.BoundedTensorSpec((2,), np.int32, 0, 4),
+        {"gear": SIGN, "steer": TWICE},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("network", ["mlp", "rnn"])
+def test_every_kind_of_action_has_an_agent(action, network):
+    config = BcConfig(fc_layer_params=(8,), lstm_size=4, network=network)
+    nested = {"a": OBSERVATION, "b": specs.TensorSpec((2,), np.int32)}
+    agent = config.make_agent(time_step_spec(nested), action)
+    assert agent.num_outer_dims == (2 if network == "rnn" else 1)
+    step = {"a": np.zeros((5, 3), np.float32), "b": np.zeros((5, 2), np.int32)}
+    chosen = agent.policy.action(step).action
+    specs.check(chosen, action, 1, what="action")
+
+
+def test_the_learning_rate_falls_to_zero_over_all_updates():
+    config = BcConfig(fc_layer_params=(8,), learning_rate=0.1, weight_decay=0.0)
+    agent = config.make_agent(time_step_spec(OBSERVATION), SIGN, updates=3)
+    assert isinstance(agent.cloning_network, networks.ActorDistributionNetwork)
+    moved = []
+    for _ in range(5):
+        before = np.asarray(agent.trainable_variables[0].get_value())
+        from jaxdaw.testing import random_experience
+
+        agent.train(random_experience(agent))
+        moved.append(float(np.abs(np.asarray(agent.trainable_variables[0].get_value()) - before).max()))
+    assert moved[0] > 0.05
+    assert max(moved[3:]) < 1e-6
