@@ -1,0 +1,132 @@
+"""from_arrays: demonstrations from steps that stand one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.data._demonstrations import Demonstrations
+from jaxdaw.data._episodes import Episode
+from jaxdaw.errors import SpecError
+
+
+def from_arrays(
+    observations: Any,
+    actions: Any,
+    rewards: Any = None,
+    terminated: Any = None,
+    truncated: Any = None,
+    *,
+    episode_ends: Any = None,
+    observation_spec: Any = None,
+    action_spec: Any = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Demonstrations:
+    """Returns the demonstrations of steps that stand one after the other.
+
+    An episode ends where `terminated` or `truncated` is true, or where `episode_ends` says; one that none of the flags
+    ends has an unknown end. For episodes that are apart already: `Demonstrations([Episode(...), ...])`.
+
+    Args:
+      observations: a nest of `[steps, ...]`; or of `[steps + episodes, ...]`, with the one after each episode's last
+        action, which takes `episode_ends`.
+      actions: a nest of `[steps, ...]`.
+      rewards: `[steps]`, or None.
+      terminated: `[steps]` bool, true at the last step of an episode that the world ended.
+      truncated: `[steps]` bool, true at the last step of one that was cut.
+      episode_ends: `[episodes]` integers that rise, the number of steps up to the end of each; the last is `steps`.
+      observation_spec, action_spec, metadata: as in `Demonstrations`.
+
+    Raises:
+      SpecError: the lengths disagree, or nothing says where episodes end.
+
+    >>> demonstrations = from_arrays(np.zeros((5, 2)), np.zeros(5, int), terminated=[0, 1, 0, 0, 1])
+    >>> demonstrations.lengths
+    array([2, 3])
+    """
+    steps = _count(actions, "actions")
+    flags = {name: _flags(name, value, steps) for name, value in (("terminated", terminated), ("truncated", truncated))}
+    ends = _ends(episode_ends, flags, steps)
+    frames = _count(observations, "observations")
+    extra = frames - steps
+    if extra not in (0, len(ends)) or (extra and episode_ends is None):
+        raise SpecError(
+            "observations and actions do not fit together",
+            expected=f"{steps} observations, or {steps + len(ends)} and episode_ends",
+            got=str(frames),
+            fix="one observation before each action; those after the last action of each episode too, or none of them",
+        )
+    starts = np.concatenate([[0], ends[:-1]])
+    per_episode = int(extra > 0)
+    episodes = []
+    for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        first = start + index * per_episode
+        episodes.append(
+            Episode(
+                _slice(observations, first, first + end - start + per_episode),
+                _slice(actions, start, end),
+                None if rewards is None else np.asarray(rewards)[start:end],
+                terminated=bool(flags["terminated"][end - 1]),
+                truncated=bool(flags["truncated"][end - 1]),
+            )
+        )
+    if rewards is not None and np.shape(rewards)[:1] != (steps,):
+        raise SpecError("rewards and actions do not fit together", expected=f"[{steps}]", got=str(np.shape(rewards)))
+    return Demonstrations(episodes, observation_spec, action_spec, metadata)
+
+
+def _slice(nest: Any, start: int, end: int) -> Any:
+    return specs.map_structure(lambda leaf: np.asarray(leaf)[start:end], nest)
+
+
+def _count(nest: Any, what: str) -> int:
+    leaves = specs.flatten_with_path(nest)
+    if not leaves or any(np.ndim(leaf) == 0 for _, leaf in leaves):
+        fix = "numpy.asarray(steps): a list is a nest of its elements, not an array"
+        raise SpecError(f"{what} are no arrays", expected="[steps, ...]", got=type(nest).__name__, fix=fix)
+    count = len(leaves[0][1])
+    for path, leaf in leaves:
+        if len(leaf) != count:
+            raise SpecError(f"the leaves of {what} disagree at {path}", expected=str(count), got=str(len(leaf)))
+    return count
+
+
+def _flags(name: str, value: Any, steps: int) -> np.ndarray:
+    flags = np.zeros(steps, bool) if value is None else np.asarray(value)
+    if flags.shape != (steps,) or flags.dtype.kind not in "biuf" or not np.isin(flags, (0, 1)).all():
+        got = f"{flags.dtype} {flags.shape}"
+        raise SpecError(f"{name} does not say for each step whether it ended", expected=f"bool ({steps},)", got=got)
+    return flags.astype(bool)
+
+
+def _ends(given: Any, flags: Mapping[str, np.ndarray], steps: int) -> np.ndarray:
+    flagged = np.flatnonzero(flags["terminated"] | flags["truncated"]) + 1
+    if given is None:
+        if not flagged.size:
+            raise SpecError(
+                "nothing says where episodes end",
+                expected="terminated, truncated or episode_ends",
+                got="no step that ends one",
+                fix="from_arrays(..., episode_ends=[len(actions)]) if it is one episode",
+            )
+        return flagged if flagged[-1] == steps else np.append(flagged, steps)
+    ends = np.asarray(given)
+    rises = ends.ndim == 1 and ends.size > 0 and ends.dtype.kind in "iu" and np.all(np.diff(ends, prepend=0) > 0)
+    if not rises or ends[-1] != steps:
+        raise SpecError(
+            "episode_ends do not cut the steps into episodes",
+            expected=f"integers that rise from above 0 to {steps}",
+            got=str(ends.tolist())[:60],
+            fix="numpy.cumsum([len(episode) for episode in episodes])",
+        )
+    strays = np.setdiff1d(flagged, ends)
+    if strays.size:
+        raise SpecError(
+            "an episode goes on after a step that ended it",
+            expected="terminated and truncated only where episode_ends says",
+            got=f"step {int(strays[0]) - 1}",
+        )
+    return ends.astype(np.int64)

@@ -1,0 +1,108 @@
+"""The journal: episodes that are in no shard yet, one record after the other, each durable by itself.
+
+One record is one write and one `fsync`. A file for each episode would need two: of the file, and of its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxdaw.data._episodes import Episode
+from jaxdaw.data._manifest import Manifest, ShardEntry, arrays_of, expected_arrays, nests_of
+from jaxdaw.data._npz import opened
+from jaxdaw.data._shards import TERMINATED, TRUNCATED, Shard, flags_of
+
+_MAGIC = b"JDEPISOD"
+_HEADER = struct.Struct("<8sQQI32s")  # mark, bytes of JSON, bytes of arrays, CRC-32 of these three, SHA-256 of the rest
+_CHECKED = struct.Struct("<8sQQ")
+
+
+class Journal(NamedTuple):
+    """What a journal holds.
+
+    Attributes:
+      episodes: the sound ones from its start, as views of the file.
+      size: bytes of these.
+      problem: what follows them, in words; None for nothing.
+      torn: whether that is what a write that was cut short leaves behind.
+    """
+
+    episodes: list[Episode]
+    size: int
+    problem: str | None = None
+    torn: bool = False
+
+
+def encode(episode: Episode) -> bytes:
+    """Returns the record of an episode whose leaves have the dtypes of their specs."""
+    about = {
+        "length": len(episode),
+        "flags": flags_of(episode),
+        "has_reward": episode.reward is not None,
+        "info": None if episode.info is None else dict(episode.info),
+    }
+    text = json.dumps(about, allow_nan=False).encode("ascii")
+    text += b" " * (-(_HEADER.size + len(text)) % 64)  # so that the first leaf of a record is aligned
+    shard = Shard(episode.observation, episode.action, episode.reward, np.empty(0), np.empty(0))
+    leaves = b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in arrays_of(shard).values())
+    leaves += b"\0" * (-len(leaves) % 64)
+    digest = hashlib.sha256(text)
+    digest.update(leaves)
+    checked = _CHECKED.pack(_MAGIC, len(text), len(leaves))
+    return _HEADER.pack(_MAGIC, len(text), len(leaves), zlib.crc32(checked), digest.digest()) + text + leaves
+
+
+def read_journal(path: Path, manifest: Manifest) -> Journal:
+    """Returns what a journal holds; each episode is verified.
+
+    Raises:
+      StorageError: it cannot be read.
+    """
+    if not path.exists():
+        return Journal([], 0)
+    with opened(path) as file:
+        size = file.seek(0, 2)
+        contents = np.memmap(file, np.uint8, "r") if size else np.zeros(0, np.uint8)
+    episodes: list[Episode] = []
+    position = 0
+    while position < size:
+        header = bytes(contents[position : position + _HEADER.size])
+        if len(header) < _HEADER.size:
+            return Journal(episodes, position, f"{size - position:,} bytes of an unfinished episode", torn=True)
+        magic, text_size, leaves_size, crc, digest = _HEADER.unpack(header)
+        if magic != _MAGIC or zlib.crc32(header[: _CHECKED.size]) != crc:
+            return Journal(episodes, position, f"{size - position:,} bytes that are no episode")
+        start, end = position + _HEADER.size, position + _HEADER.size + text_size + leaves_size
+        if end > size:
+            return Journal(episodes, position, f"{size - position:,} bytes of an unfinished episode", torn=True)
+        body = contents[start:end]
+        if hashlib.sha256(body.data).digest() != digest:
+            return Journal(episodes, position, "an episode that does not match its digest")
+        try:
+            about = json.loads(bytes(body[:text_size]))
+            episodes.append(_decode(body[text_size:], about, manifest))
+        except (ValueError, KeyError, TypeError) as error:  # written by other code: the digest matches
+            return Journal(episodes, position, f"an episode that cannot be read: {str(error)[:80]}")
+        position = end
+    return Journal(episodes, position)
+
+
+def _decode(leaves: np.ndarray, about: Mapping[str, Any], manifest: Manifest) -> Episode:
+    flags = int(about["flags"])
+    entry = ShardEntry(0, 0, "", (int(about["length"]),), bytes([flags]))
+    arrays: dict[str, np.ndarray] = {}
+    position = 0
+    for name, (shape, dtype) in expected_arrays(manifest._replace(has_rewards=about["has_reward"]), entry).items():
+        size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        arrays[name] = np.frombuffer(leaves[position : position + size], dtype).reshape(shape)
+        position += size
+    observation, action, reward = nests_of(manifest, arrays)
+    return Episode(observation, action, reward, bool(flags & TERMINATED), bool(flags & TRUNCATED), info=about["info"])

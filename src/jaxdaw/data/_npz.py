@@ -1,0 +1,188 @@
+"""NPZ archives: written so that their arrays can be mapped, and read member by member, never as Python objects."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from jaxdaw.errors import StorageError
+
+_ALIGNMENT = 64
+_MAX_MEMBERS = 10_000
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a zip member: its mark, then the lengths of its name and extra field
+
+
+def write_npz(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes an uncompressed NPZ whose arrays begin at multiples of 64 bytes; the same arrays give the same bytes.
+
+    Args:
+      file: seekable, at its start.
+      arrays: by name, of dtypes that NumPy has by itself.
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                member.write(_header(array, file.tell()))
+                member.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def map_npz(path: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of an uncompressed NPZ, read-only, which the system reads from the disk as they are used.
+
+    Raises:
+      StorageError: the file is truncated, compressed, no NPZ, or holds Python objects.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    with opened(path) as file, _archive(path, file) as archive:
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise StorageError(f"{path} cannot be mapped: {name} is compressed", fix="numpy.savez, or convert()")
+            file.seek(member.header_offset)
+            mark, *lengths = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+            file.seek(sum(lengths), os.SEEK_CUR)
+            start = file.tell()
+            shape, fortran, dtype = _read_header(path, name, file)
+            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            if mark != b"PK\x03\x04" or file.tell() - start + size != member.file_size:
+                raise damaged(path, f"{size:,} bytes of {name}", f"{member.file_size:,} bytes")
+            if size == 0:
+                arrays[name] = np.zeros(shape, dtype)
+            else:
+                order = "F" if fortran else "C"
+                try:
+                    arrays[name] = np.memmap(file, dtype, "r", file.tell(), shape, order).view(np.ndarray)
+                except (ValueError, OSError) as error:
+                    raise damaged(path, f"{size:,} bytes of {name}", str(error)[:80]) from error
+    return arrays
+
+
+def read_npz(path: Path, names: tuple[str, ...], limit_bytes: int) -> dict[str, np.ndarray]:
+    """Returns some arrays of an NPZ, compressed or not; other members are not touched.
+
+    Args:
+      path: of the file.
+      names: of the members, without `.npy`; those that are absent are left out.
+      limit_bytes: the most that the arrays may take together.
+
+    Raises:
+      StorageError: the file is truncated or no NPZ, an array holds Python objects, or they take more than the limit.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    with opened(path) as file, _archive(path, file) as archive:
+        members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        wanted = {name: members[name] for name in names if name in members}
+        refuse_too_large(path, sum(member.file_size for member in wanted.values()), limit_bytes)
+        for name, member in wanted.items():
+            try:
+                with archive.open(member) as stream:
+                    shape, fortran, dtype = _read_header(path, name, stream)
+                    contents = stream.read()
+            except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+                raise damaged(path, f"the array {name}", str(error)[:80]) from error
+            except Exception as error:  # zlib.error and the like, which have no base of their own
+                if isinstance(error, StorageError | MemoryError):
+                    raise
+                raise damaged(path, f"the array {name}", str(error)[:80]) from error
+            if int(np.prod(shape, dtype=object)) * dtype.itemsize != len(contents):
+                raise damaged(path, f"{dtype} {shape} in {name}", f"{len(contents):,} bytes")
+            arrays[name] = np.frombuffer(contents, dtype).reshape(shape, order="F" if fortran else "C")
+    return arrays
+
+
+def member_names(path: Path) -> set[str]:
+    """Returns the names of the arrays in an NPZ, without `.npy`.
+
+    Raises:
+      StorageError: the file is truncated or no NPZ.
+    """
+    with opened(path) as file, _archive(path, file) as archive:
+        return {member.filename.removesuffix(".npy") for member in archive.infolist()}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for reading, but no device or pipe, which is not waited for either.
+
+    Raises:
+      StorageError: it is absent, or no file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}", expected="a file", got=str(error.strerror)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StorageError(f"cannot read {path}", expected="a file", got="a device, pipe or directory")
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def damaged(path: Path, expected: str, got: str) -> StorageError:
+    """Returns the error for a file whose contents are not what they should be."""
+    return StorageError(
+        f"{path} is truncated or damaged",
+        expected=expected,
+        got=got,
+        cause="a copy that was cut short, or a failing disk.",
+        fix="copy the file again",
+    )
+
+
+def refuse_too_large(path: Path, size: int, limit_bytes: int) -> None:
+    """Raises StorageError if a file's contents take more than allowed, which its sender may have meant."""
+    if size > limit_bytes:
+        raise StorageError(
+            f"{path} holds more than may be read into memory",
+            expected=f"at most {limit_bytes:,} bytes",
+            got=f"{size:,} bytes",
+            fix=f"read_demonstrations(path, limit_bytes={size}), if you trust the file",
+        )
+
+
+@contextmanager
+def _archive(path: Path, file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, ValueError, struct.error, OSError) as error:
+        raise damaged(path, "a whole NPZ archive", str(error)[:80]) from error
+    with archive:
+        if len(archive.infolist()) > _MAX_MEMBERS:
+            raise StorageError(f"{path} has too many arrays", expected=str(_MAX_MEMBERS), got="more")
+        yield archive
+
+
+def _header(array: np.ndarray, offset: int) -> bytes:
+    """Returns the NPY header, filled up so that an array whose header begins at `offset` is aligned."""
+    described = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+    text = repr(described).encode("ascii")
+    prefix = npy.magic(1, 0)
+    fill = -(offset + len(prefix) + 2 + len(text) + 1) % _ALIGNMENT
+    text += b" " * fill + b"\n"
+    return prefix + struct.pack("<H", len(text)) + text
+
+
+def _read_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    try:
+        version = npy.read_magic(stream)
+        reader = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
+        shape, fortran, dtype = reader(stream)
+    except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
+        raise damaged(path, f"an array in {name}", str(error)[:80]) from error
+    if dtype.hasobject:
+        raise StorageError(
+            f"{path} holds Python objects in {name}, which are never loaded: reading them runs code",
+            expected="an array of numbers",
+            got="dtype object",
+            fix=f"numpy.savez(path, {name}=numpy.stack({name})) where the file was made",
+        )
+    return shape, fortran, dtype

@@ -1,0 +1,176 @@
+"""Directories of demonstrations: shards put in place, mapped and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from jaxdaw.data._demonstrations import Demonstrations
+from jaxdaw.data._episodes import Episode
+from jaxdaw.data._journal import Journal, read_journal
+from jaxdaw.data._manifest import (
+    Manifest,
+    ShardEntry,
+    arrays_of,
+    expected_arrays,
+    nests_of,
+    read_manifest,
+    replace,
+    write_manifest,
+)
+from jaxdaw.data._npz import damaged, map_npz, opened, write_npz
+from jaxdaw.data._shards import Shard, pack
+from jaxdaw.errors import JaxdawWarning, StorageError
+
+_CHUNK = 2**20
+
+
+def add_shard(directory: Path, manifest: Manifest, episodes: Sequence[Episode]) -> Manifest:
+    """Writes episodes as the next shard and returns the manifest, which is written too."""
+    shard = pack(episodes)
+    arrays = arrays_of(shard)
+    if shard.info:
+        arrays["info"] = np.frombuffer(json.dumps(list(shard.info), allow_nan=False).encode("ascii"), np.uint8)
+    entry = ShardEntry(manifest.next_number, 0, "", tuple(shard.lengths.tolist()), bytes(shard.flags.tolist()))
+    found: list[tuple[int, str]] = []
+
+    def write(file: BinaryIO) -> None:
+        write_npz(file, arrays)
+        found.append((file.seek(0, 2), digest_of(file)))
+
+    replace(directory, entry.name, write)
+    entry = entry._replace(size=found[0][0], sha256=found[0][1])
+    manifest = manifest._replace(has_rewards=shard.reward is not None, shards=(*manifest.shards, entry))
+    write_manifest(directory, manifest)
+    return manifest
+
+
+def digest_of(file: BinaryIO) -> str:
+    """Returns the SHA-256 of a whole file."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read(path: str | Path) -> Demonstrations:
+    """Returns the demonstrations in a directory of jaxdaw. Their arrays stay on the disk until they are drawn.
+
+    Sizes and shapes are checked here, digests by `verify`, which has to read everything.
+
+    Args:
+      path: of the directory. A writer may be at work in it; what it adds from now on is not seen.
+
+    Raises:
+      StorageError: a file is missing, truncated or of something else, or there are no episodes.
+
+    Warns:
+      JaxdawWarning: a writer was killed, and the episode that it was writing is lost.
+    """
+    directory = Path(path)
+    manifest = read_manifest(directory)
+    shards = [map_shard(directory, manifest, entry) for entry in manifest.shards]
+    journal = read_journal(directory / manifest.journal, manifest)
+    count = sum(len(entry.lengths) for entry in manifest.shards) + len(journal.episodes)
+    if journal.problem is not None:
+        if not journal.torn:
+            raise journal_refusal(directory, manifest, journal, count)
+        what = f"{directory / manifest.journal} ends in {journal.problem}; {count} whole episodes are read"
+        warnings.warn(f"{what}\n  Fix: jaxdaw.data.repair({str(directory)!r})", JaxdawWarning, stacklevel=2)
+    if journal.episodes:
+        shards.append(pack(journal.episodes))
+    if not shards:
+        raise StorageError(f"{directory} holds no episodes", expected="at least 1", got="0")
+    return Demonstrations.from_shards(shards, manifest.observation_spec, manifest.action_spec, manifest.metadata)
+
+
+def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry) -> Shard:
+    """Returns a shard whose arrays are mapped, and fit the manifest.
+
+    Raises:
+      StorageError: it is missing, truncated, or holds other arrays.
+    """
+    path = directory / entry.name
+    with opened(path) as file:
+        size = file.seek(0, 2)
+    if size != entry.size:
+        raise _broken(directory, path, f"{entry.size:,} bytes", f"{size:,} bytes")
+    arrays = map_npz(path)
+    for name, (shape, dtype) in expected_arrays(manifest, entry).items():
+        array = arrays.get(name)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            got = "nothing" if array is None else f"{array.dtype} {array.shape}"
+            raise _broken(directory, path, f"{name}: {dtype} {shape}", got)
+    try:
+        info = json.loads(bytes(arrays["info"])) if "info" in arrays else ()
+        if info and len(info) != len(entry.lengths):
+            raise ValueError(f"{len(info)} dictionaries for {len(entry.lengths)} episodes")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _broken(directory, path, "info: JSON for each episode", str(error)[:80]) from error
+    nests = nests_of(manifest, arrays)
+    return Shard(*nests, np.array(entry.lengths, np.int64), np.frombuffer(entry.flags, np.uint8), info)
+
+
+def verify(path: str | Path) -> None:
+    """Reads a directory of demonstrations to the last byte, and returns if every digest matches.
+
+    Raises:
+      StorageError: names each damaged file, and how many episodes are sound.
+    """
+    directory = Path(path)
+    manifest = read_manifest(directory)
+    faults, sound = [], 0
+    for entry in manifest.shards:
+        problem = shard_problem(directory, manifest, entry)
+        if problem is None:
+            sound += len(entry.lengths)
+        else:
+            faults.append(problem)
+    journal = read_journal(directory / manifest.journal, manifest)
+    sound += len(journal.episodes)
+    if journal.problem is not None:
+        faults.append(f"{manifest.journal}: {journal.problem}, after {len(journal.episodes)} sound episodes")
+    if faults:
+        raise StorageError(
+            "\n    ".join([f"{directory} is damaged in {len(faults)} files; {sound} episodes are sound", *faults]),
+            cause="a failing disk, a copy that was cut short, or a process that was killed while it wrote.",
+            fix=f"jaxdaw.data.repair({str(directory)!r}) keeps what is sound, and moves the rest aside",
+        )
+
+
+def shard_problem(directory: Path, manifest: Manifest, entry: ShardEntry) -> str | None:
+    """Returns what is wrong with a shard in one line, None for nothing; the whole file is read."""
+    try:
+        with opened(directory / entry.name) as file:
+            digest = digest_of(file)
+        if digest != entry.sha256:
+            return f"{entry.name}: sha256 {digest[:16]}... in place of {entry.sha256[:16]}..."
+        map_shard(directory, manifest, entry)
+    except StorageError as error:
+        return f"{entry.name}: {str(error).splitlines()[0]}"
+    return None
+
+
+def journal_refusal(directory: Path, manifest: Manifest, journal: Journal, count: int) -> StorageError:
+    """Returns the error for a journal that is damaged, or cut short."""
+    return StorageError(
+        f"{directory / manifest.journal} is damaged",
+        expected="whole episodes to its end",
+        got=f"{journal.problem}; the last good one is episode {count - 1} of the demonstrations"
+        if count
+        else journal.problem,
+        fix=f"jaxdaw.data.repair({str(directory)!r}) keeps the episodes before, and moves the file aside",
+    )
+
+
+def _broken(directory: Path, path: Path, expected: str, got: str) -> StorageError:
+    error = damaged(path, expected, got)
+    text = str(error).replace("Fix: copy the file again", f"Fix: jaxdaw.data.repair({str(directory)!r})")
+    return StorageError(text)

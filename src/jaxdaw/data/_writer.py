@@ -1,0 +1,247 @@
+"""DemonstrationWriter: episodes onto the disk, one by one, each there for good when `add` returns."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.data._episodes import Episode
+from jaxdaw.data._infer import cast, conform
+from jaxdaw.data._journal import encode, read_journal
+from jaxdaw.data._manifest import NAME, Manifest, read_manifest, sync, write_manifest
+from jaxdaw.data._report import Report
+from jaxdaw.data._store import add_shard, journal_refusal
+from jaxdaw.data._structure import structure_faults
+from jaxdaw.errors import SpecError, StorageError
+
+_SHARD_BYTES = 64 * 2**20
+
+
+class DemonstrationWriter:
+    """Writes demonstrations into a directory, which `read` reads.
+
+    An episode is durable when `add` returns: a process killed at any moment loses at most the one that it is adding. A
+    directory that was closed, or whose writer was killed, is continued. One writer at a time.
+
+    Args:
+      path: of the directory; made if it is absent.
+      observation_spec: a nest of specs, containers of which are dictionaries, lists and tuples.
+      action_spec: likewise.
+      metadata: JSON values by name; None keeps those of a directory that is continued.
+      shard_bytes: how much is gathered before it becomes a file of its own; the `add` that makes one takes longer.
+
+    Raises:
+      StorageError: the directory holds something else, other specs or damage, has another writer, or cannot be written.
+
+    >>> import tempfile
+    >>> with DemonstrationWriter(
+    ...     tempfile.mkdtemp(), specs.TensorSpec((2,), "float32"), specs.BoundedTensorSpec((), "int32", 0, 1)
+    ... ) as writer:
+    ...     writer.add(Episode(np.zeros((4, 2), "float32"), np.array([0, 1, 1]), terminated=True))
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        observation_spec: Any,
+        action_spec: Any,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        shard_bytes: int = _SHARD_BYTES,
+    ):
+        self._directory = Path(path)
+        self._shard_bytes = shard_bytes
+        self._lock = self._journal = -1
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self._directory)
+            self._manifest = self._open(Manifest(observation_spec, action_spec, metadata or {}, None))
+            if metadata is not None and dict(metadata) != dict(self._manifest.metadata):
+                self._manifest = self._manifest._replace(metadata=metadata)
+                write_manifest(self._directory, self._manifest)
+            self._open_journal()
+        except BaseException as error:
+            self._release()
+            if isinstance(error, OSError) and not isinstance(error, StorageError):
+                raise _failure(self._directory, error) from error
+            raise
+
+    def _open(self, wanted: Manifest) -> Manifest:
+        """Returns the manifest of the directory, which is written if there is none."""
+        if not (self._directory / NAME).exists():
+            others = [name for name in sorted(os.listdir(self._directory)) if not name.startswith(".")]
+            if others:
+                raise StorageError(
+                    f"{self._directory} holds something else than demonstrations",
+                    expected="a new or empty directory",
+                    got=", ".join(others[:3]),
+                    fix=str(self._directory / "demonstrations"),
+                )
+            write_manifest(self._directory, wanted)
+            sync(self._directory.resolve().parent)
+            return wanted
+        manifest = read_manifest(self._directory)
+        for name in ("observation_spec", "action_spec"):
+            if getattr(manifest, name) != getattr(wanted, name):
+                raise StorageError(
+                    f"{self._directory} holds demonstrations of another {name}",
+                    expected=f"{getattr(wanted, name)}"[:200],
+                    got=f"{getattr(manifest, name)}"[:200],
+                    fix="another directory",
+                )
+        return manifest
+
+    def _open_journal(self) -> None:
+        path = self._directory / self._manifest.journal
+        journal = read_journal(path, self._manifest)
+        self.num_episodes = sum(len(entry.lengths) for entry in self._manifest.shards) + len(journal.episodes)
+        if journal.problem is not None:
+            raise journal_refusal(self._directory, self._manifest, journal, self.num_episodes)
+        self._has_rewards = self._manifest.has_rewards
+        if journal.episodes:
+            self._has_rewards = journal.episodes[0].reward is not None
+        self._size = journal.size
+        self._journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+        sync(self._directory)
+
+    def add(self, episode: Episode) -> None:
+        """Adds an episode; it is on the disk when this returns. Its arrays may be reused.
+
+        Raises:
+          SpecError: the episode does not fit together, or not the specs, bounds of actions included; nothing is
+            written.
+          StorageError: the disk is full or failed, or the writer is closed; what was added before stays.
+        """
+        self.extend([episode])
+
+    def extend(self, episodes: Iterable[Episode]) -> None:
+        """Adds many episodes, which are all on the disk when this returns; faster than one `add` for each.
+
+        Raises:
+          SpecError, StorageError: as `add`; those before the refused one are kept.
+        """
+        if self._journal < 0:
+            fix = f"DemonstrationWriter({str(self._directory)!r}, ...) continues the directory"
+            raise StorageError("the writer is closed", fix=fix)
+        try:
+            for episode in episodes:
+                self._append(encode(self._conform(episode)))
+                self._has_rewards = episode.reward is not None
+        finally:
+            self._sync()
+
+    def _append(self, record: bytes) -> None:
+        if self._size and self._size + len(record) > self._shard_bytes:
+            self._start_shard()
+        try:
+            _write(self._journal, record)
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # half an episode would be told as damage
+                os.ftruncate(self._journal, self._size)
+            if isinstance(error, OSError):
+                raise _failure(self._directory, error) from error
+            raise
+        self._size += len(record)
+        self.num_episodes += 1
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._journal)
+        except OSError as error:
+            raise _failure(self._directory, error) from error
+
+    def close(self) -> None:
+        """Puts what is in the journal into a shard, and lets another writer in. A second call does nothing."""
+        if self._journal >= 0:
+            try:
+                self._start_shard()
+                if not self._size:
+                    (self._directory / self._manifest.journal).unlink()
+            finally:
+                self._release()
+
+    def __enter__(self) -> DemonstrationWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _conform(self, episode: Episode) -> Episode:
+        Report.of(structure_faults([episode])).raise_if_faulty("the episode's arrays")
+        if self._has_rewards not in (None, episode.reward is not None):
+            got = "none" if self._has_rewards else "rewards"
+            raise SpecError("rewards are in all episodes or in none", expected="as in those before", got=got)
+        observation = conform(episode.observation, self._manifest.observation_spec, "observation")
+        specs.check(
+            observation, self._manifest.observation_spec, 1, what="the episode's observation", check_bounds=False
+        )
+        action = conform(episode.action, self._manifest.action_spec, "action")
+        specs.check(action, self._manifest.action_spec, 1, what="the episode's action")
+        reward = None if episode.reward is None else cast(np.asarray(episode.reward), np.dtype(np.float32), "reward")
+        return dataclasses.replace(episode, observation=observation, action=action, reward=reward)
+
+    def _start_shard(self) -> None:
+        """Moves the episodes of the journal into a shard, and begins the next journal."""
+        if not self._size:
+            return
+        old = self._directory / self._manifest.journal
+        journal = read_journal(old, self._manifest)
+        try:
+            self._manifest = add_shard(self._directory, self._manifest, journal.episodes)
+            os.close(self._journal)
+            self._journal = -1
+            path = self._directory / self._manifest.journal
+            self._journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+            old.unlink()  # from here on nobody reads it: the manifest names the next one
+            sync(self._directory)
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise _failure(self._directory, error) from error
+        self._size = 0
+
+    def _release(self) -> None:
+        for descriptor in (self._journal, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._lock = self._journal = -1
+
+
+def _lock(directory: Path) -> int:
+    """Holds a directory until the descriptor is closed, or the process ends in whatever way."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StorageError(
+            f"{directory} has another writer", expected="one at a time", fix="a directory for each, and convert()"
+        ) from error
+    return descriptor
+
+
+def _write(descriptor: int, record: bytes) -> None:
+    view = memoryview(record)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _failure(directory: Path, error: OSError) -> StorageError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    free = f"{shutil.disk_usage(directory).free:,} bytes free" if full and directory.is_dir() else None
+    return StorageError(
+        f"cannot write into {directory}: {os.strerror(error.errno) if error.errno else error}; what was added stays",
+        got=free,
+        cause="a full disk, or a quota." if full else None,
+        fix="free some space, and go on with a new DemonstrationWriter" if full else "another directory",
+    )

@@ -1,0 +1,117 @@
+"""Archives: NumPy writes what we read, and reads what we write."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from jaxdaw.data._npz import map_npz, member_names, opened, read_npz, write_npz
+from jaxdaw.errors import StorageError
+
+ARRAYS = {"a": np.arange(12.0).reshape(3, 4), "b": np.zeros((0, 2), np.int8), "c": np.array(True)}
+
+
+def written(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    with path.open("w+b") as file:
+        write_npz(file, arrays)
+    return path
+
+
+@given(hnp.arrays(st.sampled_from(["f4", "i8", "u1", "?"]), hnp.array_shapes(min_dims=0, min_side=0)))
+def test_numpy_reads_what_write_npz_wrote(array: np.ndarray):
+    file = io.BytesIO()
+    write_npz(file, {"x": array, "yy": array})
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as loaded:
+        for name in ("x", "yy"):
+            assert loaded[name].dtype == array.dtype
+            np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_map_npz_gives_aligned_read_only_views(tmp_path: Path):
+    arrays = map_npz(written(tmp_path / "x.npz", ARRAYS))
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], array)
+    assert arrays["a"].__array_interface__["data"][0] % 64 == 0
+    with pytest.raises(ValueError, match="read-only"):
+        arrays["a"][0, 0] = 1
+
+
+def test_map_npz_takes_what_numpy_wrote(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", fortran=np.asfortranarray(ARRAYS["a"]), **ARRAYS)  # type: ignore[arg-type]  # names
+    arrays = map_npz(tmp_path / "x.npz")
+    np.testing.assert_array_equal(arrays["fortran"], ARRAYS["a"])
+    np.testing.assert_array_equal(arrays["a"], ARRAYS["a"])
+
+
+def test_map_npz_refuses_what_cannot_be_mapped(tmp_path: Path):
+    np.savez_compressed(tmp_path / "x.npz", a=ARRAYS["a"])
+    with pytest.raises(StorageError, match="a is compressed"):
+        map_npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_read_npz_takes_the_members_asked_for(compressed: bool, tmp_path: Path):
+    infos = np.array([{}, {"a": 1}], dtype=object)
+    (np.savez_compressed if compressed else np.savez)(tmp_path / "x.npz", infos=infos, **ARRAYS)  # type: ignore[arg-type]  # names
+    assert member_names(tmp_path / "x.npz") == {"infos", *ARRAYS}
+    arrays = read_npz(tmp_path / "x.npz", ("a", "c", "absent"), 1000)
+    assert arrays.keys() == {"a", "c"}
+    np.testing.assert_array_equal(arrays["a"], ARRAYS["a"])
+
+
+def test_python_objects_are_refused(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", a=np.array([{}], dtype=object))
+    for read in (map_npz, lambda path: read_npz(path, ("a",), 1000)):
+        with pytest.raises(StorageError, match=r"holds Python objects in a, which are never loaded(.|\n)*dtype object"):
+            read(tmp_path / "x.npz")
+
+
+def test_more_than_the_limit_is_refused_before_it_is_read(tmp_path: Path):
+    np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(10**7))  # 80 MB in some 80 kB
+    assert (tmp_path / "bomb.npz").stat().st_size < 10**6
+    with pytest.raises(StorageError, match=r"at most 1,000,000 bytes.*80,000,128 bytes"):
+        read_npz(tmp_path / "bomb.npz", ("a",), 10**6)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 10, 100, 300])
+def test_a_truncated_archive_is_named(kept: int, tmp_path: Path):
+    path = tmp_path / "x.npz"
+    np.savez(path, a=ARRAYS["a"])
+    path.write_bytes(path.read_bytes()[:kept])
+    for read in (map_npz, lambda path: read_npz(path, ("a",), 1000), member_names):
+        with pytest.raises(StorageError, match=r"x\.npz is truncated or damaged"):
+            read(path)
+
+
+def test_a_header_that_promises_more_than_there_is_is_refused(tmp_path: Path):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (10**15,)})
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", buffer.getvalue() + b"\0" * 8)
+    for read in (map_npz, lambda path: read_npz(path, ("a",), 10**6)):
+        with pytest.raises(StorageError, match="truncated or damaged"):
+            read(tmp_path / "x.npz")
+
+
+def test_a_flipped_bit_in_a_compressed_member_is_found(tmp_path: Path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, a=np.random.default_rng(0).normal(size=1000))
+    contents = bytearray(path.read_bytes())
+    contents[2000] ^= 1
+    path.write_bytes(contents)
+    with pytest.raises(StorageError, match="truncated or damaged"):
+        read_npz(path, ("a",), 10**6)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path):
+    for path in (tmp_path, tmp_path / "absent", Path("/dev/null")):
+        with pytest.raises(StorageError, match="cannot read"), opened(path):
+            pass
