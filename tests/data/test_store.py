@@ -44,7 +44,6 @@ def test_a_shard_is_an_archive_that_numpy_reads(tmp_path: Path):
         assert archive["action_0"].tolist() == [0, 1, 2, 0, 0, 1, 2, 0, 0, 1]
         assert archive["reward"].dtype == np.float32
         assert json.loads(bytes(archive["info"]))[3] == {"seed": 3}
-        assert json.loads(bytes(archive["about"])) == {"lengths": [3, 1, 4, 2], "flags": [5, 6, 4, 5]}
 
 
 def test_more_than_fits_into_memory_is_read(tmp_path: Path):

@@ -6,11 +6,14 @@ that is wrong with what was read; `Demonstrations` hands out batches. No file is
 
 from jaxdaw.data._arrays import from_arrays
 from jaxdaw.data._check import check
+from jaxdaw.data._convert import convert
 from jaxdaw.data._demonstrations import Demonstrations, Sequences, Steps
 from jaxdaw.data._episodes import Episode
 from jaxdaw.data._read import read_demonstrations
+from jaxdaw.data._repair import Repair, repair
 from jaxdaw.data._report import Fault, Report
 from jaxdaw.data._store import read, verify
+from jaxdaw.data._summary import summary
 from jaxdaw.data._writer import DemonstrationWriter
 
 __all__ = [
@@ -18,12 +21,16 @@ __all__ = [
     "Demonstrations",
     "Episode",
     "Fault",
+    "Repair",
     "Report",
     "Sequences",
     "Steps",
     "check",
+    "convert",
     "from_arrays",
     "read",
     "read_demonstrations",
+    "repair",
+    "summary",
     "verify",
 ]

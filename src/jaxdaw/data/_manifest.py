@@ -125,7 +125,7 @@ def read_manifest(directory: Path) -> Manifest:
             f"{path} is damaged or something else",
             expected="the manifest of demonstrations",
             got=f"{type(error).__name__}: {str(error)[:100]}",
-            fix=f"jaxdaw.data.repair({str(directory)!r}) makes it again from the shards",
+            fix="a copy of the directory: without its manifest nobody can tell what the shards hold",
         ) from error
 
 

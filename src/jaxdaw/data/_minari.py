@@ -67,7 +67,13 @@ def read_minari(path: Path, observation_spec: Any, action_spec: Any, *, limit_by
     except (SpecError, StorageError, ImportError):
         raise
     except Exception as error:  # of h5py, pyarrow, Pillow and Minari, which share no base
-        raise damaged(path, "a whole Minari data set", f"{type(error).__name__}: {str(error)[:80]}") from error
+        raise StorageError(
+            f"{path} cannot be read by Minari",
+            expected="a whole data set of a version that it knows",
+            got=f"{type(error).__name__}: {str(error)[:160]}",
+            cause="a copy that was cut short, or another version of Minari.",
+            fix="pip install -U minari, or copy the data set again",
+        ) from error
     if not episodes:
         raise StorageError(f"{path} holds no episodes", expected="at least 1", got="0")
     told = {name: metadata[name] for name in ("dataset_id", "author", "algorithm_name") if name in metadata}

@@ -37,8 +37,6 @@ def add_shard(directory: Path, manifest: Manifest, episodes: Sequence[Episode]) 
     arrays = arrays_of(shard)
     if shard.info:
         arrays["info"] = np.frombuffer(json.dumps(list(shard.info), allow_nan=False).encode("ascii"), np.uint8)
-    about = json.dumps({"lengths": shard.lengths.tolist(), "flags": shard.flags.tolist()}).encode("ascii")
-    arrays["about"] = np.frombuffer(about, np.uint8)  # so that a lost manifest can be made again
     entry = ShardEntry(manifest.next_number, 0, "", tuple(shard.lengths.tolist()), bytes(shard.flags.tolist()))
     found: list[tuple[int, str]] = []
 

@@ -8,7 +8,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,15 +122,29 @@ class DemonstrationWriter:
             written.
           StorageError: the disk is full or failed, or the writer is closed; what was added before stays.
         """
+        self.extend([episode])
+
+    def extend(self, episodes: Iterable[Episode]) -> None:
+        """Adds many episodes, which are all on the disk when this returns; faster than one `add` for each.
+
+        Raises:
+          SpecError, StorageError: as `add`; those before the refused one are kept.
+        """
         if self._journal < 0:
             fix = f"DemonstrationWriter({str(self._directory)!r}, ...) continues the directory"
             raise StorageError("the writer is closed", fix=fix)
-        record = encode(self._conform(episode))
+        try:
+            for episode in episodes:
+                self._append(encode(self._conform(episode)))
+                self._has_rewards = episode.reward is not None
+        finally:
+            self._sync()
+
+    def _append(self, record: bytes) -> None:
         if self._size and self._size + len(record) > self._shard_bytes:
             self._start_shard()
         try:
             _write(self._journal, record)
-            os.fsync(self._journal)
         except BaseException as error:
             with contextlib.suppress(OSError):  # half an episode would be told as damage
                 os.ftruncate(self._journal, self._size)
@@ -138,8 +152,13 @@ class DemonstrationWriter:
                 raise _failure(self._directory, error) from error
             raise
         self._size += len(record)
-        self._has_rewards = episode.reward is not None
         self.num_episodes += 1
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._journal)
+        except OSError as error:
+            raise _failure(self._directory, error) from error
 
     def close(self) -> None:
         """Puts what is in the journal into a shard, and lets another writer in. A second call does nothing."""

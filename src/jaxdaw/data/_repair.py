@@ -1,0 +1,103 @@
+"""repair: what is sound in a damaged directory is kept, and what is not is moved aside."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxdaw.data._journal import read_journal
+from jaxdaw.data._manifest import (
+    Manifest,
+    read_manifest,
+    replace,
+    sync,
+    write_manifest,
+)
+from jaxdaw.data._npz import opened
+from jaxdaw.data._store import shard_problem
+from jaxdaw.errors import StorageError
+
+
+class Repair(NamedTuple):
+    """What `repair` did.
+
+    Attributes:
+      num_episodes: sound ones, which are kept.
+      num_lost: episodes in damaged shards; those in a damaged journal cannot be counted.
+      problems: one line for each damaged file.
+      aside: where the damaged files lie now.
+    """
+
+    num_episodes: int
+    num_lost: int
+    problems: tuple[str, ...] = ()
+    aside: tuple[Path, ...] = ()
+
+
+def repair(path: str | Path) -> Repair:
+    """Keeps the sound episodes of a directory of demonstrations, and moves damaged files aside, beside the others.
+
+    Every shard whose digest matches is kept, and of the journal all episodes before the first damaged one. A damaged
+    file is renamed to `NAME.damaged-1`, never written to. A directory without damage stays as it is.
+
+    Args:
+      path: of the directory, which no writer may hold.
+
+    Raises:
+      StorageError: the manifest itself is damaged, or a writer is at work.
+    """
+    directory = Path(path)
+    manifest = read_manifest(directory)
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageError(f"a writer is at work in {directory}", fix="close it, then repair") from error
+        return _repair(directory, manifest)
+    finally:
+        os.close(lock)
+
+
+def _repair(directory: Path, manifest: Manifest) -> Repair:
+    problems, aside, kept = [], [], []
+    lost = 0
+    for entry in manifest.shards:
+        problem = shard_problem(directory, manifest, entry)
+        if problem is None:
+            kept.append(entry)
+            continue
+        problems.append(problem)
+        lost += len(entry.lengths)
+        if os.path.lexists(directory / entry.name):
+            aside.append(_move_aside(directory, entry.name))
+    journal_name = manifest.journal
+    journal = read_journal(directory / journal_name, manifest)
+    sound = b""
+    if journal.size:
+        with opened(directory / journal_name) as file:
+            sound = file.read(journal.size)
+    if journal.problem is not None:
+        problems.append(f"{journal_name}: {journal.problem}, after {len(journal.episodes)} sound episodes")
+        aside.append(_move_aside(directory, journal_name))
+    repaired = manifest._replace(shards=tuple(kept), has_rewards=manifest.has_rewards if kept else None)
+    if sound and (journal.problem is not None or repaired.journal != journal_name):
+        replace(directory, repaired.journal, lambda file: file.write(sound))
+    if len(kept) < len(manifest.shards):
+        write_manifest(directory, repaired)
+    if repaired.journal != journal_name and (directory / journal_name).exists():
+        (directory / journal_name).unlink()  # its episodes are in the other one
+    sync(directory)
+    count = sum(len(entry.lengths) for entry in kept) + len(journal.episodes)
+    return Repair(count, lost, tuple(problems), tuple(aside))
+
+
+def _move_aside(directory: Path, name: str) -> Path:
+    number = 1
+    while os.path.lexists(directory / f"{name}.damaged-{number}"):
+        number += 1
+    target = directory / f"{name}.damaged-{number}"
+    os.rename(directory / name, target)
+    return target
