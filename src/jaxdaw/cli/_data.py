@@ -27,15 +27,18 @@ def read(path: str, columns: str) -> Any:
     """Returns the demonstrations of a path; `columns` is JSON, or empty."""
     from jaxdaw import data
 
+    return data.read_demonstrations(path, columns=_mapping(columns))
+
+
+def _mapping(columns: str) -> Any:
     try:
-        mapping = json.loads(columns) if columns else None
+        return json.loads(columns) if columns else None
     except ValueError as error:
         raise ConfigError(
             "--columns is not JSON",
             got=f"{columns[:60]}: {error}",
             fix="""--columns '{"observation": ["x", "v"], "action": "a", "episode": "id"}'""",
         ) from error
-    return data.read_demonstrations(path, columns=mapping)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,4 +108,40 @@ class Record:
             print(f"episode {number}/{self.episodes}: return {value:.1f}", file=sys.stderr)
 
         print(evaluation.record_demonstrations(policy, environment, self.out, self.episodes, self.seed, say))
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Convert:
+    """Write demonstrations of any kind into a directory of jaxdaw."""
+
+    demonstrations: Data
+    out: Annotated[Path, tyro.conf.arg(help="New directory.")]
+    columns: Columns = ""
+
+    def run(self) -> int:
+        """Converts; returns the exit status."""
+        from jaxdaw import data
+
+        options = {"columns": _mapping(self.columns)} if self.columns else {}
+        found = data.convert(self.demonstrations, self.out, **options)
+        print(f"{self.out}: {len(found):,} episodes, {found.num_steps:,} steps")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Repair:
+    """Keep what is sound in a damaged directory of jaxdaw; what is not is moved aside."""
+
+    demonstrations: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA", help="A directory of jaxdaw.")]
+
+    def run(self) -> int:
+        """Repairs; returns the exit status."""
+        from jaxdaw import data
+
+        repair = data.repair(self.demonstrations)
+        for problem in repair.problems:
+            print(problem, file=sys.stderr)
+        aside = "; what was damaged: " + ", ".join(map(str, repair.aside)) if repair.aside else ""
+        print(f"{repair.num_episodes:,} episodes are sound, {repair.num_lost:,} are lost{aside}")
         return 0

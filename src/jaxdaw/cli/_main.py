@@ -46,6 +46,8 @@ COMMANDS: dict[str, type] = {
     "data check": _data.Check,
     "data show": _data.Show,
     "data record": _data.Record,
+    "data convert": _data.Convert,
+    "data repair": _data.Repair,
     "doctor": _commands.Doctor,
 }
 

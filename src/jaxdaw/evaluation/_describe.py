@@ -8,27 +8,28 @@ from typing import Any
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.data import Demonstrations
+from jaxdaw.data import Demonstrations, summary
 
 _BINS = 10
 
 
 def describe_demonstrations(demonstrations: Demonstrations) -> str:
-    """Returns a few lines: counts, specs, lengths, returns, how episodes ended, and how often each action was taken."""
-    lengths, returns = demonstrations.lengths, demonstrations.returns
-    ended = [int(demonstrations.terminated.sum()), int(demonstrations.truncated.sum())]
+    """Returns `data.summary` in a few lines: counts, specs, lengths, returns, endings, and the actions taken."""
+    told = summary(demonstrations)
     lines = [
-        f"episodes     {len(demonstrations):,}, of {demonstrations.num_steps:,} steps",
-        f"lengths      {_spread(lengths)}",
-        f"returns      {'not recorded' if returns is None else _spread(returns)}",
-        f"ended        {ended[0]} terminated, {ended[1]} truncated, {len(demonstrations) - sum(ended)} unknown",
+        f"episodes     {told['num_episodes']:,}, of {told['num_steps']:,} steps",
+        f"lengths      {_spread(told['lengths'])}",
+        f"returns      {'not recorded' if told['returns'] is None else _spread(told['returns'])}",
+        f"ended        {', '.join(f'{count} {name}' for name, count in told['endings'].items())}",
         f"observation  {_of(demonstrations.observation_spec)}",
         f"action       {_of(demonstrations.action_spec)}",
     ]
-    for path, spec, values in _actions(demonstrations):
-        counts, labels = _histogram(values, spec)
-        shares = "  ".join(f"{label}: {share:.1%}" for label, share in zip(labels, counts / counts.sum(), strict=True))
-        lines.append(f"  {path or 'values'}  {shares}")
+    for path, figures in told["actions"].items():
+        if "mean" in figures:
+            entries = [f"{name} {np.round(value, 3).tolist()}" for name, value in figures.items()]
+        else:
+            entries = [f"{value}: {count / told['num_steps']:.1%}" for value, count in figures.items()]
+        lines.append(f"  {path or 'values'}  {'  '.join(entries)}")
     return "\n".join(lines)
 
 
@@ -79,9 +80,8 @@ def _histogram(values: np.ndarray, spec: specs.TensorSpec) -> tuple[np.ndarray, 
     return counts, [f"{low:.3g}" for low in edges[:-1]]
 
 
-def _spread(values: np.ndarray) -> str:
-    low, median, high = np.min(values), np.median(values), np.max(values)
-    return f"{np.mean(values):.1f} on average, median {median:g}, from {low:g} to {high:g}"
+def _spread(figures: dict[str, float]) -> str:
+    return "{mean:.1f} on average, median {median:g}, from {min:g} to {max:g}".format(**figures)
 
 
 def _of(spec: Any) -> str:

@@ -92,9 +92,13 @@ def clone(
             num_envs=min(config.eval_episodes, 10),
             max_episode_steps=config.max_episode_steps or None,
         )
+    session = None
     try:
-        return _Session(demonstrations, world, environment, config, seed, out, watch, source).go()
+        session = _Session(demonstrations, world, environment, config, seed, out, watch, source)
+        return session.go()
     finally:
+        if session is not None:
+            session.close()
         if isinstance(world, Environment) and isinstance(environment, str):
             world.close()
 
@@ -169,11 +173,13 @@ class _Session:
             save_policy(final, self.directory / "policy", note)
             if best is not final:
                 save_policy(best, self.directory / "best_policy", {**note, "validation_loss": self._best})
-        if self._writer is not None:
-            self._writer.close()
         return CloneRun(
             best, final, self.agent, config, self.directory, self.epochs, self.evaluations, interrupted=trainer.stopped
         )
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
     def _report(self, report: EpochReport, seconds: float) -> None:
         measured = report.validation_loss if self.trainer.validates else report.loss

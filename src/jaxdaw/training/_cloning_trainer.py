@@ -160,9 +160,9 @@ class CloningTrainer:
             self.state, info = self._many(self.state, *stacked)
             yield info.loss
 
-    def _update_indexed(self, state: AgentState, data: Any, rows: Any) -> tuple[AgentState, Any]:
+    def _update_indexed(self, state: AgentState, recorded: Any, rows: Any) -> tuple[AgentState, Any]:
         def step(state: AgentState, rows: Any) -> tuple[AgentState, Any]:
-            experience, weights = jax.tree.map(lambda leaf: leaf[rows], data)
+            experience, weights = jax.tree.map(lambda leaf: leaf[rows], recorded)
             state, info = self.agent.update(state, experience, weights if self._length > 1 else None)
             return state, info.loss
 

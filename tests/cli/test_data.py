@@ -1,0 +1,62 @@
+"""The commands about demonstrations, and cloning from them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxdaw.cli import main
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "steps.csv"
+    random = np.random.default_rng(0)
+    rows = ["id,x,v,a,r"]
+    for episode in range(6):
+        for _ in range(30):
+            x, v = random.normal(size=2).round(4)
+            rows.append(f"{episode},{x},{v},{int(x > 0)},1.0")
+    path.write_text("\n".join(rows))
+    return path
+
+
+COLUMNS = json.dumps({"observation": ["x", "v"], "action": "a", "reward": "r", "episode": "id"})
+
+
+def test_from_a_table_to_a_policy(table, tmp_path, capsys):
+    converted, run = tmp_path / "data", tmp_path / "run"
+    assert main(["data", "convert", str(table), "--out", str(converted), "--columns", COLUMNS]) == 0
+    assert "6 episodes, 180 steps" in capsys.readouterr().out
+    assert main(["data", "check", str(converted)]) == 0
+    assert "it is not known how an episode ended" in capsys.readouterr().out
+    assert main(["data", "show", str(converted), "--plot", str(tmp_path / "data.png")]) == 0
+    assert "episodes     6, of 180 steps" in capsys.readouterr().out
+    assert (tmp_path / "data.png").exists()
+    assert main(["data", "repair", str(converted)]) == 0
+    assert "6 episodes are sound, 0 are lost" in capsys.readouterr().out
+    options = ["--epochs", "3", "--fc-layer-params", "8", "--batch-size", "16", "--out", str(run)]
+    assert main(["train", "bc", str(converted), *options]) == 0
+    out = capsys.readouterr()
+    assert f"run     {run}" in out.out
+    assert "epoch 3/3" in out.err
+    assert (run / "learning_curve.png").exists()
+
+
+def test_mistakes_are_told_in_words(table, tmp_path, capsys):
+    assert main(["data", "show", str(table), "--columns", "x,v"]) == 2
+    assert "--columns is not JSON" in capsys.readouterr().err
+    assert main(["data", "show", str(table)]) == 2
+    assert "is a table" in capsys.readouterr().err
+    assert main(["data", "show", str(tmp_path / "none")]) == 1
+    assert "there is no" in capsys.readouterr().err
+    assert main(["data", "shw", "x"]) == 2
+    assert "Did you mean: jaxdaw data show" in capsys.readouterr().err
+
+
+def test_demonstrations_of_another_environment_are_refused_before_training(table, tmp_path, capsys):
+    columns = ["--columns", COLUMNS]
+    assert main(["data", "check", str(table), "--env", "CartPole-v1", *columns]) == 1
+    assert main(["train", "bc", str(table), "--env", "CartPole-v1", "--out", str(tmp_path / "run"), *columns]) == 2
+    assert "observation" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
