@@ -18,7 +18,7 @@ from jaxdaw.agents._admission import Admission
 from jaxdaw.agents._guard import is_sound, step_unless_refused, without_overflow
 from jaxdaw.agents._refusals import check_network, check_range, explain_refusal
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
-from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError
 from jaxdaw.math import clip_by_norm_per_variable
 from jaxdaw.networks import Module, Network, Weights, write_back
 from jaxdaw.policies import Policy, Splitter
@@ -233,6 +233,13 @@ class Agent(Module):
         if weights is not None:
             if jnp.ndim(weights) == 1 and per_example.ndim == 2:
                 weights = weights[:, None]
+            if jnp.ndim(weights) > per_example.ndim:  # would broadcast where B is T
+                raise SpecError(
+                    f"{self.name} was given weights for each frame, and its loss is one for each sequence",
+                    expected=str(per_example.shape),
+                    got=str(jnp.shape(weights)),
+                    fix="weights [B], or a loss_fn that returns [B, T]",
+                )
             # 0 * NaN is 0: the row was weighted out.
             per_example = jnp.where(weights == 0.0, 0.0, weights * per_example)
         loss = jnp.mean(per_example)

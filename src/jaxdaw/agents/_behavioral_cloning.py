@@ -171,7 +171,14 @@ class BehavioralCloningAgent(Agent):
             taken = {name: value for name, value in extra.items() if name in self._parameters}
             losses = jnp.asarray(self._loss_fn(output, frames.action, **taken))
         per_frame = _one_for_each_example(losses, frames.step_type.shape)
-        if self._ignore_boundaries and per_frame.shape == frames.step_type.shape:
+        if self._ignore_boundaries:
+            if per_frame.shape != frames.step_type.shape:
+                raise SpecError(
+                    "ignore_boundaries needs a loss for each frame",
+                    expected=str(frames.step_type.shape),
+                    got=str(per_frame.shape),
+                    fix="ignore_boundaries=False, and a loss_fn that looks at experience.step_type",
+                )
             per_frame = jnp.where(frames.step_type == StepType.LAST, 0.0, per_frame)
         return BatchLoss(
             per_example=per_frame,

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.distributions import Categorical
-from jaxdaw.errors import SpecError
+from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.policies import is_distribution
 
 KINDS = ("sample", "mode", "log_likelihood")
@@ -33,8 +33,11 @@ def nested_loss(output: Any, action: Any, action_spec: Any, kind: str = "mode", 
       key: for "sample".
 
     Raises:
-      SpecError: an output that does not have the action's shape.
+      SpecError: an output that does not have the action's shape, or "sample" without a key.
+      ConfigError: another `kind`.
     """
+    if kind not in KINDS:
+        raise ConfigError("unknown kind of loss", expected=", ".join(map(repr, KINDS)), got=repr(kind))
     leaves = zip(specs.flatten_with_path(action_spec), specs.flatten(output), specs.flatten(action), strict=True)
     losses = []
     for index, ((path, spec), predicted, recorded) in enumerate(leaves):

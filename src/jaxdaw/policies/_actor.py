@@ -29,7 +29,8 @@ class ActorPolicy(Policy):
       actor_network: `network(observation, step_type, policy_state) -> (actions or distributions, state)`.
       info_spec: a nest of specs of what a subclass reports.
       observation_normalizer: a Network from observations to normalized ones, such as `StreamingNormalizer`; its
-        statistics are weights of this policy.
+        statistics are weights of this policy. `actor_network` is given what comes out of it, which is float32 even for
+        integers.
       clip: whether float actions are clipped to their bounds.
       training: whether the network runs in training mode. Acting changes no weights: batch statistics move when an
         agent trains.
@@ -89,7 +90,11 @@ class ActorPolicy(Policy):
         self._actor_network = actor_network
         self._observation_normalizer = observation_normalizer
         self._training = training
-        check_input_of(actor_network, split_observation(self._splitter, time_step_spec.observation)[0])
+        observation_spec = split_observation(self._splitter, time_step_spec.observation)[0]
+        if observation_normalizer is not None:
+            check_input_of(observation_normalizer, observation_spec)
+            observation_spec = observation_normalizer.create_variables(observation_spec)
+        check_input_of(actor_network, observation_spec)
         _check_output(actor_network, action_spec)
 
     @property

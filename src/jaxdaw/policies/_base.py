@@ -145,6 +145,7 @@ class Policy(Module):
             )
         if self._clip:
             action = specs.map_structure(clip_to_spec, action, self._action_spec)
+        action = specs.map_structure(_as_declared, action, self._action_spec)
         return PolicyStep(action=action, state=choice.state, info=info)
 
     def distribute(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
@@ -454,6 +455,11 @@ def clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
     if specs.is_continuous(spec) and isinstance(spec, specs.BoundedTensorSpec):
         return jnp.clip(action, spec.minimum, spec.maximum)
     return action
+
+
+def _as_declared(action: Any, spec: specs.TensorSpec) -> Any:
+    """Returns a float action in the dtype of its spec: distributions compute in float32 at least."""
+    return action.astype(jax.dtypes.canonicalize_dtype(spec.dtype)) if specs.is_continuous(spec) else action
 
 
 def _signature(time_step: TimeStep) -> Any:

@@ -162,5 +162,5 @@ def check_input_of(network: Network, observation_spec: Any) -> None:
                 f"{network.name} was made for other observations{f' at {path}' if path else ''}",
                 expected=f"{mine.dtype} {mine.shape}",
                 got=f"{theirs.dtype} {theirs.shape}",
-                fix="QNetwork(time_step_spec.observation, action_spec)",
+                fix=f"{type(network).__name__}(time_step_spec.observation, ...)",
             )
