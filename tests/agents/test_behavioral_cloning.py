@@ -625,7 +625,6 @@ def test_what_has_no_default_loss_needs_a_loss_fn(action_spec, message):
         ({"action_spec": GAS, "network": Linear(OBSERVATION, (1,))}, SpecError, "does not return actions"),
         ({"action_spec": ()}, SpecError, "no action to clone"),
     ],
-    ids=str,
 )
 def test_constructor_refuses(options, error, message):
     with pytest.raises(error, match=message):
