@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from jaxdaw import networks, specs, testing, trajectories
 from jaxdaw.policies import (
+    ActorPolicy,
     BoltzmannPolicy,
     EpsilonGreedyPolicy,
     GaussianPolicy,
@@ -38,6 +40,53 @@ def recurrent() -> QPolicy:
     return QPolicy(STEP, ACTION, networks.QRnnNetwork(OBSERVATION, ACTION, lstm_size=(4,)), emit_log_probability=True)
 
 
+MASKED = {"place": OBSERVATION, "mask": specs.BoundedTensorSpec((4,), np.int32, [1, 0, 0, 0], 1)}
+
+
+def actor(actions: Any = FLOATS, **options: Any) -> ActorPolicy:
+    network = networks.ActorDistributionNetwork(
+        OBSERVATION,
+        actions,
+        fc_layer_params=(8,),
+        continuous_projection_net=functools.partial(networks.NormalProjection, scale_distribution=True),
+    )
+    return ActorPolicy(STEP, actions, network, emit_log_probability=True, **options)
+
+
+def normal_actor() -> ActorPolicy:
+    network = networks.ActorDistributionNetwork(OBSERVATION, FLOATS, fc_layer_params=(8,))
+    return ActorPolicy(STEP, FLOATS, network)
+
+
+def masked_actor() -> ActorPolicy:
+    network = networks.ActorDistributionNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return ActorPolicy(
+        trajectories.time_step_spec(MASKED),
+        ACTION,
+        network,
+        observation_and_action_constraint_splitter=lambda both: (both["place"], both["mask"]),
+        emit_log_probability=True,
+    )
+
+
+def recurrent_actor() -> ActorPolicy:
+    network = networks.ActorDistributionRnnNetwork(
+        OBSERVATION, ACTIONS, input_fc_layer_params=(6,), lstm_size=(4,), output_fc_layer_params=None
+    )
+    return ActorPolicy(STEP, ACTIONS, network)
+
+
+def normalizing_actor() -> ActorPolicy:
+    normalizer = networks.StreamingNormalizer(OBSERVATION)
+    normalizer.update(np.array([[1.0, 2.0, -1.0], [0.5, -2.0, 0.0]], np.float32))
+    return actor(observation_normalizer=normalizer)
+
+
+def deterministic_actor() -> ActorPolicy:
+    wheel = FLOATS["wheel"][0]
+    return ActorPolicy(STEP, wheel, networks.ActorNetwork(OBSERVATION, wheel, fc_layer_params=(8,)))
+
+
 POLICIES: dict[str, Callable[[], Policy]] = {
     "q": lambda: q_policy(emit_log_probability=True),
     "q recurrent": recurrent,
@@ -49,7 +98,18 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "boltzmann": lambda: BoltzmannPolicy(q_policy(emit_log_probability=True), 0.5),
     "random": lambda: RandomPolicy(STEP, ACTION, emit_log_probability=True),
     "gaussian noise": lambda: GaussianPolicy(RandomPolicy(STEP, FLOATS), 0.1),
+    "gaussian noise around an actor": lambda: GaussianPolicy(
+        GreedyPolicy(normal_actor()), 0.1, clip=False, emit_log_probability=True
+    ),
     "drifting noise": lambda: OUNoisePolicy(RandomPolicy(STEP, FLOATS), 0.1, 0.15),
+    "actor deterministic": deterministic_actor,
+    "actor normal": normal_actor,
+    "actor squashed": actor,
+    "actor categorical, masked": masked_actor,
+    "actor over a mixed nest": lambda: actor(ACTIONS),
+    "actor lstm": recurrent_actor,
+    "actor with a normalizer": normalizing_actor,
+    "greedy actor over a mixed nest": lambda: GreedyPolicy(actor(ACTIONS)),
     "random over a nest": lambda: RandomPolicy(STEP, ACTIONS, emit_log_probability=True),
 }
 

@@ -41,7 +41,7 @@ class Constant(Network):
 
     def __init__(self, input_tensor_spec, make):
         super().__init__(input_tensor_spec)
-        self.make = nnx.static(make) if hasattr(nnx, "static") else make
+        self.make = nnx.static(make)
 
     def call(self, observation):
         return self.make(observation.shape[0]), ()
@@ -142,6 +142,18 @@ def test_log_probability_of_a_nest_is_the_sum_over_its_leaves():
     specs.check(step.action, nest, (3,))
     choice = policy.distribution(steps(ROWS)).action
     assert all(is_distribution(choice[key]) for key in nest)
+
+
+def test_densities_above_one_fit_the_info_spec():
+    def make(rows):
+        return Normal(jnp.zeros((rows, 2)), 1e-3, event_ndims=1)
+
+    policy = ActorPolicy(STEP, STEER, Constant(OBSERVATION, make), emit_log_probability=True)
+    step = policy.action(steps(ROWS), seed=0)
+    assert step.info.log_probability.min() > 0.0
+    specs.check(step.info, policy.info_spec, (3,))
+    discrete = ActorPolicy(STEP, GEAR, Constant(OBSERVATION, categorical), emit_log_probability=True)
+    assert discrete.info_spec.log_probability.maximum == 0.0
 
 
 def test_categorical_actions_start_at_the_minimum():

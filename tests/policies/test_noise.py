@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdaw import networks, specs, trajectories
-from jaxdaw.distributions import Deterministic
+from jaxdaw.distributions import Deterministic, Normal, Uniform
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError
 from jaxdaw.policies import GaussianPolicy, GreedyPolicy, OUNoisePolicy, OUNoiseState, Policy, QPolicy, RandomPolicy
 from jaxdaw.trajectories import PolicyStep, StepType
@@ -169,8 +169,48 @@ def test_the_wrapped_policy_draws_from_a_key_of_its_own(make):
     np.testing.assert_allclose(action.var(), 1 / 3 + 0.01, rtol=0.02)
 
 
+@pytest.mark.parametrize("clip", [True, False])
+def test_gaussian_noise_around_a_certain_action_has_a_density(clip):
+    """Of the action before clipping: -(x - m)**2 / (2 s**2) - log(s) - log(2 pi) / 2 for each element; 2 > 1 here."""
+    policy = GaussianPolicy(Echo(ACTION), 0.05, clip=clip, emit_log_probability=True)
+    time_step = steps(200, 0.98)
+    time_step.observation[100:] = [0.5, 7.0]  # which the wrapped policy clips to 3
+    means = np.clip(time_step.observation, [-1, -1], [1, 3]).astype(float)
+    choice = policy.distribution(time_step).action
+    assert isinstance(choice, Normal)
+    np.testing.assert_allclose(choice.loc, means, rtol=1e-6)
+    np.testing.assert_allclose(choice.scale, 0.05)
+    free = GaussianPolicy(Echo(ACTION), 0.05, clip=False).action(time_step, seed=0).action
+    step = policy.action(time_step, seed=0)
+    np.testing.assert_allclose(step.action, np.clip(free, [-1, -1], [1, 3]) if clip else free, rtol=1e-6)
+    want = (-(((free - means) / 0.05) ** 2) / 2 - np.log(0.05) - np.log(2 * np.pi) / 2).sum(-1)
+    np.testing.assert_allclose(step.info.log_probability, want, rtol=1e-3, atol=1e-3)
+    specs.check(step.info, policy.info_spec, (200,))
+    assert step.info.log_probability.max() > 0.0  # a density
+
+
+def test_gaussian_noise_over_a_nest_has_the_sum_of_its_leaves_densities():
+    nest = {"gas": specs.BoundedTensorSpec((), np.float32, -9, 9), "wheel": (WIDE,)}
+    policy = GaussianPolicy(EchoNest(nest), 2.0, emit_log_probability=True, clip=False)
+    step = policy.action(steps(5, 0.5), seed=0)
+    noise = np.concatenate([step.action["gas"][:, None], step.action["wheel"][0]], axis=-1) - 0.5
+    want = (-(noise**2) / 8 - np.log(2) - np.log(2 * np.pi) / 2).sum(-1)
+    np.testing.assert_allclose(step.info.log_probability, want, rtol=1e-5)
+
+
+def test_gaussian_noise_around_what_is_drawn_leaves_the_noise_out_and_has_no_density():
+    uniform = RandomPolicy(STEP, ACTION)
+    assert isinstance(GaussianPolicy(uniform, 0.1).distribution(steps(2)).action, Uniform)
+    assert isinstance(GaussianPolicy(Echo(ACTION), 0.0).distribution(steps(2)).action, Deterministic)
+    drifting = OUNoisePolicy(Echo(ACTION), 0.1)
+    assert isinstance(GaussianPolicy(drifting, 0.1).distribution(steps(2)).action, Deterministic)
+    for policy, scale in [(uniform, 0.1), (Echo(ACTION), 0.0), (drifting, 0.1), (GaussianPolicy(Echo(ACTION), 0.1), 1)]:
+        with pytest.raises(ConfigError, match="has no log-probability to emit"):
+            GaussianPolicy(policy, scale, emit_log_probability=True)
+
+
 @pytest.mark.parametrize("make", [GaussianPolicy, OUNoisePolicy])
-def test_distribution_and_greedy_leave_the_noise_out(make):
+def test_modes_and_greedy_leave_the_noise_out(make):
     policy = make(Echo(ACTION), 5.0)
     choice = policy.distribution(steps(3, 0.5))
     np.testing.assert_array_equal(choice.action.mode(), np.full((3, 2), 0.5))

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxdaw.errors import StorageError
-from jaxdaw.networks import Network, QNetwork, Sequential, concatenate
+from jaxdaw.networks import (
+    CategoricalProjection,
+    Network,
+    NormalProjection,
+    QNetwork,
+    Sequential,
+    TanhNormalProjection,
+    concatenate,
+    tanh_squash_to_spec,
+)
 from jaxdaw.specs import BoundedTensorSpec, TensorSpec
 from jaxdaw.training._description import describe, describe_network, make_network, restore
 from jaxdaw.trajectories import time_step_spec
@@ -44,6 +53,11 @@ def there_and_back(value: Any, own: dict[str, type[Network]] | None = None) -> A
         time_step_spec({"camera": OBSERVATION, "map": (OBSERVATION, [ACTION])}),
         jax.nn.relu,
         jnp.tanh,
+        jnp.exp,
+        tanh_squash_to_spec,
+        CategoricalProjection,
+        NormalProjection,
+        TanhNormalProjection,
         concatenate,
         nnx.Linear,
         jax.nn.initializers.zeros,

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxdaw import networks, specs, trajectories
 from jaxdaw.errors import ConfigError, SpecError, StorageError
-from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy, Policy, QPolicy, RandomPolicy
+from jaxdaw.policies import (
+    ActorPolicy,
+    BoltzmannPolicy,
+    EpsilonGreedyPolicy,
+    GaussianPolicy,
+    GreedyPolicy,
+    OUNoisePolicy,
+    Policy,
+    QPolicy,
+    RandomPolicy,
+)
 from jaxdaw.training import load_policy, save_policy
 from jaxdaw.trajectories import StepType, TimeStep
 
@@ -54,6 +66,62 @@ POLICIES = {
 }
 
 
+WHEEL = specs.BoundedTensorSpec((2,), np.float32, [-1.0, 0.0], [1.0, 5.0])
+MIXED = {"gear": specs.BoundedTensorSpec((2,), np.int32, -1, 3), "wheel": WHEEL}
+Projection = functools.partial(networks.NormalProjection, state_dependent_std=True, std_transform=jnp.exp)
+
+
+def actor(action: Any = WHEEL, kind: Any = networks.ActorDistributionNetwork, **options: Any) -> ActorPolicy:
+    chosen = {name: options.pop(name) for name in list(options) if name.endswith("projection_net")}
+    if kind is networks.ActorDistributionNetwork:
+        network = kind(PLAIN, action, fc_layer_params=(8,), **chosen)
+    else:
+        network = kind(PLAIN, action, input_fc_layer_params=(6,), lstm_size=(4,), output_fc_layer_params=None, **chosen)
+    return ActorPolicy(trajectories.time_step_spec(PLAIN), action, network, **options)
+
+
+def deterministic(**options: Any) -> ActorPolicy:
+    network = networks.ActorNetwork(PLAIN, WHEEL, fc_layer_params=(8,))
+    return ActorPolicy(trajectories.time_step_spec(PLAIN), WHEEL, network, **options)
+
+
+def normalizing() -> ActorPolicy:
+    normalizer = networks.StreamingNormalizer(PLAIN)
+    normalizer.update(np.random.default_rng(0).normal([0.0, 3.0, -1.0], 2.0, (50, 3)).astype(np.float32))
+    return actor(observation_normalizer=normalizer, clip=False, emit_log_probability=True)
+
+
+POLICIES |= {
+    "actor": actor,
+    "actor deterministic": deterministic,
+    "actor of a mixed nest": lambda: actor(MIXED, name="driver"),
+    "actor with options": lambda: actor(
+        MIXED,
+        discrete_projection_net=functools.partial(networks.CategoricalProjection, logits_init_output_factor=2.0),
+        continuous_projection_net=Projection,
+    ),
+    "actor squashed": lambda: actor(continuous_projection_net=networks.TanhNormalProjection),
+    "actor softplus": lambda: actor(
+        continuous_projection_net=functools.partial(networks.TanhNormalProjection, std_transform=jax.nn.softplus)
+    ),
+    "actor unsquashed": lambda: actor(
+        specs.TensorSpec((2,), np.float32),
+        continuous_projection_net=functools.partial(networks.NormalProjection, mean_transform=None),
+    ),
+    "actor squashed means": lambda: actor(
+        continuous_projection_net=functools.partial(
+            networks.NormalProjection, mean_transform=networks.tanh_squash_to_spec, activation_fn=jnp.tanh
+        )
+    ),
+    "actor with a normalizer": normalizing,
+    "actor recurrent": lambda: actor(MIXED, networks.ActorDistributionRnnNetwork),
+    "actor recurrent deterministic": lambda: actor(WHEEL, networks.ActorRnnNetwork),
+    "actor greedy": lambda: GreedyPolicy(actor(MIXED, emit_log_probability=True)),
+    "gaussian": lambda: GaussianPolicy(deterministic(), 0.25, clip=False, emit_log_probability=True, name="noisy"),
+    "drifting": lambda: OUNoisePolicy(deterministic(), 0.25, 0.125, clip=False),
+}
+
+
 def steps(policy: Policy, rows: int = 16) -> TimeStep:
     observation = specs.sample(policy.time_step_spec.observation, jax.random.key(0), (rows,))
     return TimeStep(
@@ -72,11 +140,40 @@ def test_policy_comes_back_and_acts_the_same(name: str, tmp_path: Path):
     assert type(back) is type(policy)
     assert back.time_step_spec == policy.time_step_spec
     assert back.action_spec == policy.action_spec
+    assert back.info_spec == policy.info_spec
+    assert (back.name, back.clip) == (policy.name, policy.clip)
     state = policy.get_initial_state(16)
     for seed in range(3):
         ours, theirs = (p.action(steps(policy), state, seed=seed) for p in (policy, back))
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     assert json.loads((tmp_path / "p" / "policy.json").read_text())["metadata"] == {"note": "é"}
+
+
+def test_every_option_of_an_actor_comes_back(tmp_path: Path):
+    info = {"speed": specs.TensorSpec((), np.float32)}
+    policy = deterministic(info_spec=info, clip=False, training=True)
+    save_policy(policy, tmp_path / "p")
+    back = load_policy(tmp_path / "p")
+    assert isinstance(back, ActorPolicy)
+    assert (back.info_spec, back.clip, back.training, back.observation_normalizer) == (info, False, True, None)
+    save_policy(normalizing(), tmp_path / "n")
+    again = load_policy(tmp_path / "n")
+    assert isinstance(again, ActorPolicy)
+    assert isinstance(again.observation_normalizer, networks.StreamingNormalizer)
+    rows = np.ones((2, 3), np.float32)
+    want = normalizing().observation_normalizer
+    assert want is not None
+    np.testing.assert_array_equal(again.observation_normalizer.normalize(rows), want(rows)[0])
+
+
+def test_a_projection_of_ones_own_is_code(tmp_path: Path):
+    class Mine(networks.NormalProjection):
+        pass
+
+    for projection in (Mine, functools.partial(networks.NormalProjection, std_transform=lambda x: x**2 + 1)):
+        with pytest.raises(StorageError, match=r"continuous_projection_net=\.\.\.\).* cannot be saved without code"):
+            save_policy(actor(continuous_projection_net=projection), tmp_path / "p")
+    assert not (tmp_path / "p").exists()
 
 
 def test_saving_again_replaces(tmp_path: Path):

@@ -102,6 +102,11 @@ class ActorPolicy(Policy):
         """The normalizer, or None."""
         return self._observation_normalizer
 
+    @property
+    def training(self) -> bool:
+        """Whether the network runs in training mode."""
+        return self._training
+
     def _networks(self) -> tuple[Network, ...]:
         normalizer = self._observation_normalizer
         return (self._actor_network,) if normalizer is None else (self._actor_network, normalizer)

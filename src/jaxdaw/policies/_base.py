@@ -19,7 +19,8 @@ class PolicyInfo(NamedTuple):
     """What a policy reports when it is asked for nothing but log-probabilities.
 
     Attributes:
-      log_probability: `[B]` float32, the log of the probability with which the policy takes the emitted action.
+      log_probability: `[B]` float32, the log of the probability with which the policy takes the emitted action; of the
+        density, where an action is a float.
     """
 
     log_probability: Any = ()
@@ -73,7 +74,9 @@ class Policy(Module):
         self._action_spec = action_spec
         self._policy_state_spec = policy_state_spec
         if emit_log_probability:
-            info_spec = _with_log_probability(info_spec, specs.BoundedTensorSpec((), np.float32, -np.inf, 0.0))
+            discrete = all(specs.is_discrete(spec) for spec in specs.flatten(action_spec))
+            highest = 0.0 if discrete else np.inf  # a density may be above 1
+            info_spec = with_log_probability(info_spec, specs.BoundedTensorSpec((), np.float32, -np.inf, highest))
         self._info_spec = info_spec
         self._clip = clip
         self._emit_log_probability = emit_log_probability
@@ -135,7 +138,7 @@ class Policy(Module):
         action = self._sample(choice.action, randomness)
         info = choice.info
         if self._emit_log_probability:
-            info = _with_log_probability(info, self._log_prob(choice.action, action))
+            info = with_log_probability(info, self._log_prob(choice.action, action))
         if jax.tree.structure(info) != jax.tree.structure(self._info_spec):
             raise SpecTypeError(
                 f"{self.name} does not report what its info_spec says",
@@ -298,6 +301,11 @@ class Policy(Module):
         return self.trajectory_spec
 
     @property
+    def clip(self) -> bool:
+        """Whether float actions are clipped to their bounds."""
+        return self._clip
+
+    @property
     def emit_log_probability(self) -> bool:
         """Whether `info` holds log-probabilities."""
         return self._emit_log_probability
@@ -440,7 +448,7 @@ def _emitted_bounds(spec: specs.TensorSpec) -> tuple[Any, Any]:
     return (spec.minimum.item(), spec.maximum.item()) if scalar else (spec.minimum, spec.maximum)
 
 
-def _with_log_probability(info: Any, log_probability: Any) -> Any:
+def with_log_probability(info: Any, log_probability: Any) -> Any:
     """Returns `info` with its `log_probability` set; `()` becomes a PolicyInfo, a nest without such a field stays."""
     if info is None or (isinstance(info, tuple) and len(info) == 0):
         return PolicyInfo(log_probability=log_probability)

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
+from jaxdaw.distributions import Deterministic, Joint, Normal
 from jaxdaw.errors import ConfigError, SpecError
-from jaxdaw.policies._base import Policy, clip_to_spec, reset_rows
+from jaxdaw.policies._base import Policy, clip_to_spec, reset_rows, with_log_probability
 from jaxdaw.policies._wrapped import WrappedPolicy
 from jaxdaw.trajectories import PolicyStep, TimeStep
 
@@ -19,8 +20,16 @@ from jaxdaw.trajectories import PolicyStep, TimeStep
 class _NoisyPolicy(WrappedPolicy):
     """The wrapped policy's actions and standard normal numbers to disturb them with."""
 
-    def __init__(self, policy: Policy, policy_state_spec: Any, clip: bool, name: str | None):
-        super().__init__(policy, policy_state_spec=policy_state_spec, clip=clip, emit_log_probability=False, name=name)
+    def __init__(
+        self, policy: Policy, policy_state_spec: Any, clip: bool, name: str | None, emit_log_probability: bool = False
+    ):
+        super().__init__(
+            policy,
+            policy_state_spec=policy_state_spec,
+            clip=clip,
+            emit_log_probability=emit_log_probability,
+            name=name,
+        )
         for path, spec in specs.flatten_with_path(policy.action_spec):
             if not specs.is_continuous(spec):
                 raise SpecError(
@@ -50,7 +59,9 @@ class _NoisyPolicy(WrappedPolicy):
         return self._wrapped.draw(key_wrapped, num_steps, batch_size), specs.pack_like(self._action_spec, noise)
 
     def _disturbed(self, action: Any, noise: Any) -> Any:
-        action = specs.map_structure(lambda leaf, x: leaf + x.astype(leaf.dtype), action, noise)
+        return specs.map_structure(lambda leaf, x: leaf + x.astype(leaf.dtype), action, noise)
+
+    def _clipped(self, action: Any) -> Any:
         return specs.map_structure(clip_to_spec, action, self._action_spec) if self._clip else action
 
 
@@ -65,28 +76,68 @@ class GaussianPolicy(_NoisyPolicy):
       scale: the noise's standard deviation, 0 or more, in units of the action.
       clip: whether the disturbed action is clipped to its bounds.
       name: defaults to the class name.
+      emit_log_probability: whether `info` holds the log-density of the disturbed action, before it is clipped. The
+        wrapped policy's own choice must be certain, and the scale above 0.
 
     Raises:
       SpecError: an action that is not a float.
-      ConfigError: a scale outside its range, or a policy that emits log-probabilities: they would be those of the
-        action before the noise.
+      ConfigError: a scale outside its range; a policy that emits log-probabilities: they would be those of the action
+        before the noise; `emit_log_probability` around a policy that draws its action, or without noise.
 
-    `distribution` is the wrapped policy's, without the noise.
+    `distribution` is a `Normal` around the action where the wrapped policy's choice is certain; otherwise it is the
+    wrapped policy's, without the noise.
     """
 
-    def __init__(self, policy: Policy, scale: float = 1.0, clip: bool = True, name: str | None = None):
-        super().__init__(policy, None, clip, name)
+    def __init__(
+        self,
+        policy: Policy,
+        scale: float = 1.0,
+        clip: bool = True,
+        name: str | None = None,
+        *,
+        emit_log_probability: bool = False,
+    ):
+        super().__init__(policy, None, clip, name, emit_log_probability)
         self._scale = _in_range(self.name, "scale", scale, math.inf)
+        if emit_log_probability and not (self._scale > 0.0 and self._is_certain(_distribution_of(policy))):
+            raise ConfigError(
+                f"{self.name} has no log-probability to emit",
+                expected="scale > 0, around a policy that does not draw its actions",
+                got=f"scale {self._scale:g}, around a {type(policy).__name__}",
+                fix="GaussianPolicy(GreedyPolicy(policy), scale, emit_log_probability=True)",
+            )
+
+    def options(self) -> dict[str, Any]:
+        """Returns the constructor's arguments beside the policy and the name, as plain numbers."""
+        return {"scale": self._scale, "clip": self._clip, "emit_log_probability": self._emit_log_probability}
 
     def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
         """Chooses an action; pure. Arguments as for `Policy.act`."""
         randomness, noise = randomness
         step = self._wrapped.act(weights, time_step, policy_state, randomness)
-        noise = specs.map_structure(lambda x: self._scale * x, noise)
-        return step._replace(action=self._disturbed(step.action, noise))
+        action = self._disturbed(step.action, specs.map_structure(lambda x: self._scale * x, noise))
+        info = step.info
+        if self._emit_log_probability:
+            around = specs.map_structure(self._normal, step.action, self._action_spec)
+            info = with_log_probability(info, Joint(around).log_prob(action))
+        return step._replace(action=self._clipped(action), info=info)
 
     def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
-        return self._wrapped.distribute(weights, time_step, policy_state)
+        choice = self._wrapped.distribute(weights, time_step, policy_state)
+        if not (self._scale > 0.0 and self._is_certain(choice.action)):
+            return choice
+        modes = specs.map_structure(lambda leaf: leaf.mode(), choice.action)
+        if self._wrapped.clip:
+            modes = specs.map_structure(clip_to_spec, modes, self._action_spec)
+        return choice._replace(action=specs.map_structure(self._normal, modes, self._action_spec))
+
+    def _normal(self, action: jax.Array, spec: specs.TensorSpec) -> Normal:
+        return Normal(action, self._scale, len(spec.shape))
+
+    def _is_certain(self, distribution: Any) -> bool:
+        if isinstance(self._wrapped, OUNoisePolicy):  # whose distribution leaves its own noise out
+            return False
+        return all(isinstance(leaf, Deterministic) for leaf in specs.flatten(distribution))
 
 
 class OUNoiseState(NamedTuple):
@@ -140,6 +191,10 @@ class OUNoisePolicy(_NoisyPolicy):
         self._stddev = _in_range(self.name, "ou_stddev", ou_stddev, math.inf)
         self._damping = _in_range(self.name, "ou_damping", ou_damping, 1.0)
 
+    def options(self) -> dict[str, Any]:
+        """Returns the constructor's arguments beside the policy and the name, as plain numbers."""
+        return {"ou_stddev": self._stddev, "ou_damping": self._damping, "clip": self._clip}
+
     def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
         """Chooses an action; pure. Arguments as for `Policy.act`."""
         randomness, normal = randomness
@@ -149,12 +204,19 @@ class OUNoisePolicy(_NoisyPolicy):
             reset_rows(policy_state.noise, time_step.is_first()),
             normal,
         )
-        return step._replace(action=self._disturbed(step.action, noise), state=OUNoiseState(noise, step.state))
+        action = self._clipped(self._disturbed(step.action, noise))
+        return step._replace(action=action, state=OUNoiseState(noise, step.state))
 
     def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
         choice = self._wrapped.distribute(weights, time_step, policy_state.wrapped)
         noise = reset_rows(policy_state.noise, time_step.is_first())
         return choice._replace(state=OUNoiseState(noise, choice.state))
+
+
+def _distribution_of(policy: Policy) -> Any:
+    """Returns the distribution over the actions of one step, with shapes in the place of arrays."""
+    time_step = specs.zeros(policy.time_step_spec, (1,))
+    return jax.eval_shape(policy.distribute, policy.get_weights(), time_step, policy.initial_state(1)).action
 
 
 def _in_range(owner: str, name: str, value: Any, maximum: float) -> float:

@@ -34,12 +34,17 @@ _ACTIVATIONS = (
 )  # fmt: skip
 _LAYERS = ("BatchNorm", "Conv", "Dropout", "Embed", "LayerNorm", "Linear", "RMSNorm")
 
+_PROJECTIONS = ("CategoricalProjection", "NormalProjection", "TanhNormalProjection")
+
 _CALLABLES: Mapping[str, Callable[..., Any]] = {
     **{f"jax.nn.{name}": getattr(jax.nn, name) for name in _ACTIVATIONS},
     **{f"flax.nnx.{name}": getattr(nnx, name) for name in _LAYERS},
     "jax.nn.initializers.ones": jax.nn.initializers.ones,
     "jax.nn.initializers.zeros": jax.nn.initializers.zeros,
+    "jax.numpy.exp": jnp.exp,
     "jaxdaw.networks.concatenate": room.concatenate,
+    "jaxdaw.networks.tanh_squash_to_spec": room.tanh_squash_to_spec,
+    **{f"jaxdaw.networks.{name}": getattr(room, name) for name in _PROJECTIONS},
 }
 
 _INITIALIZERS: Mapping[str, tuple[Callable[..., Any], Any]] = {

@@ -10,13 +10,35 @@ import jax
 
 from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.networks import Network
-from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy, Policy, QPolicy, RandomPolicy, Splitter
+from jaxdaw.policies import (
+    ActorPolicy,
+    BoltzmannPolicy,
+    EpsilonGreedyPolicy,
+    GaussianPolicy,
+    GreedyPolicy,
+    OUNoisePolicy,
+    Policy,
+    PolicyInfo,
+    QPolicy,
+    RandomPolicy,
+    Splitter,
+)
 from jaxdaw.training._description import describe, describe_network, make_network, restore
 from jaxdaw.training._saved import POLICY, format_refusal, read_arrays, read_document, write
 from jaxdaw.training._tree import named_leaves, plain, restored, structure_refusal, table
 
 _POLICIES: Mapping[str, type[Policy]] = {
-    cls.__name__: cls for cls in (BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy, QPolicy, RandomPolicy)
+    cls.__name__: cls
+    for cls in (
+        ActorPolicy,
+        BoltzmannPolicy,
+        EpsilonGreedyPolicy,
+        GaussianPolicy,
+        GreedyPolicy,
+        OUNoisePolicy,
+        QPolicy,
+        RandomPolicy,
+    )
 }
 """What can be saved, by name; a subclass behaves differently and cannot."""
 
@@ -28,7 +50,7 @@ def save_policy(policy: Policy, directory: str | Path, metadata: dict[str, Any] 
     splitter and the classes of your own networks are code: they are not saved, and `load_policy` asks for them.
 
     Args:
-      policy: a QPolicy or RandomPolicy, or a GreedyPolicy, EpsilonGreedyPolicy or BoltzmannPolicy around one.
+      policy: a QPolicy, ActorPolicy or RandomPolicy, or a policy of greed, exploration or noise around one.
       directory: a policy that lies there is replaced.
       metadata: JSON values to keep beside it.
 
@@ -127,6 +149,8 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
         if not isinstance(policy, GreedyPolicy):
             described["number"] = float(policy.get_weights()[1])
         return described
+    if isinstance(policy, GaussianPolicy | OUNoisePolicy):
+        return described | {"policy": _describe_policy(policy.wrapped_policy), "options": policy.options()}
     described |= {
         "time_step_spec": describe(policy.time_step_spec, "time_step_spec"),
         "action_spec": describe(policy.action_spec, "action_spec"),
@@ -135,6 +159,16 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
     }
     if isinstance(policy, QPolicy):
         described["q_network"] = describe_network(policy._networks()[0])
+    if isinstance(policy, ActorPolicy):
+        normalizer = policy.observation_normalizer
+        reported = () if isinstance(policy.info_spec, PolicyInfo) else policy.info_spec
+        described |= {
+            "actor_network": describe_network(policy._networks()[0]),
+            "observation_normalizer": None if normalizer is None else describe_network(normalizer),
+            "info_spec": describe(reported, "info_spec"),
+            "clip": policy.clip,
+            "training": policy.training,
+        }
     return described
 
 
@@ -144,6 +178,8 @@ def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]],
         return GreedyPolicy(_make_policy(described["policy"], own, splitter), name)
     if kind is EpsilonGreedyPolicy or kind is BoltzmannPolicy:
         return kind(_make_policy(described["policy"], own, splitter), described["number"], name)
+    if kind is GaussianPolicy or kind is OUNoisePolicy:
+        return kind(_make_policy(described["policy"], own, splitter), name=name, **described["options"])
     if described["splitter"] != (splitter is not None):
         saved_with = bool(described["splitter"])
         raise StorageError(
@@ -164,5 +200,15 @@ def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]],
     }
     if kind is RandomPolicy:
         return RandomPolicy(**common)
+    if kind is ActorPolicy:
+        normalizer = described["observation_normalizer"]
+        return ActorPolicy(
+            actor_network=make_network(described["actor_network"], own),
+            observation_normalizer=None if normalizer is None else make_network(normalizer, own),
+            info_spec=restore(described["info_spec"], own),
+            clip=described["clip"],
+            training=described["training"],
+            **common,
+        )
     network = make_network(described["q_network"], own)
     return QPolicy(q_network=network, validate_action_spec_and_network=False, **common)  # it was valid when saved
