@@ -24,7 +24,6 @@ from jaxdaw.networks import Module, Network, Weights, write_back
 from jaxdaw.policies import Policy, Splitter
 from jaxdaw.trajectories import LossInfo, TimeStep, Trajectory, Transition
 
-_ON_NAN = ("raise", "skip", "ignore")
 _REFUSED_IN_A_ROW = 10
 """Refused steps in a row that "skip" puts up with."""
 _SMALL = 32_768
@@ -101,8 +100,8 @@ class Agent(Module):
             )
         check_range("gradient_clipping", gradient_clipping, 0.0, math.inf, low_open=True, optional=True)
         check_range("summary_interval", summary_interval, 1, math.inf, integer=True)
-        if on_nan not in _ON_NAN:
-            raise ConfigError("unknown on_nan", expected=", ".join(map(repr, _ON_NAN)), got=repr(on_nan))
+        if on_nan not in ("raise", "skip", "ignore"):
+            raise ConfigError("unknown on_nan", expected="'raise', 'skip' or 'ignore'", got=repr(on_nan))
         if train_step_counter is not None and not isinstance(train_step_counter, StepCounter):
             raise ConfigError(
                 "train_step_counter cannot be shared",
@@ -135,7 +134,7 @@ class Agent(Module):
         self._on_nan = on_nan
         self._refused_steps = 0
         self._refused_in_a_row = 0
-        self._pending: deque[tuple[jax.Array, Any]] = deque()
+        self._pending: deque[tuple[Any, Any]] = deque()
         self._admission = Admission(
             self.name,
             self._training_data_spec,
@@ -519,7 +518,7 @@ class Agent(Module):
           NonFiniteError: as `on_nan` says.
           SpecError, MaskError: an action outside its spec, a state that allows nothing; whatever `on_nan` says.
         """
-        while self._pending and (_is_ready(self._pending[0][0]) or len(self._pending) > 8):
+        while self._pending and (self._pending[0][0].is_ready() or len(self._pending) > 8):
             loss, experience = self._pending.popleft()
             refused = int(not math.isfinite(loss.item())) if loss.ndim == 0 else int((~np.isfinite(loss)).sum())
             if not refused:
@@ -545,8 +544,3 @@ class Agent(Module):
             cause="a learning rate that is too high, or rewards that are too large.",
             fix="gradient_clipping=10.0, reward_scale_factor=0.1",
         )
-
-
-def _is_ready(array: Any) -> bool:
-    """Returns whether the device has finished an array."""
-    return array.is_ready()

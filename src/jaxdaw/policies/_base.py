@@ -295,10 +295,7 @@ class Policy(Module):
         """The spec of the frames that this policy records."""
         return trajectory_spec(self._time_step_spec, self._action_spec, self._info_spec)
 
-    @property
-    def collect_data_spec(self) -> Trajectory:
-        """The same as `trajectory_spec`."""
-        return self.trajectory_spec
+    collect_data_spec = trajectory_spec
 
     @property
     def clip(self) -> bool:

@@ -22,9 +22,6 @@ Schedule = float | Callable[[], Any] | Callable[[Any], Any]
 """A number, a function without arguments, or a function of the number of environment steps (an optax schedule)."""
 
 
-_NO_SEED = np.uint32(0)
-
-
 class GreedyPolicy(WrappedPolicy):
     """Takes the mode of the wrapped policy's distribution; ties go to the lowest index.
 
@@ -41,7 +38,7 @@ class GreedyPolicy(WrappedPolicy):
         return jnp.zeros(num_steps)
 
     def _next_seed(self) -> np.uint32:
-        return _NO_SEED
+        return np.uint32(0)
 
     def _sample(self, distribution: Any, randomness: Any) -> Any:
         return specs.map_structure(lambda leaf: leaf.mode(), distribution)
