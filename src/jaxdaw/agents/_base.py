@@ -233,12 +233,8 @@ class Agent(Module):
             if jnp.ndim(weights) == 1 and per_example.ndim == 2:
                 weights = weights[:, None]
             if jnp.ndim(weights) > per_example.ndim:  # would broadcast where B is T
-                raise SpecError(
-                    f"{self.name} was given weights for each frame, and its loss is one for each sequence",
-                    expected=str(per_example.shape),
-                    got=str(jnp.shape(weights)),
-                    fix="weights [B], or a loss_fn that returns [B, T]",
-                )
+                what = f"{self.name} was given weights for each frame, and has a loss for each sequence"
+                raise SpecError(what, expected="[B]", got=str(jnp.shape(weights)), fix="a loss_fn that returns [B, T]")
             # 0 * NaN is 0: the row was weighted out.
             per_example = jnp.where(weights == 0.0, 0.0, weights * per_example)
         loss = jnp.mean(per_example)

@@ -103,6 +103,11 @@ class ActorPolicy(Policy):
         return self._observation_normalizer
 
     @property
+    def clip(self) -> bool:
+        """Whether float actions are clipped to their bounds."""
+        return self._clip
+
+    @property
     def training(self) -> bool:
         """Whether the network runs in training mode."""
         return self._training

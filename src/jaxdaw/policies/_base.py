@@ -74,8 +74,7 @@ class Policy(Module):
         self._action_spec = action_spec
         self._policy_state_spec = policy_state_spec
         if emit_log_probability:
-            discrete = all(specs.is_discrete(spec) for spec in specs.flatten(action_spec))
-            highest = 0.0 if discrete else np.inf  # a density may be above 1
+            highest = 0.0 if all(map(specs.is_discrete, specs.flatten(action_spec))) else np.inf  # of a density
             info_spec = with_log_probability(info_spec, specs.BoundedTensorSpec((), np.float32, -np.inf, highest))
         self._info_spec = info_spec
         self._clip = clip
@@ -296,11 +295,6 @@ class Policy(Module):
         return trajectory_spec(self._time_step_spec, self._action_spec, self._info_spec)
 
     collect_data_spec = trajectory_spec
-
-    @property
-    def clip(self) -> bool:
-        """Whether float actions are clipped to their bounds."""
-        return self._clip
 
     @property
     def emit_log_probability(self) -> bool:

@@ -127,7 +127,7 @@ class GaussianPolicy(_NoisyPolicy):
         if not (self._scale > 0.0 and self._is_certain(choice.action)):
             return choice
         modes = specs.map_structure(lambda leaf: leaf.mode(), choice.action)
-        if self._wrapped.clip:
+        if self._wrapped._clip:
             modes = specs.map_structure(clip_to_spec, modes, self._action_spec)
         return choice._replace(action=specs.map_structure(self._normal, modes, self._action_spec))
 
