@@ -22,9 +22,15 @@ def episode(seed: int) -> data.Episode:
     return data.Episode(np.array(seen), np.array(actions), np.array(rewards), terminated, truncated)
 
 
-demonstrations = data.Demonstrations([episode(seed) for seed in range(10)])
-data.check(demonstrations).raise_if_faulty()
-run = training.clone(
-    demonstrations, "CartPole-v1", out=tempfile.mkdtemp(), epochs=15, learning_rate=3e-3, fc_layer_params=(64,)
-)
-print(f"expert {demonstrations.returns.mean():.0f}, clone {run.evaluations[-1]['mean_return']:.0f}")
+def main(seeds: int = 10) -> list[float]:
+    demonstrations = data.Demonstrations([episode(seed) for seed in range(seeds)])
+    data.check(demonstrations).raise_if_faulty()
+    run = training.clone(
+        demonstrations, "CartPole-v1", out=tempfile.mkdtemp(), epochs=15, learning_rate=3e-3, fc_layer_params=(64,)
+    )
+    return [float(demonstrations.returns.mean()), run.evaluations[-1]["mean_return"]]
+
+
+if __name__ == "__main__":
+    expert, clone = main()
+    print(f"expert {expert:.0f}, clone {clone:.0f}")

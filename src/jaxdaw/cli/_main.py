@@ -86,9 +86,13 @@ def _usage() -> str:
 
 
 def _unknown_command(arguments: list[str]) -> ConfigError:
+    def likeness(command: str) -> float:
+        given = " ".join(arguments[: len(command.split())])
+        return difflib.SequenceMatcher(None, command, given).ratio()
+
     given = " ".join(arguments[: 2 if arguments[:1] in (["train"], ["data"]) else 1])
-    close = difflib.get_close_matches(given, COMMANDS, 1, 0.5)
-    hint = f"\n  Did you mean: jaxdaw {close[0]}" if close and given else ""
+    closest = max(COMMANDS, key=likeness)
+    hint = f"\n  Did you mean: jaxdaw {closest}" if given and likeness(closest) > 0.5 else ""
     what = f"unknown command '{given}'" if given else "no command given"
     return ConfigError(f"{what}{hint}\n\n{_usage()}")
 
