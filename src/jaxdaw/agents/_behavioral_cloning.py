@@ -15,7 +15,7 @@ from jaxdaw.agents._base import Agent
 from jaxdaw.agents._cloning_losses import KINDS, nested_loss
 from jaxdaw.agents._refusals import check_network, check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
-from jaxdaw.errors import ConfigError, SpecError, SpecTypeError
+from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.networks import Network, Weights, holding
 from jaxdaw.policies import (
     ActorPolicy,
@@ -107,13 +107,6 @@ class BehavioralCloningAgent(Agent):
         check_range("num_outer_dims", num_outer_dims, 1, 2, integer=True)
         if loss not in KINDS:
             raise ConfigError("unknown loss", expected=", ".join(map(repr, KINDS)), got=repr(loss))
-        if not isinstance(time_step_spec, TimeStep):
-            raise SpecTypeError(
-                f"{type(self).__name__} needs a TimeStep of specs",
-                expected="TimeStep",
-                got=type(time_step_spec).__name__,
-                fix="trajectories.time_step_spec(observation_spec)",
-            )
         _check_actions(action_spec, loss_fn)
         self._cloning_network = cloning_network
         self._loss_fn: Callable[..., Any] = nested_loss if loss_fn is None else loss_fn
