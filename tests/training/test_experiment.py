@@ -8,6 +8,7 @@ import pytest
 
 from jaxdaw import drivers, environments, training
 from jaxdaw.errors import ConfigError, StorageError
+from jaxdaw.training import _experiment
 
 from .worlds import SMALL
 
@@ -68,6 +69,17 @@ def test_resume_is_exact_where_the_environment_can_be_saved(tmp_path):
     for a, b in zip(resumed.final_policy.variables(), straight.variables(), strict=True):
         np.testing.assert_array_equal(a.get_value(), b.get_value())
     assert whole.agent is not None
+
+
+def test_what_was_best_before_the_interruption_is_still_the_best_policy(tmp_path, monkeypatch):
+    run = training.train("dqn", "jax:CartPole-v1", config=SMALL, steps=1_500, out=tmp_path / "run")
+    assert run.evaluations
+    row = _experiment.evaluation_row
+    monkeypatch.setattr(_experiment, "evaluation_row", lambda *told: {**row(*told), "best": False})
+    resumed = training.resume(tmp_path / "run", steps=3_000)
+    assert len(resumed.evaluations) > len(run.evaluations)
+    for a, b in zip(resumed.policy.variables(), run.policy.variables(), strict=True):
+        np.testing.assert_array_equal(a.get_value(), b.get_value())
 
 
 def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not():

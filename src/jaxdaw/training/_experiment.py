@@ -327,8 +327,8 @@ class _Session:
             self.checkpointer.save(self.trainer.env_steps, self.trainer.tree(), kept)
 
     def _best_policy(self, final: Policy) -> Policy:
-        if self._best_weights is None:
-            return final
+        if self._best_weights is None:  # none was better since the run was resumed
+            return final if self.directory is None else run_policy(self.directory)
         agent = self.config.make_agent(self.trainer.agent.time_step_spec, self.trainer.agent.action_spec, self.seed)
         for network in agent.policy._networks():
             network.set_weights(jax.tree.map(jax.numpy.asarray, self._best_weights))
