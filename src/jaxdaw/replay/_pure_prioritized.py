@@ -108,7 +108,7 @@ class PurePrioritizedReplay:
 
     @functools.cached_property
     def _tree(self) -> PureSumTree:
-        return PureSumTree(self.length, self.num_envs)
+        return PureSumTree(self.length * self.num_envs)
 
     @property
     def state_axes(self) -> PrioritizedState:
@@ -132,13 +132,16 @@ class PurePrioritizedReplay:
           SpecError: the frames do not match.
         """
         ring = self._ring.add(state.ring, frames)
-        tree = self._tree.set_row(state.tree, state.ring.cursor, jnp.zeros((), jnp.float32))
-        first = state.ring.cursor - (self.num_steps - 1)
-        is_complete = ring.size >= self.num_steps
-        # Before the first window is complete its row lies in the empty part of the ring, and stays 0.
-        tree = self._tree.set_row(
-            tree, jnp.where(first < 0, first + self.length, first), jnp.where(is_complete, state.highest, 0.0)
-        )
+        # The row that is written starts no window yet; the one whose window is now complete does. Before any is, that
+        # row lies in the empty part of the ring, and stays 0.
+        first = (state.ring.cursor - (self.num_steps - 1)) % self.length
+        opened = jnp.where(ring.size >= self.num_steps, state.highest, 0.0)
+        env = jnp.arange(self.num_envs, dtype=jnp.int32)
+        leaves, values = first * self.num_envs + env, jnp.broadcast_to(opened, env.shape)
+        if self.num_steps > 1:
+            leaves = jnp.concatenate([leaves, state.ring.cursor * self.num_envs + env])
+            values = jnp.concatenate([values, jnp.zeros(env.shape)])
+        tree = self._tree.set(state.tree, leaves, values)
         return PrioritizedState(ring, tree, state.highest)
 
     def num_windows(self, state: PrioritizedState) -> jax.Array:
@@ -196,11 +199,10 @@ class PurePrioritizedReplay:
         uniform = (bits >> 8).astype(jnp.float32) * 2.0**-24  # 24 bits are what float32 holds
         strata = (jnp.arange(batch_size, dtype=jnp.float32) + uniform) / batch_size
         total = self._tree.total(state.tree)
-        row, env = places = self._tree.find(state.tree, strata * total)
-        values = self._tree.get(state.tree, places)
+        leaves, values = self._tree.find(state.tree, strata * total)
         # N cancels against the largest weight, which belongs to the smallest value; as a ratio nothing overflows.
         weights = (jnp.min(values) / values) ** jnp.asarray(beta, jnp.float32)
-        indices = WindowIndices(env=env, time=row)
+        indices = WindowIndices(env=leaves % self.num_envs, time=leaves // self.num_envs)
         return self._ring.gather(state.ring, indices, self.num_steps), ReplaySample(indices, values / total, weights)
 
     def update_priorities(
@@ -218,5 +220,6 @@ class PurePrioritizedReplay:
         """
         finite = jnp.where(jnp.isfinite(priorities), priorities, 0.0).astype(jnp.float32)
         values = (finite + _LEAST_PRIORITY) ** self.alpha
-        tree = self._tree.set(state.tree, (jnp.asarray(indices.time), jnp.asarray(indices.env)), values)
+        leaves = jnp.asarray(indices.time) * self.num_envs + jnp.asarray(indices.env)
+        tree = self._tree.set(state.tree, leaves, values)
         return PrioritizedState(state.ring, tree, jnp.maximum(state.highest, jnp.max(values)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,6 @@ from jaxdaw.replay import _limits
 from jaxdaw.replay._frames import FrameLayout
 from jaxdaw.replay._packing import Packing
 from jaxdaw.replay._records import ReplaySample, WindowIndices
-from jaxdaw.replay._row_writer import row_writer
 
 _MAX_FRAMES = 2**31 - 1  # Rows are counted in int32.
 
@@ -134,7 +134,7 @@ class UniformReplay:
           SpecError: the frames do not match; nothing is written, and no device waits.
         """
         rows = lax.stop_gradient(self._packing.pack(self._layout.flatten(frames, self.num_envs)))
-        storage = tuple(row_writer(0)(ring, row, state.cursor) for ring, row in zip(state.storage, rows, strict=True))
+        storage = tuple(_row_writer(0)(ring, row, state.cursor) for ring, row in zip(state.storage, rows, strict=True))
         cursor = jnp.where(state.cursor + 1 == self.length, 0, state.cursor + 1)
         return ReplayState(storage, cursor, jnp.minimum(state.size + 1, self.length))
 
@@ -217,6 +217,31 @@ class UniformReplay:
 def _gather(ring: jax.Array, rows: jax.Array) -> jax.Array:
     """`[length, num_envs, ...]`, `[batch, T]` -> `[batch, T, ...]`. The rows lie in the ring by construction."""
     return ring.reshape(-1, *ring.shape[2:]).at[rows].get(mode="promise_in_bounds")
+
+
+@functools.cache
+def _row_writer(axis: int) -> Callable[[jax.Array, jax.Array, jax.Array], jax.Array]:
+    """Returns `write(ring, row, cursor)` for rings whose time axis is `axis`.
+
+    JAX batches `dynamic_update_slice` into a scatter, even where all members write at the same index. This keeps it a
+    slice update then, one axis further in; with a cursor for each member it is the scatter that it must be.
+    """
+
+    def update(ring: jax.Array, row: jax.Array, cursor: jax.Array) -> jax.Array:
+        return lax.dynamic_update_index_in_dim(ring, row, cursor, axis)
+
+    write = jax.custom_batching.custom_vmap(update)
+
+    @write.def_vmap
+    def _(axis_size: int, batched: list[bool], ring: jax.Array, row: jax.Array, cursor: jax.Array):
+        ring_batched, row_batched, cursor_batched = batched
+        if cursor_batched:
+            return jax.vmap(update, [0 if is_batched else None for is_batched in batched])(ring, row, cursor), True
+        ring = ring if ring_batched else jnp.broadcast_to(ring, (axis_size, *ring.shape))
+        row = row if row_batched else jnp.broadcast_to(row, (axis_size, *row.shape))
+        return _row_writer(axis + 1)(ring, row, cursor), True
+
+    return write
 
 
 def require_bits(bits: jax.Array) -> None:
