@@ -1,7 +1,7 @@
 """Whole DQN runs on CartPole, one update for each environment step, each beside the same loop written by hand.
 
 MLP 4-100-50-2, batch 64, replay 50,000, compilation excluded. Run: python benchmarks/loop.py [gym1] [gym8] [jax1]
-[jax64]
+[jax64] [prioritized]; the last compares prioritized replay with uniform, ours both.
 """
 
 from __future__ import annotations
@@ -113,16 +113,16 @@ class RawScan:
         return steps * self.seeds / (time.perf_counter() - start)
 
 
-def host_trainer(num_envs, steps):
+def host_trainer(num_envs, steps, **options):
     world = environments.make("CartPole-v1", num_envs=num_envs)
-    config = dataclasses.replace(CONFIG, num_envs=num_envs, report_every=steps)
+    config = dataclasses.replace(CONFIG, num_envs=num_envs, report_every=steps, **options)
     agent = config.make_agent(world.time_step_spec(), world.action_spec)
     return HostTrainer(agent, world, config.loop_options())
 
 
-def jax_trainer(seeds, steps):
+def jax_trainer(seeds, steps, **options):
     world = environments.make("jax:CartPole-v1")
-    config = dataclasses.replace(CONFIG, num_envs=1, report_every=steps)
+    config = dataclasses.replace(CONFIG, num_envs=1, report_every=steps, **options)
     agent = config.make_agent(world.time_step_spec(), world.action_spec)
     return JaxTrainer(agent, world, config.loop_options(), tuple(range(seeds)))
 
@@ -134,14 +134,14 @@ def rate_of(trainer, members=1):
     return (report.env_steps - before) * members / (time.perf_counter() - start)
 
 
-def compare(label, raw, ours, rounds=7):
+def compare(label, raw, ours, rounds=7, names=("raw", "jaxdaw")):
     for _ in range(2):
         raw(), ours()
     table = np.array([(raw(), ours()) for _ in range(rounds)])
     ratios = table[:, 1] / table[:, 0]
     a, b = np.median(table, axis=0)
     print(
-        f"{label:34s} raw {a:8,.0f}/s   jaxdaw {b:8,.0f}/s   "
+        f"{label:34s} {names[0]} {a:8,.0f}/s   {names[1]} {b:8,.0f}/s   "
         f"ratio {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
         flush=True,
     )
@@ -164,6 +164,15 @@ def main():
         raw64, ours64 = RawScan(64), jax_trainer(64, 1000)
         rate = compare("JAX environment, 64 seeds", lambda: raw64.rate(1000), lambda: rate_of(ours64, 64), rounds=5)
         print(f"{'64 seeds over one seed':34s} {rate / single:.2f}x the steps a second")
+    if "prioritized" in chosen:
+        for label, make, members in (
+            ("JAX environment, 1 seed", lambda **options: jax_trainer(1, 5_000, **options), 1),
+            ("JAX environment, 16 seeds", lambda **options: jax_trainer(16, 500, **options), 16),
+            ("Gymnasium, 8 environments", lambda **options: host_trainer(8, 4_000, **options), 1),
+        ):
+            pair = [make(replay=replay) for replay in ("uniform", "prioritized")]
+            rates = [lambda trainer=trainer, members=members: rate_of(trainer, members) for trainer in pair]
+            compare(label, *rates, names=("uniform", "prioritized"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 | `UniformReplay` | device, pure functions over a `ReplayState` | uniformly | inside `scan` and `vmap` |
 | `HostReplay` | NumPy, an object | uniformly | host loops; images, stored once and stacked when drawn (`FrameStack`) |
 | `PrioritizedReplay` | NumPy, an object | by priority | as `HostReplay`, with importance weights |
+| `PurePrioritizedReplay` | device, pure functions over a `PrioritizedState` | by priority | as `UniformReplay` |
 
 A frame is any nest of arrays that a nest of `TensorSpec` describes; its meaning is not looked at. Every `sample`
 returns `(experience, ReplaySample)` with leaves `[batch, num_steps, ...]`.
@@ -12,6 +13,7 @@ returns `(experience, ReplaySample)` with leaves `[batch, num_steps, ...]`.
 
 from jaxdaw.replay._host import FrameStack, HostReplay
 from jaxdaw.replay._prioritized import PrioritizedReplay
+from jaxdaw.replay._pure_prioritized import PrioritizedState, PurePrioritizedReplay
 from jaxdaw.replay._records import ReplaySample, WindowIndices
 from jaxdaw.replay._uniform import ReplayState, UniformReplay
 
@@ -19,6 +21,8 @@ __all__ = [
     "FrameStack",
     "HostReplay",
     "PrioritizedReplay",
+    "PrioritizedState",
+    "PurePrioritizedReplay",
     "ReplaySample",
     "ReplayState",
     "UniformReplay",

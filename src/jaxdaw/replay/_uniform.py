@@ -77,7 +77,7 @@ class UniformReplay:
 
     def __post_init__(self, memory_limit_bytes: int | None) -> None:
         frame_bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self._packing.rows)
-        free = _free_device_bytes() if memory_limit_bytes is None else memory_limit_bytes
+        free = free_device_bytes() if memory_limit_bytes is None else memory_limit_bytes
         _limits.require_memory(frame_bytes * self.length * self.num_envs, free, self.capacity)
         if self.capacity > _MAX_FRAMES:
             raise ConfigError("capacity is out of range", expected=f"at most {_MAX_FRAMES}", got=str(self.capacity))
@@ -102,6 +102,11 @@ class UniformReplay:
         return Packing.of(jax.tree.leaves(specs.to_shape_dtype_struct(self._layout.frame_spec)))
 
     @property
+    def state_axes(self) -> ReplayState:
+        """The axes of `jax.vmap` for the states of a population that writes in step: one cursor for all, see `add`."""
+        return ReplayState(0, None, None)  # pyright: ignore[reportArgumentType]
+
+    @property
     def _identity(self) -> tuple[Any, ...]:
         return self._layout, self._packing, self.capacity, self.num_envs
 
@@ -118,8 +123,8 @@ class UniformReplay:
         the whole ring every step (3 against 3,700 us at a million rows).
 
         For many seeds keep one cursor for all, and the write stays one contiguous update instead of a scatter:
-        `jax.vmap(replay.add, in_axes=(ReplayState(0, None, None), 0), out_axes=ReplayState(0, None, None))`. A `scan`
-        inside a `vmap` keeps it by itself, when `init` is called inside.
+        `jax.vmap(replay.add, in_axes=(replay.state_axes, 0), out_axes=replay.state_axes)`. A `scan` inside a `vmap`
+        keeps it by itself, when `init` is called inside.
 
         Args:
           state: what `init` or `add` returned.
@@ -187,25 +192,26 @@ class UniformReplay:
         Raises:
           SpecTypeError: the bits are not uint32 (a signed remainder may be negative), or not one row.
         """
-        if bits.dtype != jnp.uint32 or bits.ndim != 1:
-            raise SpecTypeError(
-                "bits are not one row of unsigned words",
-                expected="uint32 (batch,)",
-                got=f"{bits.dtype} {bits.shape}",
-                fix="jax.random.bits(key, (batch,), jnp.uint32)",
-            )
+        require_bits(bits)
         count = jnp.maximum(self.num_windows(state, num_steps), 1)
         window = (bits % count.astype(jnp.uint32)).astype(jnp.int32)
         env = window % self.num_envs
         # Row of the first frame before wrapping: from -length (oldest frame of a full ring) to cursor - num_steps.
         first = state.cursor - state.size + window // self.num_envs
-        time = first[:, None] + jnp.arange(num_steps, dtype=jnp.int32)
-        time = jnp.where(time < 0, time + self.length, time)
-        rows = time * self.num_envs + env[:, None]
-        windows = [_gather(ring, rows) for ring in state.storage]
+        first = jnp.where(first < 0, first + self.length, first)
         probabilities = jnp.full(bits.shape, 1.0 / count.astype(jnp.float32))
-        info = ReplaySample(WindowIndices(env, time[:, 0]), probabilities)
-        return self._layout.nest(self._packing.unpack(windows)), info
+        indices = WindowIndices(env, first)
+        return self.gather(state, indices, num_steps), ReplaySample(indices, probabilities)
+
+    def gather(self, state: ReplayState, indices: WindowIndices, num_steps: int) -> Any:
+        """Returns the windows of `num_steps` frames that start at these indices, leaves `[batch, num_steps, ...]`.
+
+        Windows that are not held, because they were overwritten or are not complete, cannot be told under a trace.
+        """
+        time = jnp.asarray(indices.time)[:, None] + jnp.arange(num_steps, dtype=jnp.int32)
+        time = jnp.where(time >= self.length, time - self.length, time)
+        rows = time * self.num_envs + jnp.asarray(indices.env)[:, None]
+        return self._layout.nest(self._packing.unpack([_gather(ring, rows) for ring in state.storage]))
 
 
 def _gather(ring: jax.Array, rows: jax.Array) -> jax.Array:
@@ -238,7 +244,18 @@ def _row_writer(axis: int) -> Callable[[jax.Array, jax.Array, jax.Array], jax.Ar
     return write
 
 
-def _free_device_bytes() -> int | None:
+def require_bits(bits: jax.Array) -> None:
+    """Raises `SpecTypeError` unless the bits are one row of unsigned words: a signed remainder may be negative."""
+    if bits.dtype != jnp.uint32 or bits.ndim != 1:
+        raise SpecTypeError(
+            "bits are not one row of unsigned words",
+            expected="uint32 (batch,)",
+            got=f"{bits.dtype} {bits.shape}",
+            fix="jax.random.bits(key, (batch,), jnp.uint32)",
+        )
+
+
+def free_device_bytes() -> int | None:
     """Returns the bytes free on the default device, or on the host if the device shares its memory."""
     memory = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in memory:

@@ -35,6 +35,9 @@ class DqnConfig:
       gradient_clipping: each variable's gradient is scaled to at most this norm; 0 for none.
       batch_size: windows in one gradient step.
       replay_capacity: frames kept.
+      replay: how windows are drawn: uniform, or prioritized by their temporal-difference errors (Schaul et al. 2016).
+      priority_exponent: of the errors, with `replay prioritized`; 0 draws uniformly.
+      importance_exponent: how far weights correct the prioritized draw at first; it grows linearly to 1 over the run.
       learning_starts: environment steps before the first gradient step.
       train_every: steps in each environment before each learning phase.
       updates: gradient steps in a learning phase; 0 is one for each environment step.
@@ -73,6 +76,9 @@ class DqnConfig:
     gradient_clipping: float = 10.0
     batch_size: int = 64
     replay_capacity: int = 100_000
+    replay: Literal["uniform", "prioritized"] = "uniform"
+    priority_exponent: float = 0.6
+    importance_exponent: float = 0.4
     learning_starts: int = 1_000
     train_every: int = 32
     updates: int = 128
@@ -117,6 +123,10 @@ class DqnConfig:
             updates=self.updates or None,
             sequence_length=self.sequence_length if self.network == "rnn" else None,
             report_every=self.report_every,
+            replay=self.replay,
+            priority_exponent=self.priority_exponent,
+            importance_exponent=self.importance_exponent,
+            importance_steps=self.steps,
         )
 
     def splitter(self) -> Callable[[Any], tuple[Any, Any]] | None:

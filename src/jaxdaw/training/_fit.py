@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,9 @@ def fit(
     Returns:
       The trainer, from which training can go on.
     """
+    options = LoopOptions() if options is None else options
+    if options.importance_steps is None:
+        options = dataclasses.replace(options, importance_steps=steps)
     trainer = make_trainer(agent, environment, options, seed, num_envs)
     for report in reports(trainer, steps):
         if False in [callback(report, trainer) for callback in callbacks]:

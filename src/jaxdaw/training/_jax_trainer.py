@@ -13,7 +13,6 @@ import numpy as np
 
 from jaxdaw.agents import Agent
 from jaxdaw.environments import JaxEnvironment
-from jaxdaw.replay import ReplayState
 from jaxdaw.training._loop import LoopState, Losses
 from jaxdaw.training._trainer import LoopOptions, Report, Trainer, copied, mean_loss
 
@@ -56,7 +55,7 @@ class JaxTrainer(Trainer):
         compiler = agent.compiler_options()
         keys = [jnp.stack([jax.random.key(int(seed)) for seed in part]) for part in _dealt(seeds)]
         if self._population:
-            axes: Any = (0, ReplayState(*_SHARED_CURSOR), 0, 0, 0, 0)
+            axes: Any = (0, loop.replay.state_axes, 0, 0, 0, 0)
             shared = LoopState(*axes)
             initialize = jax.jit(jax.vmap(lambda key: begin(None, key), out_axes=(shared, 0)))
             self._shards = [initialize(part) for part in keys]
@@ -161,6 +160,3 @@ def _cores() -> int:
 
 _SEEDS_IN_CACHE = 8
 """Seeds in one program on a CPU: more of them no longer fit a core's cache, fewer leave its vector units idle."""
-
-_SHARED_CURSOR: Any = (0, None, None)
-"""Axes of a population's ReplayState: one cursor for all, see `UniformReplay.add`."""

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxdaw import specs
 from jaxdaw.agents import Agent, AgentState
 from jaxdaw.environments import JaxEnvironment
+from jaxdaw.errors import ConfigError
 from jaxdaw.metrics import EpisodeMetrics, EpisodeMetricsState
-from jaxdaw.replay import ReplayState, UniformReplay
+from jaxdaw.replay import PrioritizedState, PurePrioritizedReplay, ReplayState, UniformReplay
 from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, from_transition
 
 
@@ -40,12 +42,15 @@ _GATHERED_AT_ONCE = 2**22
 """Bytes of a learning phase's batches up to which they are drawn together: one look-up is faster than many."""
 
 
+_FULL_CORRECTION = optax.constant_schedule(1.0)
+
+
 class LoopState(NamedTuple):
     """Everything that the loop changes on the device.
 
     Attributes:
       agent: weights, optimizer, targets, counters.
-      replay: the recorded frames.
+      replay: the recorded frames, with their priorities if it is prioritized.
       metrics: of the episodes.
       time_step: `[B, ...]`, where the environments stand.
       action_step: `[B, ...]`, chosen there and not yet taken.
@@ -53,7 +58,7 @@ class LoopState(NamedTuple):
     """
 
     agent: AgentState
-    replay: ReplayState
+    replay: ReplayState | PrioritizedState
     metrics: EpisodeMetricsState
     time_step: TimeStep
     action_step: PolicyStep
@@ -66,19 +71,23 @@ class Loop:
 
     Args:
       agent: the algorithm.
-      replay: for frames of `num_envs` environments.
+      replay: for frames of `num_envs` environments. A prioritized one is given the temporal-difference errors that the
+        agent reports, after each gradient step, and gives the weights of the next.
       metrics: for as many.
       batch_size: windows in one gradient step.
       sequence_length: frames in a window.
       updates: gradient steps in one learning phase.
+      importance_exponent: with a prioritized replay, how far the weights correct its draw, in `[0, 1]`, after a number
+        of environment steps.
     """
 
     agent: Agent
-    replay: UniformReplay
+    replay: UniformReplay | PurePrioritizedReplay
     metrics: EpisodeMetrics
     batch_size: int
     sequence_length: int
     updates: int
+    importance_exponent: optax.Schedule = _FULL_CORRECTION
 
     @property
     def num_envs(self) -> int:
@@ -124,37 +133,63 @@ class Loop:
           bits: one phase's entry of `draw`; None does not learn.
         """
         frame = from_transition(loop.time_step, loop.action_step, following)
-        replay = self.replay.add(loop.replay, frame)
+        replay = self.replay.add(loop.replay, frame)  # pyright: ignore[reportArgumentType]  # the state is this replay's
         metrics = self.metrics.update(loop.metrics, frame)
         agent, losses = loop.agent, loop.losses
         if bits is not None:
-            agent, losses = self._learn(agent, losses, replay, bits)
+            agent, losses, replay = self._learn(agent, losses, replay, bits, metrics.env_steps)
         policy = self.agent.collect_policy
         weights = self.agent.collect_policy_weights(agent, metrics.env_steps)
         choice = policy.act(weights, following, loop.action_step.state, randomness)
         return LoopState(agent, replay, metrics, following, choice, losses)
 
-    def _learn(self, agent: AgentState, losses: Losses, replay: ReplayState, bits: Any) -> tuple[AgentState, Losses]:
+    def _learn(self, agent: AgentState, losses: Losses, replay: Any, bits: Any, env_steps: Any) -> tuple[Any, ...]:
+        if isinstance(self.replay, PurePrioritizedReplay):
+            return self._learn_by_priority(self.replay, (agent, losses, replay), bits, env_steps)
+
         def update(carry: tuple[AgentState, Losses], experience: Any) -> tuple[tuple[AgentState, Losses], None]:
-            agent, losses = carry
-            agent, outcome = self.agent.update(agent, experience)
-            finite = jnp.isfinite(outcome.loss)
-            counted = Losses(
-                total=losses.total + jnp.where(finite, outcome.loss, 0.0),
-                updates=losses.updates + 1,
-                refused=losses.refused + ~finite,
-            )
-            return (agent, counted), None
+            return self._update(*carry, experience)[:2], None
 
         def sample(bits: jax.Array) -> Any:
             return self.replay.sample_from_bits(replay, bits, self.sequence_length)[0]
 
         if self.updates == 1:
-            return update((agent, losses), sample(bits[0]))[0]
+            return (*update((agent, losses), sample(bits[0]))[0], replay)
         if self._phase_bytes <= _GATHERED_AT_ONCE:
             batches = jax.tree.map(lambda x: x.reshape(*bits.shape, *x.shape[1:]), sample(bits.reshape(-1)))
-            return jax.lax.scan(update, (agent, losses), batches)[0]
-        return jax.lax.scan(lambda carry, b: update(carry, sample(b)), (agent, losses), bits)[0]
+            return (*jax.lax.scan(update, (agent, losses), batches)[0], replay)
+        return (*jax.lax.scan(lambda carry, b: update(carry, sample(b)), (agent, losses), bits)[0], replay)
+
+    def _learn_by_priority(
+        self, replay: PurePrioritizedReplay, carry: tuple[AgentState, Losses, PrioritizedState], bits: Any, steps: Any
+    ) -> tuple[Any, ...]:
+        exponent = self.importance_exponent(steps)
+        agent, losses, (ring, *priorities) = carry
+
+        def update(carry: Any, bits: jax.Array) -> tuple[Any, None]:
+            agent, losses, priorities = carry
+            state = PrioritizedState(ring, *priorities)  # the ring stays outside of the carry: it does not change
+            experience, drawn = replay.sample_from_bits(state, bits, exponent)
+            agent, losses, extra = self._update(agent, losses, experience, drawn.weights)
+            state = replay.update_priorities(state, drawn.indices, _priorities(self.agent, extra))
+            return (agent, losses, list(state[1:])), None
+
+        start = (agent, losses, priorities)
+        agent, losses, priorities = (
+            update(start, bits[0])[0] if self.updates == 1 else jax.lax.scan(update, start, bits)[0]
+        )
+        return agent, losses, PrioritizedState(ring, *priorities)
+
+    def _update(self, agent: AgentState, losses: Losses, experience: Any, weights: Any = None) -> tuple[Any, ...]:
+        """Returns the agent after one gradient step, the losses with it counted, and what the agent reports."""
+        agent, outcome = self.agent.update(agent, experience, weights)
+        finite = jnp.isfinite(outcome.loss)
+        counted = Losses(
+            total=losses.total + jnp.where(finite, outcome.loss, 0.0),
+            updates=losses.updates + 1,
+            refused=losses.refused + ~finite,
+        )
+        return agent, counted, outcome.extra
 
     @property
     def _phase_bytes(self) -> int:
@@ -211,3 +246,20 @@ class Loop:
         actions, bits = self.draw(key, phases * train_every, phases)
         actions = jax.tree.map(lambda x: x.reshape(phases, train_every, *x.shape[1:]), actions)
         return jax.lax.scan(phase, (loop, states), (actions, bits))[0]
+
+
+def _priorities(agent: Agent, extra: Any) -> jax.Array:
+    """Returns the priorities of the rows of a batch, `[B]`, from what an agent reports.
+
+    Of a sequence, as in Kapturowski et al. 2019, nine tenths of the largest error and one tenth of the mean.
+    """
+    errors = getattr(extra, "td_error", None)
+    if errors is None:
+        raise ConfigError(
+            f"{agent.name} reports no temporal-difference errors, which a prioritized replay draws by",
+            expected="LossInfo.extra.td_error, [B] or [B, T - 1]",
+            got=type(extra).__name__,
+            fix='LoopOptions(replay="uniform")',
+        )
+    sizes = jnp.abs(errors)
+    return 0.9 * jnp.max(sizes, axis=1) + 0.1 * jnp.mean(sizes, axis=1) if sizes.ndim == 2 else sizes

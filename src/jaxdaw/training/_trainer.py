@@ -5,18 +5,19 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jaxdaw import specs
 from jaxdaw.agents import Agent, check_range
 from jaxdaw.errors import ConfigError
 from jaxdaw.metrics import EpisodeMetrics, EpisodeSummary
 from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy
-from jaxdaw.replay import UniformReplay
+from jaxdaw.replay import PurePrioritizedReplay, UniformReplay
 from jaxdaw.training._loop import Loop, LoopState, Losses
 
 
@@ -32,6 +33,10 @@ class LoopOptions:
       updates: gradient steps in a learning phase; None is one for each environment step since the last phase.
       sequence_length: frames in a window; None is what the agent needs (recurrent agents must be told).
       report_every: environment steps between two reports.
+      replay: how windows are drawn: uniform, or prioritized by the temporal-difference errors that the agent reports.
+      priority_exponent: in `[0, 1]`, of the errors, with a prioritized replay; 0 draws uniformly.
+      importance_exponent: in `[0, 1]`, how far weights correct a prioritized draw at first; it grows linearly to 1.
+      importance_steps: environment steps until it is 1; None is those of `fit`. Without either it stays.
     """
 
     batch_size: int = 64
@@ -41,14 +46,33 @@ class LoopOptions:
     updates: int | None = None
     sequence_length: int | None = None
     report_every: int = 1_000
+    replay: Literal["uniform", "prioritized"] = "uniform"
+    priority_exponent: float = 0.6
+    importance_exponent: float = 0.4
+    importance_steps: int | None = None
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            low = 0 if field.name == "learning_starts" else 2 if field.name == "sequence_length" else 1
-            value = getattr(self, field.name)
-            check_range(
-                field.name, value, low, math.inf, integer=True, optional=field.name in ("updates", "sequence_length")
-            )
+        if self.replay not in ("uniform", "prioritized"):
+            raise ConfigError("unknown replay", expected="uniform or prioritized", got=repr(self.replay))
+        for name in ("priority_exponent", "importance_exponent"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
+        lowest = {"learning_starts": 0, "sequence_length": 2}
+        optional = ("updates", "sequence_length", "importance_steps")
+        for name in ("batch_size", "replay_capacity", "learning_starts", "train_every", "report_every", *optional):
+            low = lowest.get(name, 1)
+            check_range(name, getattr(self, name), low, math.inf, integer=True, optional=name in optional)
+
+    def make_replay(self, frame_spec: Any, num_envs: int, num_steps: int) -> UniformReplay | PurePrioritizedReplay:
+        """Returns the replay that these options describe, for windows of `num_steps` frames of `num_envs` rows."""
+        if self.replay == "uniform":
+            return UniformReplay(frame_spec, self.replay_capacity, num_envs)
+        return PurePrioritizedReplay(frame_spec, self.replay_capacity, num_envs, num_steps, self.priority_exponent)
+
+    def importance_schedule(self) -> optax.Schedule:
+        """Returns the importance exponent over environment steps."""
+        if self.importance_steps is None:
+            return optax.constant_schedule(self.importance_exponent)
+        return optax.linear_schedule(self.importance_exponent, 1.0, self.importance_steps)
 
 
 class Report(NamedTuple):
@@ -105,11 +129,12 @@ class Trainer(abc.ABC):
         discrete = len(action) == 1 and action[0].shape == () and specs.is_discrete(action[0])
         self.loop = Loop(
             agent=agent,
-            replay=UniformReplay(agent.collect_data_spec, options.replay_capacity, num_envs),
+            replay=options.make_replay(agent.collect_data_spec, num_envs, frames),
             metrics=EpisodeMetrics(num_envs, int(specs.num_values(action[0])) if discrete else 0),
             batch_size=options.batch_size,
             sequence_length=frames,
             updates=options.updates or num_envs * options.train_every,
+            importance_exponent=options.importance_schedule(),
         )
         self._key = jax.random.key(seed)
         self._stop = False
