@@ -45,6 +45,11 @@ class BernoulliBandit(BanditEnvironment):
         """float32 `[1]`, 1."""
         return specs.BoundedTensorSpec((1,), np.float32, 1, 1, "observation")
 
+    @property
+    def reward_spec(self) -> specs.BoundedTensorSpec:
+        """float32, 0 or 1."""
+        return specs.BoundedTensorSpec((), np.float32, 0, 1, "reward")
+
     def draw_round(self, problem: Any, time: Any, key: jax.Array) -> BanditRound:
         """Returns a round with a throw of every coin."""
         del problem, time

@@ -91,6 +91,11 @@ class ClassificationBandit(_TableBandit):
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "labels", labels)
 
+    @property
+    def reward_spec(self) -> specs.BoundedTensorSpec:
+        """float32, 0 or 1."""
+        return specs.BoundedTensorSpec((), np.float32, 0, 1, "reward")
+
     def outcome(self, row: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns 1 for the label and 0 for the others: nothing is random."""
         del key

@@ -1,7 +1,7 @@
 """Functions of observations that own their weights: the Network contract, encoders, cores, heads and normalizers."""
 
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
-from jaxdaw.networks._encoding import EncodingNetwork, concatenate
+from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
 from jaxdaw.networks._holding import holding
 from jaxdaw.networks._module import Module
@@ -47,6 +47,7 @@ __all__ = [
     "concatenate",
     "holding",
     "mean_of",
+    "signed_log",
     "tanh_squash_to_spec",
     "write_back",
 ]

@@ -16,6 +16,7 @@ from jaxdaw.policies import (
     EpsilonGreedyPolicy,
     GaussianPolicy,
     GreedyPolicy,
+    GreedyRewardPredictionPolicy,
     OUNoisePolicy,
     Policy,
     PolicyInfo,
@@ -35,6 +36,7 @@ _POLICIES: Mapping[str, type[Policy]] = {
         EpsilonGreedyPolicy,
         GaussianPolicy,
         GreedyPolicy,
+        GreedyRewardPredictionPolicy,
         OUNoisePolicy,
         QPolicy,
         RandomPolicy,
@@ -157,6 +159,15 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
         "emit_log_probability": policy.emit_log_probability,
         "splitter": policy.observation_and_action_constraint_splitter is not None,
     }
+    if isinstance(policy, GreedyRewardPredictionPolicy):
+        if policy.constraints:
+            raise StorageError("constraints cannot be saved: they are code", expected="none", got=str(len(policy.constraints)))
+        described |= {
+            "reward_network": describe_network(policy.reward_network),
+            "accepts_per_arm_features": policy.accepts_per_arm_features,
+            "emit_policy_info": list(policy.emit_policy_info),
+        }
+        del described["emit_log_probability"]
     if isinstance(policy, QPolicy):
         described["q_network"] = describe_network(policy._networks()[0])
     if isinstance(policy, ActorPolicy):
@@ -194,7 +205,7 @@ def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]],
     common: dict[str, Any] = {
         "time_step_spec": restore(described["time_step_spec"], own),
         "action_spec": restore(described["action_spec"], own),
-        "emit_log_probability": described["emit_log_probability"],
+        "emit_log_probability": described.get("emit_log_probability", False),
         "observation_and_action_constraint_splitter": splitter,
         "name": name,
     }
@@ -209,6 +220,16 @@ def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]],
             clip=described["clip"],
             training=described["training"],
             **common,
+        )
+    if kind is GreedyRewardPredictionPolicy:
+        return GreedyRewardPredictionPolicy(
+            common["time_step_spec"],
+            common["action_spec"],
+            reward_network=make_network(described["reward_network"], own),
+            observation_and_action_constraint_splitter=splitter,
+            accepts_per_arm_features=described["accepts_per_arm_features"],
+            emit_policy_info=tuple(described["emit_policy_info"]),
+            name=name,
         )
     network = make_network(described["q_network"], own)
     return QPolicy(q_network=network, validate_action_spec_and_network=False, **common)  # it was valid when saved
