@@ -165,7 +165,7 @@ class PerArmBandit(BanditEnvironment):
 
     Nothing belongs to an arm's number, so that only what is learned about features helps.
 
-    Observation: a dictionary of `global`, float32 `[size]`, and `per_arm`, float32 `[A, arm_size]`, all standard normal.
+    Observation: a dictionary of `global`, float32 `[size]`, and `per_arm`, float32 `[A, arm_size]`, standard normal.
 
     Args:
       num_actions: A.

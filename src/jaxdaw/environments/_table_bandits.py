@@ -79,12 +79,12 @@ class ClassificationBandit(_TableBandit):
 
     def __post_init__(self):
         features, labels = _checked(self.features, self.labels, "ClassificationBandit")
-        if self.num_actions is None:
-            object.__setattr__(self, "num_actions", int(labels.max()) + 1)
-        if labels.min() < 0 or labels.max() >= self.num_actions:
+        classes = int(labels.max()) + 1 if self.num_actions is None else self.num_actions
+        object.__setattr__(self, "num_actions", classes)
+        if labels.min() < 0 or labels.max() >= classes:
             raise SpecError(
                 "labels are outside their range",
-                expected=f"0 to {self.num_actions - 1}",
+                expected=f"0 to {classes - 1}",
                 got=f"{labels.min()} to {labels.max()}",
                 fix="numpy.unique(labels, return_inverse=True)[1]",
             )

@@ -215,7 +215,7 @@ class _Session:
 
     def _report(self, rate: float, seconds: float) -> None:
         summaries = self._summaries()
-        row: dict[str, Any] = {"kind": "bandit", "step": summaries[0].rounds}
+        row: dict[str, Any] = {"kind": "bandit", "step": summaries[0].rounds, "rounds": self._rounds}
         for field in ("mean_reward", "regret", "relative_regret", "greedy_regret", "constant_regret",
                       "uniform_regret", "suboptimal_share", "exploration_share"):  # fmt: skip
             row[field] = float(np.mean([getattr(summary, field) for summary in summaries]))

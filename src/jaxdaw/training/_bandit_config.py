@@ -115,9 +115,7 @@ class BanditConfig:
             return GreedyRewardPredictionAgent(time_step_spec, action_spec, network, explorer=explorer, **common)
         if self.exploration == "greedy":
             return GreedyRewardPredictionAgent(time_step_spec, action_spec, network, **common)
-        return NeuralEpsilonGreedyAgent(
-            time_step_spec, action_spec, network, epsilon=self._epsilon(actions), **common
-        )
+        return NeuralEpsilonGreedyAgent(time_step_spec, action_spec, network, epsilon=self._epsilon(actions), **common)
 
     def _epsilon(self, actions: int) -> Any:
         scale, end = self.epsilon_scale * actions, self.epsilon_end

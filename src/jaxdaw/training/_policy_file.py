@@ -161,7 +161,9 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
     }
     if isinstance(policy, GreedyRewardPredictionPolicy):
         if policy.constraints:
-            raise StorageError("constraints cannot be saved: they are code", expected="none", got=str(len(policy.constraints)))
+            raise StorageError(
+                "constraints cannot be saved: they are code", expected="none", got=str(len(policy.constraints))
+            )
         described |= {
             "reward_network": describe_network(policy.reward_network),
             "accepts_per_arm_features": policy.accepts_per_arm_features,
