@@ -4,7 +4,9 @@ from jaxdaw.agents._base import Agent
 from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo
 from jaxdaw.agents._cloning_losses import nested_loss
 from jaxdaw.agents._dqn import DdqnAgent, DqnAgent, DqnLossInfo
+from jaxdaw.agents._neural_epsilon_greedy import NeuralEpsilonGreedyAgent
 from jaxdaw.agents._refusals import check_range
+from jaxdaw.agents._reward_prediction import GreedyRewardPredictionAgent, RewardPredictionLossInfo
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._summaries import Histogram
 
@@ -17,7 +19,10 @@ __all__ = [
     "DdqnAgent",
     "DqnAgent",
     "DqnLossInfo",
+    "GreedyRewardPredictionAgent",
     "Histogram",
+    "NeuralEpsilonGreedyAgent",
+    "RewardPredictionLossInfo",
     "StepCounter",
     "check_range",
     "nested_loss",

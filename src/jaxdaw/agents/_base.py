@@ -138,7 +138,7 @@ class Agent(Module):
         self._admission = Admission(
             self.name,
             self._training_data_spec,
-            train_sequence_length,
+            None if self._learns_by_frame else train_sequence_length,
             action_spec,
             self._splitter,
             self._transition_spec,
@@ -237,7 +237,7 @@ class Agent(Module):
                 raise SpecError(what, expected="[B]", got=str(jnp.shape(weights)), fix="a loss_fn that returns [B, T]")
             # 0 * NaN is 0: the row was weighted out.
             per_example = jnp.where(weights == 0.0, 0.0, weights * per_example)
-        loss = jnp.mean(per_example)
+        loss = jnp.mean(per_example + batch.unweighted)
         for name, network in self._networks.items():
             loss += network.regularization_loss(params[name])
         return loss, batch

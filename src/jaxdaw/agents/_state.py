@@ -36,12 +36,14 @@ class BatchLoss(NamedTuple):
       extra: the algorithm's record of per-example values.
       rest: the networks' other arrays after the forward passes.
       debug: `{tag: array}`, summarised when `debug_summaries` is on.
+      unweighted: what is added to each example's loss after it was weighted; a number, or the shape of `per_example`.
     """
 
     per_example: jax.Array
     extra: Any
     rest: dict[str, Any]
     debug: dict[str, jax.Array]
+    unweighted: Any = 0.0
 
 
 class StepCounter:

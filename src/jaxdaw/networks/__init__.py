@@ -7,6 +7,7 @@ from jaxdaw.networks._holding import holding
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._normalizers import EMANormalizer, StreamingNormalizer
+from jaxdaw.networks._prediction import RewardPrediction, mean_of
 from jaxdaw.networks._projections import (
     CategoricalProjection,
     NormalProjection,
@@ -36,6 +37,7 @@ __all__ = [
     "QRnnNetwork",
     "RecurrentCore",
     "RecurrentEncodingNetwork",
+    "RewardPrediction",
     "Sequential",
     "StreamingNormalizer",
     "TanhNormalProjection",
@@ -44,6 +46,7 @@ __all__ = [
     "as_rngs",
     "concatenate",
     "holding",
+    "mean_of",
     "tanh_squash_to_spec",
     "write_back",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxdaw.networks import Network
 from jaxdaw.policies._base import Policy
+from jaxdaw.trajectories import PolicyStep, TimeStep
 
 
 class WrappedPolicy(Policy):
@@ -44,8 +45,18 @@ class WrappedPolicy(Policy):
         """The policy inside."""
         return self._wrapped
 
+    def greedy(self) -> Policy:
+        """Returns the wrapped policy without its exploration."""
+        return self._wrapped.greedy()
+
     def _networks(self) -> tuple[Network, ...]:
         return self._wrapped._networks()
+
+    def _report(self, time_step: TimeStep, choice: PolicyStep, action: Any) -> Any:
+        return self._wrapped._report(time_step, choice, action)
+
+    def _check_mask(self, time_step: TimeStep) -> None:
+        self._wrapped._check_mask(time_step)
 
     def get_weights(self) -> Any:
         """Returns the wrapped policy's weights."""
