@@ -183,10 +183,7 @@ class GreedyRewardPredictionAgent(Agent):
     # The algorithm (pure).
 
     def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
-        if isinstance(experience, _Decisions):
-            rows, outer = experience, jnp.shape(experience.action)
-        else:
-            rows, outer = self._decisions_of(experience)
+        rows, outer = self._rows_of(experience)
         weights = Weights(params["reward_network"], state.rest["reward_network"])
         output, _, rest = self._reward_network.apply(weights, rows.observation, rows.step_type, training=training)
         means = mean_of(output)
@@ -221,6 +218,12 @@ class GreedyRewardPredictionAgent(Agent):
                 fix="lambda labels, predictions: (predictions - labels) ** 2",
             )
         return errors
+
+    def _rows_of(self, experience: Any) -> tuple[_Decisions, tuple[int, ...]]:
+        """Returns what a loss reads: rows as they are, or one for each frame, and their outer axes."""
+        if isinstance(experience, _Decisions):
+            return experience, jnp.shape(experience.action)
+        return self._decisions_of(experience)
 
     def _decisions_of(self, experience: Any) -> tuple[_Decisions, tuple[int, ...]]:
         """Returns one row for each frame, and the outer axes that the frames had."""

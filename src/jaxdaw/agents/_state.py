@@ -46,6 +46,24 @@ class BatchLoss(NamedTuple):
     unweighted: Any = 0.0
 
 
+class Proposal(NamedTuple):
+    """A step that may still be refused.
+
+    Attributes:
+      loss: `[]`, before the step.
+      batch: what the algorithm said of the batch.
+      gradients: the nest of `params`; of a step without gradients, how much each moves.
+      applied: `[]` bool, whether the step is sound.
+      stepped: the state after it.
+    """
+
+    loss: jax.Array
+    batch: BatchLoss
+    gradients: Any
+    applied: jax.Array
+    stepped: AgentState
+
+
 class StepCounter:
     """A number of train steps that several agents may share, by being passed to each."""
 

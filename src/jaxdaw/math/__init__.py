@@ -7,6 +7,7 @@ from jaxdaw.math._laplacian import (
     ordinal_laplacian,
     smoothness_penalty,
 )
+from jaxdaw.math._least_squares import linear_beliefs, recursive_least_squares
 from jaxdaw.math._losses import (
     element_wise_absolute_loss,
     element_wise_huber_loss,
@@ -29,9 +30,11 @@ __all__ = [
     "element_wise_squared_loss",
     "generalized_advantages",
     "index_with_actions",
+    "linear_beliefs",
     "n_step_return",
     "nearest_neighbor_laplacian",
     "ordinal_laplacian",
+    "recursive_least_squares",
     "smoothness_penalty",
     "soft_update",
 ]

@@ -2,12 +2,14 @@
 
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
+from jaxdaw.networks._ensemble import EnsembleNetwork
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
 from jaxdaw.networks._holding import holding
+from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._normalizers import EMANormalizer, StreamingNormalizer
-from jaxdaw.networks._prediction import RewardPrediction, mean_of
+from jaxdaw.networks._prediction import RewardBelief, RewardPrediction, mean_of
 from jaxdaw.networks._projections import (
     CategoricalProjection,
     NormalProjection,
@@ -29,7 +31,9 @@ __all__ = [
     "DuelingQNetwork",
     "EMANormalizer",
     "EncodingNetwork",
+    "EnsembleNetwork",
     "LSTMState",
+    "LinearRewardNetwork",
     "Module",
     "Network",
     "NormalProjection",
@@ -37,6 +41,7 @@ __all__ = [
     "QRnnNetwork",
     "RecurrentCore",
     "RecurrentEncodingNetwork",
+    "RewardBelief",
     "RewardPrediction",
     "Sequential",
     "StreamingNormalizer",

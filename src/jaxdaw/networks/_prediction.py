@@ -17,6 +17,18 @@ class RewardPrediction(NamedTuple):
     log_variance: Any
 
 
+class RewardBelief(NamedTuple):
+    """A reward network's output with how sure it is of the mean, which more examples make it.
+
+    Attributes:
+      mean: `[B, A]`, the expected reward of every action.
+      deviation: `[B, A]`, the deviation of what is believed of that mean.
+    """
+
+    mean: Any
+    deviation: Any
+
+
 def mean_of(output: Any) -> Any:
     """Returns the expected rewards in a reward network's output, or in its spec."""
-    return output.mean if isinstance(output, RewardPrediction) else output
+    return output.mean if isinstance(output, RewardPrediction | RewardBelief) else output

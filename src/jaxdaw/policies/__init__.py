@@ -2,9 +2,15 @@
 
 from jaxdaw.policies._actor import ActorPolicy, is_distribution
 from jaxdaw.policies._base import Policy
+from jaxdaw.policies._beliefs import (
+    EnsembleThompsonSamplingPolicy,
+    LinearThompsonSamplingPolicy,
+    LinearUCBPolicy,
+)
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
+from jaxdaw.policies._gaps import FalconPolicy, SquareCBPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy, OUNoiseState
 from jaxdaw.policies._q import QPolicy, check_scalar_action, check_values_of
@@ -22,10 +28,14 @@ __all__ = [
     "BoltzmannPolicy",
     "BoundPolicy",
     "Constraint",
+    "EnsembleThompsonSamplingPolicy",
     "EpsilonGreedyPolicy",
+    "FalconPolicy",
     "GaussianPolicy",
     "GreedyPolicy",
     "GreedyRewardPredictionPolicy",
+    "LinearThompsonSamplingPolicy",
+    "LinearUCBPolicy",
     "OUNoisePolicy",
     "OUNoiseState",
     "Policy",
@@ -33,6 +43,7 @@ __all__ = [
     "QPolicy",
     "RandomPolicy",
     "Splitter",
+    "SquareCBPolicy",
     "check_bandit_action",
     "check_mask_values",
     "check_scalar_action",

@@ -61,7 +61,7 @@ class GreedyPolicy(WrappedPolicy):
         return choice._replace(action=modes)
 
 
-class _ScheduledPolicy(WrappedPolicy):
+class ScheduledPolicy(WrappedPolicy):
     """A wrapped policy with one number that may follow a schedule."""
 
     _kind = BanditPolicyType.UNKNOWN
@@ -128,7 +128,7 @@ class _ScheduledPolicy(WrappedPolicy):
         return with_explored(info, specs.flatten(action)[0] == specs.flatten(choice.action)[0].mode(), self._kind)
 
 
-class EpsilonGreedyPolicy(_ScheduledPolicy):
+class EpsilonGreedyPolicy(ScheduledPolicy):
     """With probability epsilon a uniform allowed action (the greedy one included), else the greedy one, row by row.
 
     Its distribution is closed-form, and the log-probability it emits is that of the action: `log(1 - eps + eps / K)`
@@ -159,7 +159,7 @@ class EpsilonGreedyPolicy(_ScheduledPolicy):
         return choice._replace(action=explore)
 
 
-class BoltzmannPolicy(_ScheduledPolicy):
+class BoltzmannPolicy(ScheduledPolicy):
     """Samples from the softmax of the wrapped policy's logits divided by a temperature.
 
     Args:

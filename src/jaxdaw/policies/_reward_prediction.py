@@ -107,11 +107,15 @@ class GreedyRewardPredictionPolicy(Policy):
         """The fields of PolicyInfo that this policy can report."""
         return _REPORTED
 
-    def _predict(self, weights: Any, observation: Any, step_type: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Returns the values `[B, A]` that are compared, and the fields of PolicyInfo known by now, `[B, A]`; pure."""
+    def _predict(self, weights: Any, observation: Any, step_type: Any) -> tuple[Any, dict[str, jax.Array]]:
+        """Returns what `_choose` compares, and the fields of PolicyInfo known by now, `[B, A]`; pure."""
         output, _, _ = self._reward_network.apply(weights, observation, step_type)
         mean = mean_of(output)
         return mean, {"predicted_rewards_mean": mean}
+
+    def _choose(self, values: Any, allowed: Any) -> Any:
+        """Returns the distribution over actions; `values` come from `_predict`, `allowed` is `[B, A]` or None; pure."""
+        return Greedy(values, allowed, dtype=np.dtype(self._action_spec.dtype))
 
     # The distribution.
 
@@ -122,12 +126,11 @@ class GreedyRewardPredictionPolicy(Policy):
             observation, allowed = self._arms_of(observation)
         values, known = self._predict(weights, observation, time_step.step_type)
         for constraint in self._constraints:
-            feasible = self._feasible(constraint, observation, values.shape)
+            feasible = self._feasible(constraint, observation, (len(time_step.step_type), self._num_actions))
             allowed = feasible if allowed is None else allowed & feasible
-        spec = self._action_spec
         info = {field: value for field, value in known.items() if field in self._emit_policy_info}
         return PolicyStep(
-            action=Greedy(values, allowed, dtype=np.dtype(spec.dtype)),
+            action=self._choose(values, allowed),
             state=policy_state,
             info=PolicyInfo(**info) if info else (),
         )
