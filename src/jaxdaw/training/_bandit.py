@@ -19,7 +19,7 @@ from jaxdaw.errors import ConfigError
 from jaxdaw.metrics import RegretState, RegretSummary
 from jaxdaw.policies import Policy
 from jaxdaw.training._bandit_config import BanditConfig
-from jaxdaw.training._bandit_loop import BanditLoop, OnlineState
+from jaxdaw.training._bandit_loop import OnlineState
 from jaxdaw.training._bandits import make_bandit
 from jaxdaw.training._config import FORMAT, replaced
 from jaxdaw.training._directory import new_directory, versions, write_json
@@ -148,7 +148,7 @@ class _Session:
         capacity = -(-kept // config.learn_every) * config.learn_every  # a phase is written in one piece
         if kept < rounds:  # what the start leaves over must not straddle the end
             self._stretches.eager = -(-self._stretches.eager // config.learn_every) * config.learn_every
-        self._loop = BanditLoop(self.agent, world, capacity, config.updates, config.batch_size)
+        self._loop = config.make_loop(self.agent, world, capacity)
         self._seeds, self._rounds, self._stopped = seeds, rounds, False
         self._writer = None if directory is None else MetricsWriter(directory)
         self._sums: RegretState | None = None

@@ -52,6 +52,8 @@ class BanditLoop:
       capacity: decisions remembered, the latest; a multiple of the decisions of every phase.
       updates: gradient steps in a learning phase.
       batch_size: decisions in a gradient step.
+      replays: False learns from the decisions of a phase once, as exact models do; nothing else is then remembered.
+      scales: whether the agent learns rewards divided by `OnlineState.scale`: its model is a QNetwork.
     """
 
     agent: Agent
@@ -59,6 +61,8 @@ class BanditLoop:
     capacity: int
     updates: int
     batch_size: int
+    replays: bool = True
+    scales: bool = True
 
     @property
     def metrics(self) -> RegretMetrics:
@@ -96,17 +100,22 @@ class BanditLoop:
         def phase(carry: Any, drawn: Any) -> tuple[Any, None]:
             state, sums = carry
             rounds, randomness, bits = drawn
-            state, sums = self._decide(state, sums, rounds, randomness)
-            return (self._learn(state, bits), sums), None
+            state, sums, frames = self._decide(state, sums, rounds, randomness)
+            if self.replays:
+                return (self._learn(self._remember(state, frames), bits), sums), None
+            agent, _ = self.agent.update(state.agent, jax.tree.map(lambda x: x[:, None], frames))
+            return (state._replace(agent=agent), sums), None
 
         (state, sums), _ = jax.lax.scan(phase, (state, self.metrics.init()), (rounds, randomness, bits))
         return state, sums
 
     def policy_state(self, state: OnlineState) -> AgentState:
         """Returns the agent's state with predictions in units of reward; pure."""
-        return _in_units(state.agent, state.scale)
+        return _in_units(state.agent, state.scale) if self.scales else state.agent
 
-    def _decide(self, state: OnlineState, sums: RegretState, rounds: Any, randomness: Any) -> tuple[Any, RegretState]:
+    def _decide(
+        self, state: OnlineState, sums: RegretState, rounds: Any, randomness: Any
+    ) -> tuple[OnlineState, RegretState, Trajectory]:
         policy = self.agent.collect_policy
         weights = self.agent.collect_policy_weights(self.policy_state(state), state.time)
         decisions = rounds.rewards.shape[0]
@@ -127,23 +136,24 @@ class BanditLoop:
                 discount=zeros,
             )
         )
-        start = state.time % self.capacity
+        state = state._replace(time=state.time + decisions, reward_squares=state.reward_squares + jnp.sum(reward**2))
+        return state, self.metrics.update(sums, rounds.expected_rewards, choice.action, reward, held_best), frames
+
+    def _remember(self, state: OnlineState, frames: Trajectory) -> OnlineState:
+        """Returns the state with the frames of the latest decisions, which `time` counts already."""
+        start = (state.time - frames.reward.shape[0]) % self.capacity
 
         def write(memory: jax.Array, new: jax.Array) -> jax.Array:
             return jax.lax.dynamic_update_slice_in_dim(memory, new.astype(memory.dtype), start, 0)
 
-        state = state._replace(
-            memory=jax.tree.map(write, state.memory, frames),
-            time=state.time + decisions,
-            reward_squares=state.reward_squares + jnp.sum(reward**2),
-        )
-        return state, self.metrics.update(sums, rounds.expected_rewards, choice.action, reward, held_best)
+        return state._replace(memory=jax.tree.map(write, state.memory, frames))
 
     def _learn(self, state: OnlineState, bits: jax.Array) -> OnlineState:
         seen = jnp.minimum(state.time, self.capacity).astype(jnp.uint32)
         rows = (bits % seen).astype(jnp.int32)
         experience = jax.tree.map(lambda x: x[rows][:, :, None], state.memory)  # [updates, batch, 1, ...]
-        experience = experience._replace(reward=experience.reward / state.scale)
+        if self.scales:
+            experience = experience._replace(reward=experience.reward / state.scale)
         agent, _ = self.agent.update_many(state.agent, experience)
         return state._replace(agent=agent)
 

@@ -13,16 +13,20 @@ from jaxdaw.networks import Network
 from jaxdaw.policies import (
     ActorPolicy,
     BoltzmannPolicy,
+    EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
     GaussianPolicy,
     GreedyPolicy,
     GreedyRewardPredictionPolicy,
+    LinearThompsonSamplingPolicy,
+    LinearUCBPolicy,
     OUNoisePolicy,
     Policy,
     PolicyInfo,
     QPolicy,
     RandomPolicy,
     Splitter,
+    SquareCBPolicy,
 )
 from jaxdaw.training._description import describe, describe_network, make_network, restore
 from jaxdaw.training._saved import POLICY, format_refusal, read_arrays, read_document, write
@@ -33,13 +37,17 @@ _POLICIES: Mapping[str, type[Policy]] = {
     for cls in (
         ActorPolicy,
         BoltzmannPolicy,
+        EnsembleThompsonSamplingPolicy,
         EpsilonGreedyPolicy,
         GaussianPolicy,
         GreedyPolicy,
         GreedyRewardPredictionPolicy,
+        LinearThompsonSamplingPolicy,
+        LinearUCBPolicy,
         OUNoisePolicy,
         QPolicy,
         RandomPolicy,
+        SquareCBPolicy,
     )
 }
 """What can be saved, by name; a subclass behaves differently and cannot."""
@@ -52,7 +60,8 @@ def save_policy(policy: Policy, directory: str | Path, metadata: dict[str, Any] 
     splitter and the classes of your own networks are code: they are not saved, and `load_policy` asks for them.
 
     Args:
-      policy: a QPolicy, ActorPolicy or RandomPolicy, or a policy of greed, exploration or noise around one.
+      policy: a QPolicy, ActorPolicy or RandomPolicy, one over predicted rewards, or a policy of greed, exploration or
+        noise around one.
       directory: a policy that lies there is replaced.
       metadata: JSON values to keep beside it.
 
@@ -146,7 +155,7 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
             f"a {kind.__name__} cannot be saved", expected=", ".join(sorted(_POLICIES)), got=kind.__name__
         )
     described: dict[str, Any] = {"class": kind.__name__, "name": policy.name}
-    if isinstance(policy, GreedyPolicy | EpsilonGreedyPolicy | BoltzmannPolicy):
+    if isinstance(policy, GreedyPolicy | EpsilonGreedyPolicy | BoltzmannPolicy | SquareCBPolicy):
         described["policy"] = _describe_policy(policy.wrapped_policy)
         if not isinstance(policy, GreedyPolicy):
             described["number"] = float(policy.get_weights()[1])
@@ -169,6 +178,8 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
             "accepts_per_arm_features": policy.accepts_per_arm_features,
             "emit_policy_info": list(policy.emit_policy_info),
         }
+        if isinstance(policy, LinearUCBPolicy | LinearThompsonSamplingPolicy):
+            described["alpha"] = policy.alpha
         del described["emit_log_probability"]
     if isinstance(policy, QPolicy):
         described["q_network"] = describe_network(policy._networks()[0])
@@ -189,7 +200,7 @@ def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]],
     kind, name = _POLICIES[described["class"]], described["name"]
     if kind is GreedyPolicy:
         return GreedyPolicy(_make_policy(described["policy"], own, splitter), name)
-    if kind is EpsilonGreedyPolicy or kind is BoltzmannPolicy:
+    if kind is EpsilonGreedyPolicy or kind is BoltzmannPolicy or kind is SquareCBPolicy:
         return kind(_make_policy(described["policy"], own, splitter), described["number"], name)
     if kind is GaussianPolicy or kind is OUNoisePolicy:
         return kind(_make_policy(described["policy"], own, splitter), name=name, **described["options"])
@@ -223,8 +234,9 @@ def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]],
             training=described["training"],
             **common,
         )
-    if kind is GreedyRewardPredictionPolicy:
-        return GreedyRewardPredictionPolicy(
+    if issubclass(kind, GreedyRewardPredictionPolicy):
+        alpha = {"alpha": described["alpha"]} if "alpha" in described else {}
+        return kind(
             common["time_step_spec"],
             common["action_spec"],
             reward_network=make_network(described["reward_network"], own),
@@ -232,6 +244,7 @@ def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]],
             accepts_per_arm_features=described["accepts_per_arm_features"],
             emit_policy_info=tuple(described["emit_policy_info"]),
             name=name,
+            **alpha,
         )
     network = make_network(described["q_network"], own)
     return QPolicy(q_network=network, validate_action_spec_and_network=False, **common)  # it was valid when saved
