@@ -61,7 +61,7 @@ class BanditConfig:
     exploration: Literal["squarecb", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"] = (
         "squarecb"
     )
-    gamma_scale: float = 4.0
+    gamma_scale: float = 8.0
     epsilon_scale: float = 1.0
     epsilon_end: float = 0.0
     temperature: float = 0.05
