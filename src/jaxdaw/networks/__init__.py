@@ -3,10 +3,12 @@
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
+from jaxdaw.networks._heteroscedastic import HeteroscedasticQNetwork
 from jaxdaw.networks._holding import holding
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._normalizers import EMANormalizer, StreamingNormalizer
+from jaxdaw.networks._per_arm import GlobalAndArmCommonTowerNetwork, GlobalAndArmDotProductNetwork, PerArmNetwork
 from jaxdaw.networks._prediction import RewardPrediction, mean_of
 from jaxdaw.networks._projections import (
     CategoricalProjection,
@@ -29,10 +31,14 @@ __all__ = [
     "DuelingQNetwork",
     "EMANormalizer",
     "EncodingNetwork",
+    "GlobalAndArmCommonTowerNetwork",
+    "GlobalAndArmDotProductNetwork",
+    "HeteroscedasticQNetwork",
     "LSTMState",
     "Module",
     "Network",
     "NormalProjection",
+    "PerArmNetwork",
     "QNetwork",
     "QRnnNetwork",
     "RecurrentCore",
