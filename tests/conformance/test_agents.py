@@ -10,7 +10,18 @@ import optax
 import pytest
 
 from jaxdaw import networks, specs, testing, trajectories
-from jaxdaw.agents import Agent, BehavioralCloningAgent, DdqnAgent, DqnAgent, nested_loss
+from jaxdaw.agents import (
+    Agent,
+    BehavioralCloningAgent,
+    DdqnAgent,
+    DqnAgent,
+    EnsembleThompsonSamplingAgent,
+    GreedyRewardPredictionAgent,
+    LinearThompsonSamplingAgent,
+    LinearUCBAgent,
+    nested_loss,
+)
+from jaxdaw.policies import FalconPolicy, SquareCBPolicy
 
 OBSERVATION = specs.BoundedTensorSpec((3,), np.float32, -2.0, 2.0, "observation")
 NESTED = {"place": OBSERVATION, "map": (specs.TensorSpec((2, 2), np.float32),)}
@@ -65,6 +76,43 @@ def cloning_recurrent(**options: Any) -> Agent:
     return cloning(STEER, network, num_outer_dims=2, loss="log_likelihood", **options)
 
 
+PROPENSITY = ("log_probability",)
+
+
+def linear(kind: type[LinearUCBAgent] | type[LinearThompsonSamplingAgent], **options: Any) -> Agent:
+    return kind(trajectories.time_step_spec(OBSERVATION), ACTION, emit_policy_info=PROPENSITY, **options)
+
+
+def ensemble(**options: Any) -> Agent:
+    step, network = (
+        trajectories.time_step_spec(OBSERVATION),
+        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
+    )
+    options = {"num_members": 5, "emit_policy_info": PROPENSITY, **options}
+    return EnsembleThompsonSamplingAgent(step, ACTION, network, optax.adam(1e-2), **options)
+
+
+def exploring(explorer: Callable[[Any], Any]) -> Agent:
+    step, network = (
+        trajectories.time_step_spec(OBSERVATION),
+        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
+    )
+    return GreedyRewardPredictionAgent(
+        step, ACTION, network, optax.adam(1e-2), emit_policy_info=PROPENSITY, explorer=explorer
+    )
+
+
+EXPLORERS: dict[str, Callable[[], Agent]] = {
+    "linear ucb": lambda: linear(LinearUCBAgent),
+    "linear thompson, forgetting": lambda: linear(LinearThompsonSamplingAgent, gamma=0.9, add_bias=True),
+    "linear ucb with summaries": lambda: linear(
+        LinearUCBAgent, debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
+    ),
+    "ensemble": ensemble,
+    "ensemble with priors": lambda: ensemble(prior_scale=1.0, bootstrap="bernoulli"),
+    "squarecb": lambda: exploring(lambda policy: SquareCBPolicy(policy, 10.0)),
+    "falcon": lambda: exploring(FalconPolicy),
+}
 AGENTS: dict[str, Callable[[], Agent]] = {
     "dqn": agent,
     "dqn n-step, soft target, clipped": lambda: agent(
@@ -84,17 +132,25 @@ AGENTS: dict[str, Callable[[], Agent]] = {
         debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
     ),
     "ddqn": lambda: agent(DdqnAgent),
+    **EXPLORERS,
 }
 
 
-@pytest.mark.parametrize("check", testing.AGENT_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        pytest.param(name, check, id=f"{name}-{check.__name__}")
+        for name in AGENTS
+        for check in testing.AGENT_CHECKS
+        if not (name.startswith("linear") and check.__name__.startswith("init_gives_each_seed"))  # a prior is no draw
+    ],
+)
 def test_agent_conforms(name: str, check: Callable[[Any], None]):
     check(AGENTS[name])
 
 
 @pytest.mark.parametrize("check", testing.POLICY_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("which", ["policy", "collect_policy"])
-@pytest.mark.parametrize("name", ["dqn nested observations", "dqn masked", "dqn boltzmann", "dqn lstm"])
+@pytest.mark.parametrize("name", ["dqn nested observations", "dqn masked", "dqn boltzmann", "dqn lstm", *EXPLORERS])
 def test_policies_of_agents_conform(name: str, which: str, check: Callable[[Any], None]):
     check(lambda: getattr(AGENTS[name](), which))

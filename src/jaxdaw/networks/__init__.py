@@ -4,11 +4,13 @@ from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionR
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
 from jaxdaw.networks._ensemble import EnsembleNetwork
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
+from jaxdaw.networks._heteroscedastic import HeteroscedasticQNetwork
 from jaxdaw.networks._holding import holding
 from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._normalizers import EMANormalizer, StreamingNormalizer
+from jaxdaw.networks._per_arm import GlobalAndArmCommonTowerNetwork, GlobalAndArmDotProductNetwork, PerArmNetwork
 from jaxdaw.networks._prediction import RewardBelief, RewardPrediction, mean_of
 from jaxdaw.networks._projections import (
     CategoricalProjection,
@@ -32,11 +34,15 @@ __all__ = [
     "EMANormalizer",
     "EncodingNetwork",
     "EnsembleNetwork",
+    "GlobalAndArmCommonTowerNetwork",
+    "GlobalAndArmDotProductNetwork",
+    "HeteroscedasticQNetwork",
     "LSTMState",
     "LinearRewardNetwork",
     "Module",
     "Network",
     "NormalProjection",
+    "PerArmNetwork",
     "QNetwork",
     "QRnnNetwork",
     "RecurrentCore",
