@@ -16,6 +16,7 @@ from jaxdaw.policies import (
     EpsilonGreedyPolicy,
     GaussianPolicy,
     GreedyPolicy,
+    GreedyRewardPredictionPolicy,
     OUNoisePolicy,
     Policy,
     QPolicy,
@@ -87,6 +88,36 @@ def deterministic_actor() -> ActorPolicy:
     return ActorPolicy(STEP, wheel, networks.ActorNetwork(OBSERVATION, wheel, fc_layer_params=(8,)))
 
 
+ARMS = {
+    "global": OBSERVATION,
+    "per_arm": specs.BoundedTensorSpec((4, 2), np.float32, -1.0, 1.0),
+    "num_actions": specs.BoundedTensorSpec((), np.int32, 1, 4),
+}
+
+
+def bandit() -> GreedyRewardPredictionPolicy:
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return GreedyRewardPredictionPolicy(
+        trajectories.time_step_spec(MASKED),
+        ACTION,
+        network,
+        observation_and_action_constraint_splitter=lambda both: (both["place"], both["mask"]),
+        emit_policy_info=("log_probability", "predicted_rewards_mean", "bandit_policy_type"),
+    )
+
+
+def bandit_over_arms() -> GreedyRewardPredictionPolicy:
+    network = networks.GlobalAndArmDotProductNetwork(ARMS, (5,), (5,))
+    return GreedyRewardPredictionPolicy(
+        trajectories.time_step_spec(ARMS),
+        ACTION,
+        network,
+        accepts_per_arm_features=True,
+        constraints=(lambda observation: observation["per_arm"][..., 0] >= -1.0,),
+        emit_policy_info=("log_probability",),
+    )
+
+
 POLICIES: dict[str, Callable[[], Policy]] = {
     "q": lambda: q_policy(emit_log_probability=True),
     "q recurrent": recurrent,
@@ -110,6 +141,9 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "actor lstm": recurrent_actor,
     "actor with a normalizer": normalizing_actor,
     "greedy actor over a mixed nest": lambda: GreedyPolicy(actor(ACTIONS)),
+    "bandit greedy": bandit,
+    "bandit exploring": lambda: EpsilonGreedyPolicy(bandit(), 0.3),
+    "bandit over arms, exploring": lambda: EpsilonGreedyPolicy(bandit_over_arms(), 0.3),
     "random over a nest": lambda: RandomPolicy(STEP, ACTIONS, emit_log_probability=True),
 }
 
