@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from jaxdaw import networks, specs, testing, trajectories
+from jaxdaw import math, networks, specs, testing, trajectories
 from jaxdaw.agents import (
     Agent,
     BehavioralCloningAgent,
@@ -22,6 +23,10 @@ from jaxdaw.agents import (
     nested_loss,
 )
 from jaxdaw.policies import FalconPolicy, SquareCBPolicy
+    GreedyRewardPredictionAgent,
+    NeuralEpsilonGreedyAgent,
+    nested_loss,
+)
 
 OBSERVATION = specs.BoundedTensorSpec((3,), np.float32, -2.0, 2.0, "observation")
 NESTED = {"place": OBSERVATION, "map": (specs.TensorSpec((2, 2), np.float32),)}
@@ -113,6 +118,51 @@ EXPLORERS: dict[str, Callable[[], Agent]] = {
     "squarecb": lambda: exploring(lambda policy: SquareCBPolicy(policy, 10.0)),
     "falcon": lambda: exploring(FalconPolicy),
 }
+def bandit(observation: Any = OBSERVATION, network: Any = None, **options: Any) -> Agent:
+    if network is None:
+        network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    step = trajectories.time_step_spec(observation)
+    return NeuralEpsilonGreedyAgent(step, ACTION, network, optax.adam(1e-2), 0.2, **options)
+
+
+def bandit_masked() -> Agent:
+    return bandit(
+        MASKED,
+        observation_and_action_constraint_splitter=lambda both: (both["observation"], both["mask"]),
+        emit_policy_info=("predicted_rewards_mean", "bandit_policy_type"),
+    )
+
+
+ARMS = {
+    "global": OBSERVATION,
+    "per_arm": specs.BoundedTensorSpec((4, 2), np.float32, -1.0, 1.0),
+    "num_actions": specs.BoundedTensorSpec((), np.int32, 2, 4),
+}
+
+
+def bandit_over_arms() -> Agent:
+    network = networks.GlobalAndArmCommonTowerNetwork(ARMS, (5,), (5,), (5,))
+    return bandit(ARMS, network, accepts_per_arm_features=True)
+
+
+def bandit_with_noise() -> Agent:
+    network = networks.HeteroscedasticQNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return bandit(network=network, laplacian_matrix=math.ordinal_laplacian(4), laplacian_smoothing_weight=0.1)
+
+
+def bandit_that_counts() -> Agent:
+    return GreedyRewardPredictionAgent(
+        trajectories.time_step_spec(OBSERVATION),
+        ACTION,
+        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
+        optax.adam(1e-2),
+        num_samples_list=[0, 0, 0, 0],
+        gradient_clipping=0.5,
+        debug_summaries=True,
+        summary_interval=1,
+    )
+
+
 AGENTS: dict[str, Callable[[], Agent]] = {
     "dqn": agent,
     "dqn n-step, soft target, clipped": lambda: agent(
@@ -133,6 +183,10 @@ AGENTS: dict[str, Callable[[], Agent]] = {
     ),
     "ddqn": lambda: agent(DdqnAgent),
     **EXPLORERS,
+    "bandit masked": bandit_masked,
+    "bandit over arms": bandit_over_arms,
+    "bandit heteroscedastic, smoothed": bandit_with_noise,
+    "bandit greedy, counting": bandit_that_counts,
 }
 
 

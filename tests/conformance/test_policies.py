@@ -96,6 +96,16 @@ def deterministic_actor() -> ActorPolicy:
 def reward_policy(kind: Any, network: Any, **options: Any) -> Policy:
     """Returns a policy over predicted rewards and masks that reports its propensities."""
     return kind(
+ARMS = {
+    "global": OBSERVATION,
+    "per_arm": specs.BoundedTensorSpec((4, 2), np.float32, -1.0, 1.0),
+    "num_actions": specs.BoundedTensorSpec((), np.int32, 1, 4),
+}
+
+
+def bandit() -> GreedyRewardPredictionPolicy:
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return GreedyRewardPredictionPolicy(
         trajectories.time_step_spec(MASKED),
         ACTION,
         network,
@@ -112,6 +122,19 @@ def predicting() -> Policy:
 
 def ensemble() -> networks.EnsembleNetwork:
     return networks.EnsembleNetwork(networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)), 5)
+    )
+
+
+def bandit_over_arms() -> GreedyRewardPredictionPolicy:
+    network = networks.GlobalAndArmDotProductNetwork(ARMS, (5,), (5,))
+    return GreedyRewardPredictionPolicy(
+        trajectories.time_step_spec(ARMS),
+        ACTION,
+        network,
+        accepts_per_arm_features=True,
+        constraints=(lambda observation: observation["per_arm"][..., 0] >= -1.0,),
+        emit_policy_info=("log_probability",),
+    )
 
 
 POLICIES: dict[str, Callable[[], Policy]] = {
@@ -146,6 +169,9 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "actor lstm": recurrent_actor,
     "actor with a normalizer": normalizing_actor,
     "greedy actor over a mixed nest": lambda: GreedyPolicy(actor(ACTIONS)),
+    "bandit greedy": bandit,
+    "bandit exploring": lambda: EpsilonGreedyPolicy(bandit(), 0.3),
+    "bandit over arms, exploring": lambda: EpsilonGreedyPolicy(bandit_over_arms(), 0.3),
     "random over a nest": lambda: RandomPolicy(STEP, ACTIONS, emit_log_probability=True),
 }
 

@@ -193,7 +193,7 @@ def _exploration(case: cases.Case, agent: Any, step: TimeStep, first: int) -> No
             case.arrays["out/policy/mixture_log_prob"][first:][rows, taken.action],
         )
     if not isinstance(info.predicted_rewards_mean, tuple):
-        # docs/differences.md, "information about an explored action": the reward model's in every row.
+        # docs/differences.md, "information about an explored action of a bandit": the reward model's in every row.
         case.close("out/policy/predicted_rewards", info.predicted_rewards_mean)
     if not isinstance(info.bandit_policy_type, tuple):
         is_greedy = taken.action == case.arrays["out/policy/greedy_action"][first:]
