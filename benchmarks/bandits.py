@@ -2,8 +2,8 @@
 
 One set of options for all, the defaults of `BanditConfig`; they were chosen on tables such as `synthetic` makes, never
 on these. The bars are LinUCB's cumulative 0/1 regret on the same tables (disjoint, ridge 1, alpha 0.25, features
-standardized), of Shuttle that of Vowpal Wabbit's regcbopt, and of the wheel the relative regret of NeuralLinear (Riquelme
-et al. 2018).
+standardized), of Shuttle that of Vowpal Wabbit's regcbopt, and of the wheel the relative regret of NeuralLinear
+(Riquelme et al. 2018).
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdaw import networks, specs, testing, trajectories
 from jaxdaw import math, networks, specs, testing, trajectories
 from jaxdaw.agents import (
     Agent,
@@ -20,13 +19,10 @@ from jaxdaw.agents import (
     GreedyRewardPredictionAgent,
     LinearThompsonSamplingAgent,
     LinearUCBAgent,
-    nested_loss,
-)
-from jaxdaw.policies import FalconPolicy, SquareCBPolicy
-    GreedyRewardPredictionAgent,
     NeuralEpsilonGreedyAgent,
     nested_loss,
 )
+from jaxdaw.policies import FalconPolicy, SquareCBPolicy
 
 OBSERVATION = specs.BoundedTensorSpec((3,), np.float32, -2.0, 2.0, "observation")
 NESTED = {"place": OBSERVATION, "map": (specs.TensorSpec((2, 2), np.float32),)}
@@ -118,6 +114,8 @@ EXPLORERS: dict[str, Callable[[], Agent]] = {
     "squarecb": lambda: exploring(lambda policy: SquareCBPolicy(policy, 10.0)),
     "falcon": lambda: exploring(FalconPolicy),
 }
+
+
 def bandit(observation: Any = OBSERVATION, network: Any = None, **options: Any) -> Agent:
     if network is None:
         network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))

@@ -96,6 +96,15 @@ def deterministic_actor() -> ActorPolicy:
 def reward_policy(kind: Any, network: Any, **options: Any) -> Policy:
     """Returns a policy over predicted rewards and masks that reports its propensities."""
     return kind(
+        trajectories.time_step_spec(MASKED),
+        ACTION,
+        network,
+        observation_and_action_constraint_splitter=lambda both: (both["place"], both["mask"]),
+        emit_policy_info=("log_probability",),
+        **options,
+    )
+
+
 ARMS = {
     "global": OBSERVATION,
     "per_arm": specs.BoundedTensorSpec((4, 2), np.float32, -1.0, 1.0),
@@ -111,7 +120,6 @@ def bandit() -> GreedyRewardPredictionPolicy:
         network,
         observation_and_action_constraint_splitter=lambda both: (both["place"], both["mask"]),
         emit_policy_info=("log_probability", "predicted_rewards_mean", "bandit_policy_type"),
-        **options,
     )
 
 
@@ -122,7 +130,6 @@ def predicting() -> Policy:
 
 def ensemble() -> networks.EnsembleNetwork:
     return networks.EnsembleNetwork(networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)), 5)
-    )
 
 
 def bandit_over_arms() -> GreedyRewardPredictionPolicy:
