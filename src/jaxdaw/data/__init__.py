@@ -7,8 +7,15 @@ that is wrong with what was read; `Demonstrations` hands out batches. No file is
 from jaxdaw.data._arrays import from_arrays
 from jaxdaw.data._check import check
 from jaxdaw.data._convert import convert
+from jaxdaw.data._decisions import Decisions
+from jaxdaw.data._decisions_audit import Audit, AuditCheck, audit
+from jaxdaw.data._decisions_check import check_decisions
+from jaxdaw.data._decisions_dsjson import write_dsjson
+from jaxdaw.data._decisions_log import DecisionWriter
+from jaxdaw.data._decisions_read import read_decisions
 from jaxdaw.data._demonstrations import Demonstrations, Sequences, Steps
 from jaxdaw.data._episodes import Episode
+from jaxdaw.data._outcomes import Outcomes, OutcomeTable, join_outcomes
 from jaxdaw.data._read import read_demonstrations
 from jaxdaw.data._repair import Repair, repair
 from jaxdaw.data._report import Fault, Report
@@ -17,20 +24,31 @@ from jaxdaw.data._summary import summary
 from jaxdaw.data._writer import DemonstrationWriter
 
 __all__ = [
+    "Audit",
+    "AuditCheck",
+    "DecisionWriter",
+    "Decisions",
     "DemonstrationWriter",
     "Demonstrations",
     "Episode",
     "Fault",
+    "OutcomeTable",
+    "Outcomes",
     "Repair",
     "Report",
     "Sequences",
     "Steps",
+    "audit",
     "check",
+    "check_decisions",
     "convert",
     "from_arrays",
+    "join_outcomes",
     "read",
+    "read_decisions",
     "read_demonstrations",
     "repair",
     "summary",
     "verify",
+    "write_dsjson",
 ]
