@@ -15,6 +15,7 @@ from jaxdaw.data._decisions_log import DecisionWriter
 from jaxdaw.data._decisions_read import read_decisions
 from jaxdaw.data._demonstrations import Demonstrations, Sequences, Steps
 from jaxdaw.data._episodes import Episode
+from jaxdaw.data._open_bandit import read_open_bandit
 from jaxdaw.data._outcomes import Outcomes, OutcomeTable, join_outcomes
 from jaxdaw.data._read import read_demonstrations
 from jaxdaw.data._repair import Repair, repair
@@ -47,6 +48,7 @@ __all__ = [
     "read",
     "read_decisions",
     "read_demonstrations",
+    "read_open_bandit",
     "repair",
     "summary",
     "verify",

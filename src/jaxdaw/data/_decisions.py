@@ -12,6 +12,7 @@ from jaxdaw import specs
 from jaxdaw.data._outcomes import Outcomes
 from jaxdaw.errors import SpecError, SpecTypeError
 
+_MAX_ARMS = 1_000_000
 _PER_ARM = ("eligible", "probabilities")
 
 
@@ -27,7 +28,7 @@ class Decisions:
       reward: `[N]` float64, what it earned; NaN where no outcome is known.
       probability: `[N]` float64, with which it was chosen; NaN where that was not logged.
       context: a nest of `[N, ...]`, what the policy saw; `()` for nothing.
-      num_arms: A; None takes what the columns tell, the greatest action at least.
+      num_arms: A; None takes that of the columns `[N, A]`, or the greatest action.
       eligible: `[N, A]` bool, which arms could be chosen; None for all.
       probabilities: `[N, A]` float64, of every arm, 0 where not eligible; None if only the chosen one's is known.
       arm_features: a nest of `[N, A, ...]`; `()` for none.
@@ -70,8 +71,16 @@ class Decisions:
         for name, dtype in (("eligible", np.bool_), ("probabilities", np.float64)):
             columns[name] = None if getattr(self, name) is None else _numbers(getattr(self, name), dtype, name)
         given = [leaf.shape[1] for leaf in (columns[name] for name in _PER_ARM) if leaf is not None and leaf.ndim == 2]
-        seen = max([int(action.max(initial=0)) + 1, *given])
+        seen = given[0] if given else int(action.max(initial=0)) + 1
         num_arms = seen if self.num_arms is None else int(self.num_arms)
+        if not 1 <= num_arms <= _MAX_ARMS:
+            raise SpecError(
+                "a log has another number of arms than can be",
+                expected=f"1 to {_MAX_ARMS:,}",
+                got=f"{num_arms:,}",
+                cause="ids of items in place of the numbers of arms, which count from 0.",
+                fix="arms, action = numpy.unique(ids, return_inverse=True)",
+            )
         for name in _PER_ARM:
             _require(columns[name], (count, num_arms), name)
         columns["reward"] = _column(self.reward, count, "reward")

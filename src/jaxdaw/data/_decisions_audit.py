@@ -20,6 +20,7 @@ from jaxdaw.errors import ConfigError
 ALPHA = 1e-3
 _BINS = 10
 _DOMINATED = 0.1
+_MIN_SAMPLE_SIZE = 200  # effective, of an arm
 _MAX_NAMED = 3
 
 
@@ -183,17 +184,20 @@ def _frequencies(decisions: Decisions, alpha: float) -> AuditCheck:
     )
     weight = 1.0 / decisions.probability
     sums = np.bincount(decisions.action, weight, num_arms)
-    largest = np.zeros(num_arms)
-    np.maximum.at(largest, decisions.action, weight)
     # 1 / p of the rows that took an arm has mean 1 over those that offered it, and variance (1 - p) / p
     variance = np.bincount(decisions.action, weight * np.maximum(weight - 1, 0), num_arms)
-    judged = (largest < _DOMINATED * np.maximum(sums, 1e-12)) & (variance > 0)
+    squares = np.bincount(decisions.action, weight * weight, num_arms)
+    # with fewer, the sum is not yet normal: the large weights that make up for the small ones have not come up
+    judged = (sums**2 >= _MIN_SAMPLE_SIZE * squares) & (variance > 0)
     if not judged.any():
         exact = bool(np.all(np.abs(sums - offered)[offered > 0] < 1e-6))
         return AuditCheck(name, "pass" if exact else "skip", "too few rows of each arm to judge")
     z = (sums - offered)[judged] / np.sqrt(variance[judged])
-    p_value = float(min(1.0, 2 * special.ndtr(-np.abs(z).max()) * judged.sum()))  # Bonferroni: of the worst arm
-    told = "frequencies agree with the logged probabilities"
+    tried = int(
+        (offered > 0).sum()
+    )  # Bonferroni: of the worst arm; which can be judged is seen in the log, so all count
+    p_value = float(min(1.0, 2 * special.ndtr(-np.abs(z).max()) * tried))
+    told = f"frequencies agree with the logged probabilities ({judged.sum()} of {num_arms} arms can be judged)"
     if p_value < alpha:
         arms = np.flatnonzero(judged)[_worst(z)]
         told = "; ".join(f"arm {a}: 1/p adds up to {sums[a]:,.0f}, offered {offered[a]:,.0f} times" for a in arms)

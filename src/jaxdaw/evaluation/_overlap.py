@@ -15,7 +15,7 @@ _MIN_SAMPLE_SIZE = 100.0
 _MIN_SHARE = 0.01
 _DOMINATED = 0.1
 _UNSUPPORTED = 0.01
-_ALPHA = 1e-3
+_ALPHA = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,7 @@ def measure_overlap(decisions: Decisions, candidate: np.ndarray | None, weight: 
     counts = np.bincount(action, minlength=num_arms)
     table = decisions.probabilities
     logged = counts / count if table is None else table.mean(axis=0)
-    expected, unsupported = logged, 0.0
+    expected, unsupported, variance = logged, 0.0, float(weight.var())
     if candidate is not None:
         expected = candidate.mean(axis=0, dtype=np.float64)
         if table is not None:
@@ -104,13 +104,17 @@ def measure_overlap(decisions: Decisions, candidate: np.ndarray | None, weight: 
             if decisions.eligible is not None:
                 possible = possible & decisions.eligible
         unsupported = float(np.sum(candidate, where=~possible, dtype=np.float64)) / count
+        if table is not None:  # known, where a rare large weight has not come up yet
+            inverse = np.divide(1.0, table, out=np.zeros(table.shape), where=possible)
+            squares = np.einsum("na,na,na->n", candidate, candidate, inverse)
+            variance = float(np.mean(squares - np.einsum("na,na->n", candidate, possible) ** 2))
     sums = np.bincount(action, weight, num_arms)
     squares = np.bincount(action, weight * weight, num_arms)
     largest = np.zeros(num_arms)
     np.maximum.at(largest, action, weight)
-    mean, deviation = float(weight.mean()), float(weight.std())
+    mean = float(weight.mean())
     off = abs(mean - (1.0 - unsupported))
-    p_value = 1.0 if off < 1e-6 else 0.0 if deviation == 0 else 2 * special.ndtr(-off * np.sqrt(count) / deviation)
+    p_value = 1.0 if off < 1e-6 else 0.0 if variance <= 0 else 2 * special.ndtr(-off * np.sqrt(count / variance))
     return Overlap(
         num_decisions=count,
         effective_sample_size=float(math.effective_sample_size(weight)),
