@@ -305,7 +305,10 @@ def _estimate(value: Any, drawn: np.ndarray, scores: np.ndarray | None, confiden
 
 def _percentiles(drawn: np.ndarray, confidence: float) -> Interval:
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(drawn, (tail, 1.0 - tail)) if np.isfinite(drawn).all() else (np.nan, np.nan)
+    if not np.isfinite(drawn).all():
+        return Interval(np.nan, np.nan)
+    # the k-th of B draws has k / (B + 1) below it: with NumPy's default 200 draws would give 94 % in place of 95
+    low, high = np.quantile(drawn, (tail, 1.0 - tail), method="weibull")
     return Interval(float(low), float(high))
 
 
