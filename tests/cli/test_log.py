@@ -88,3 +88,12 @@ def test_late_outcomes_have_a_default(tmp_path, capsys):
 def test_mistakes_are_told_in_words(honest, arguments, status, text, capsys):
     assert main([honest if argument == "LOG" else argument for argument in arguments]) == status
     assert text in capsys.readouterr().err
+
+
+def test_probabilities_that_were_not_logged_are_estimated(tmp_path, capsys):
+    decisions = log(1000)
+    path = write(tmp_path / "log.jsonl", decisions.replace(probabilities=None, probability=None))
+    assert main(["ope", path, "--policy", "uniform"]) == 2
+    assert "were not logged" in capsys.readouterr().err
+    assert main(["ope", path, "--policy", "uniform", "--json", "--estimate-propensities"]) == 0
+    assert json.loads(capsys.readouterr().out)["candidates"][0]["trusted"] is True

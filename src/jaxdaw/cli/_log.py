@@ -88,6 +88,8 @@ class Ope:
     """Of the bootstrap."""
     seed: int = 0
     """Of the resampling, and of the folds of the reward model."""
+    estimate_propensities: bool = False
+    """Clone the policy that made the log for probabilities that were not logged."""
     plot: Path | None = None
     """Picture of the estimates to write."""
     json: bool = False
@@ -98,6 +100,8 @@ class Ope:
         from jaxdaw import evaluation
 
         decisions = self.joining.read(self.log)
+        if self.estimate_propensities:
+            decisions = evaluation.estimate_propensities(decisions, seed=self.seed)
         report = evaluation.evaluate_off_policy(
             decisions,
             {name: _candidate(name) for name in self.policy},

@@ -17,6 +17,7 @@ from jaxdaw.evaluation._off_policy import (
 from jaxdaw.evaluation._overlap import Overlap
 from jaxdaw.evaluation._plot import plot_learning_curves
 from jaxdaw.evaluation._plot_cloning import plot_cloning
+from jaxdaw.evaluation._propensities import estimate_propensities
 from jaxdaw.evaluation._record import play, record
 from jaxdaw.evaluation._reward_model import ridge_rewards
 from jaxdaw.evaluation._statistics import Interval, bootstrap_interval, iqm
@@ -35,6 +36,7 @@ __all__ = [
     "bootstrap_interval",
     "describe_demonstrations",
     "describe_off_policy",
+    "estimate_propensities",
     "evaluate",
     "evaluate_off_policy",
     "iqm",

@@ -42,8 +42,8 @@ def ridge_rewards(decisions: Decisions, folds: int = 3, penalty: float = 1.0, se
     count, num_arms = len(decisions), decisions.num_arms or 1
     fold = np.random.default_rng(seed).permutation(count) % folds
     found = np.zeros((count, num_arms), np.float32)
-    features = _standardized(decisions.arm_features, 2, count)
-    rows = np.concatenate([_standardized(decisions.context, 1, count), np.ones((count, 1), np.float32)], axis=1)
+    features = standardized(decisions.arm_features, 2, count)
+    rows = np.concatenate([standardized(decisions.context, 1, count), np.ones((count, 1), np.float32)], axis=1)
     for part in range(folds):
         train, own = np.flatnonzero(fold != part), np.flatnonzero(fold == part)
         if not len(train):
@@ -63,8 +63,17 @@ def ridge_rewards(decisions: Decisions, folds: int = 3, penalty: float = 1.0, se
     return found
 
 
-def _standardized(nest: object, outer: int, count: int) -> np.ndarray:
-    """Returns all leaves as features `[N, ..., F]` of mean 0 and deviation 1; constant ones are left out."""
+def standardized(nest: object, outer: int, count: int) -> np.ndarray:
+    """Returns all leaves as features `[N, ..., F]` of mean 0 and deviation 1; constant ones are left out.
+
+    Args:
+      nest: of `[N, ...]`.
+      outer: how many leading axes stay, N among them.
+      count: N.
+
+    Raises:
+      ConfigError: more than 512 features.
+    """
     leaves = [np.asarray(leaf) for leaf in specs.flatten(nest)]
     if not leaves:
         return np.zeros((count,) + (0,) * outer, np.float32)
