@@ -1,7 +1,8 @@
 """Demonstrations: recorded episodes in one form, from files of many kinds, checked before anything learns from them.
 
 `read_demonstrations` reads a directory of jaxdaw, a Minari data set, a table or an archive; `check` lists everything
-that is wrong with what was read; `Demonstrations` hands out batches. No file is trusted, and none can run code.
+that is wrong with what was read; `Demonstrations` hands out batches. `read_decisions` reads the
+log of a policy that chose among arms, `audit` tests its probabilities, `DecisionWriter` writes it. No file is trusted, and none can run code.
 """
 
 from jaxdaw.data._arrays import from_arrays
@@ -11,6 +12,7 @@ from jaxdaw.data._decisions import Decisions
 from jaxdaw.data._decisions_audit import Audit, AuditCheck, audit
 from jaxdaw.data._decisions_check import check_decisions
 from jaxdaw.data._decisions_dsjson import write_dsjson
+from jaxdaw.data._decisions_experience import DecisionExperience, decision_experience
 from jaxdaw.data._decisions_log import DecisionWriter
 from jaxdaw.data._decisions_read import read_decisions
 from jaxdaw.data._demonstrations import Demonstrations, Sequences, Steps
@@ -27,6 +29,7 @@ from jaxdaw.data._writer import DemonstrationWriter
 __all__ = [
     "Audit",
     "AuditCheck",
+    "DecisionExperience",
     "DecisionWriter",
     "Decisions",
     "DemonstrationWriter",
@@ -43,6 +46,7 @@ __all__ = [
     "check",
     "check_decisions",
     "convert",
+    "decision_experience",
     "from_arrays",
     "join_outcomes",
     "read",
