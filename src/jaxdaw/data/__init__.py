@@ -1,8 +1,8 @@
-"""Demonstrations: recorded episodes in one form, from files of many kinds, checked before anything learns from them.
+"""Demonstrations and logged decisions, from files of many kinds, checked before anything learns from them.
 
 `read_demonstrations` reads a directory of jaxdaw, a Minari data set, a table or an archive; `check` lists everything
-that is wrong with what was read; `Demonstrations` hands out batches. `read_decisions` reads the
-log of a policy that chose among arms, `audit` tests its probabilities, `DecisionWriter` writes it. No file is trusted, and none can run code.
+that is wrong with what was read; `Demonstrations` hands out batches. `read_decisions` reads the log of a policy that
+chose among arms, `audit` tests its probabilities, `DecisionWriter` writes it. No file is trusted, and none can run code.
 """
 
 from jaxdaw.data._arrays import from_arrays
