@@ -9,8 +9,20 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdaw import networks, specs, testing, trajectories
-from jaxdaw.agents import Agent, BehavioralCloningAgent, DdqnAgent, DqnAgent, nested_loss
+from jaxdaw import math, networks, specs, testing, trajectories
+from jaxdaw.agents import (
+    Agent,
+    BehavioralCloningAgent,
+    DdqnAgent,
+    DqnAgent,
+    EnsembleThompsonSamplingAgent,
+    GreedyRewardPredictionAgent,
+    LinearThompsonSamplingAgent,
+    LinearUCBAgent,
+    NeuralEpsilonGreedyAgent,
+    nested_loss,
+)
+from jaxdaw.policies import FalconPolicy, SquareCBPolicy
 
 OBSERVATION = specs.BoundedTensorSpec((3,), np.float32, -2.0, 2.0, "observation")
 NESTED = {"place": OBSERVATION, "map": (specs.TensorSpec((2, 2), np.float32),)}
@@ -65,6 +77,90 @@ def cloning_recurrent(**options: Any) -> Agent:
     return cloning(STEER, network, num_outer_dims=2, loss="log_likelihood", **options)
 
 
+PROPENSITY = ("log_probability",)
+
+
+def linear(kind: type[LinearUCBAgent] | type[LinearThompsonSamplingAgent], **options: Any) -> Agent:
+    return kind(trajectories.time_step_spec(OBSERVATION), ACTION, emit_policy_info=PROPENSITY, **options)
+
+
+def ensemble(**options: Any) -> Agent:
+    step, network = (
+        trajectories.time_step_spec(OBSERVATION),
+        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
+    )
+    options = {"num_members": 5, "emit_policy_info": PROPENSITY, **options}
+    return EnsembleThompsonSamplingAgent(step, ACTION, network, optax.adam(1e-2), **options)
+
+
+def exploring(explorer: Callable[[Any], Any]) -> Agent:
+    step, network = (
+        trajectories.time_step_spec(OBSERVATION),
+        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
+    )
+    return GreedyRewardPredictionAgent(
+        step, ACTION, network, optax.adam(1e-2), emit_policy_info=PROPENSITY, explorer=explorer
+    )
+
+
+EXPLORERS: dict[str, Callable[[], Agent]] = {
+    "linear ucb": lambda: linear(LinearUCBAgent),
+    "linear thompson, forgetting": lambda: linear(LinearThompsonSamplingAgent, gamma=0.9, add_bias=True),
+    "linear ucb with summaries": lambda: linear(
+        LinearUCBAgent, debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
+    ),
+    "ensemble": ensemble,
+    "ensemble with priors": lambda: ensemble(prior_scale=1.0, bootstrap="bernoulli"),
+    "squarecb": lambda: exploring(lambda policy: SquareCBPolicy(policy, 10.0)),
+    "falcon": lambda: exploring(FalconPolicy),
+}
+
+
+def bandit(observation: Any = OBSERVATION, network: Any = None, **options: Any) -> Agent:
+    if network is None:
+        network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    step = trajectories.time_step_spec(observation)
+    return NeuralEpsilonGreedyAgent(step, ACTION, network, optax.adam(1e-2), 0.2, **options)
+
+
+def bandit_masked() -> Agent:
+    return bandit(
+        MASKED,
+        observation_and_action_constraint_splitter=lambda both: (both["observation"], both["mask"]),
+        emit_policy_info=("predicted_rewards_mean", "bandit_policy_type"),
+    )
+
+
+ARMS = {
+    "global": OBSERVATION,
+    "per_arm": specs.BoundedTensorSpec((4, 2), np.float32, -1.0, 1.0),
+    "num_actions": specs.BoundedTensorSpec((), np.int32, 2, 4),
+}
+
+
+def bandit_over_arms() -> Agent:
+    network = networks.GlobalAndArmCommonTowerNetwork(ARMS, (5,), (5,), (5,))
+    return bandit(ARMS, network, accepts_per_arm_features=True)
+
+
+def bandit_with_noise() -> Agent:
+    network = networks.HeteroscedasticQNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return bandit(network=network, laplacian_matrix=math.ordinal_laplacian(4), laplacian_smoothing_weight=0.1)
+
+
+def bandit_that_counts() -> Agent:
+    return GreedyRewardPredictionAgent(
+        trajectories.time_step_spec(OBSERVATION),
+        ACTION,
+        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
+        optax.adam(1e-2),
+        num_samples_list=[0, 0, 0, 0],
+        gradient_clipping=0.5,
+        debug_summaries=True,
+        summary_interval=1,
+    )
+
+
 AGENTS: dict[str, Callable[[], Agent]] = {
     "dqn": agent,
     "dqn n-step, soft target, clipped": lambda: agent(
@@ -84,17 +180,29 @@ AGENTS: dict[str, Callable[[], Agent]] = {
         debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
     ),
     "ddqn": lambda: agent(DdqnAgent),
+    **EXPLORERS,
+    "bandit masked": bandit_masked,
+    "bandit over arms": bandit_over_arms,
+    "bandit heteroscedastic, smoothed": bandit_with_noise,
+    "bandit greedy, counting": bandit_that_counts,
 }
 
 
-@pytest.mark.parametrize("check", testing.AGENT_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        pytest.param(name, check, id=f"{name}-{check.__name__}")
+        for name in AGENTS
+        for check in testing.AGENT_CHECKS
+        if not (name.startswith("linear") and check.__name__.startswith("init_gives_each_seed"))  # a prior is no draw
+    ],
+)
 def test_agent_conforms(name: str, check: Callable[[Any], None]):
     check(AGENTS[name])
 
 
 @pytest.mark.parametrize("check", testing.POLICY_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("which", ["policy", "collect_policy"])
-@pytest.mark.parametrize("name", ["dqn nested observations", "dqn masked", "dqn boltzmann", "dqn lstm"])
+@pytest.mark.parametrize("name", ["dqn nested observations", "dqn masked", "dqn boltzmann", "dqn lstm", *EXPLORERS])
 def test_policies_of_agents_conform(name: str, which: str, check: Callable[[Any], None]):
     check(lambda: getattr(AGENTS[name](), which))

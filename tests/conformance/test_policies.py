@@ -13,13 +13,19 @@ from jaxdaw import networks, specs, testing, trajectories
 from jaxdaw.policies import (
     ActorPolicy,
     BoltzmannPolicy,
+    EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
+    FalconPolicy,
     GaussianPolicy,
     GreedyPolicy,
+    GreedyRewardPredictionPolicy,
+    LinearThompsonSamplingPolicy,
+    LinearUCBPolicy,
     OUNoisePolicy,
     Policy,
     QPolicy,
     RandomPolicy,
+    SquareCBPolicy,
 )
 
 OBSERVATION = specs.BoundedTensorSpec((3,), np.float32, -2.0, 2.0, "observation")
@@ -87,6 +93,57 @@ def deterministic_actor() -> ActorPolicy:
     return ActorPolicy(STEP, wheel, networks.ActorNetwork(OBSERVATION, wheel, fc_layer_params=(8,)))
 
 
+def reward_policy(kind: Any, network: Any, **options: Any) -> Policy:
+    """Returns a policy over predicted rewards and masks that reports its propensities."""
+    return kind(
+        trajectories.time_step_spec(MASKED),
+        ACTION,
+        network,
+        observation_and_action_constraint_splitter=lambda both: (both["place"], both["mask"]),
+        emit_policy_info=("log_probability",),
+        **options,
+    )
+
+
+ARMS = {
+    "global": OBSERVATION,
+    "per_arm": specs.BoundedTensorSpec((4, 2), np.float32, -1.0, 1.0),
+    "num_actions": specs.BoundedTensorSpec((), np.int32, 1, 4),
+}
+
+
+def bandit() -> GreedyRewardPredictionPolicy:
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return GreedyRewardPredictionPolicy(
+        trajectories.time_step_spec(MASKED),
+        ACTION,
+        network,
+        observation_and_action_constraint_splitter=lambda both: (both["place"], both["mask"]),
+        emit_policy_info=("log_probability", "predicted_rewards_mean", "bandit_policy_type"),
+    )
+
+
+def predicting() -> Policy:
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return reward_policy(GreedyRewardPredictionPolicy, network)
+
+
+def ensemble() -> networks.EnsembleNetwork:
+    return networks.EnsembleNetwork(networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)), 5)
+
+
+def bandit_over_arms() -> GreedyRewardPredictionPolicy:
+    network = networks.GlobalAndArmDotProductNetwork(ARMS, (5,), (5,))
+    return GreedyRewardPredictionPolicy(
+        trajectories.time_step_spec(ARMS),
+        ACTION,
+        network,
+        accepts_per_arm_features=True,
+        constraints=(lambda observation: observation["per_arm"][..., 0] >= -1.0,),
+        emit_policy_info=("log_probability",),
+    )
+
+
 POLICIES: dict[str, Callable[[], Policy]] = {
     "q": lambda: q_policy(emit_log_probability=True),
     "q recurrent": recurrent,
@@ -96,6 +153,15 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "epsilon greedy, scheduled": lambda: EpsilonGreedyPolicy(q_policy(), lambda step: 0.5),
     "epsilon greedy recurrent": lambda: EpsilonGreedyPolicy(recurrent(), 0.3),
     "boltzmann": lambda: BoltzmannPolicy(q_policy(emit_log_probability=True), 0.5),
+    "squarecb, masked": lambda: SquareCBPolicy(predicting(), 5.0),
+    "falcon, masked": lambda: FalconPolicy(predicting(), lambda step: 3.0),
+    "linear ucb, masked": lambda: reward_policy(
+        LinearUCBPolicy, networks.LinearRewardNetwork(OBSERVATION, ACTION), alpha=0.5
+    ),
+    "linear thompson, masked": lambda: reward_policy(
+        LinearThompsonSamplingPolicy, networks.LinearRewardNetwork(OBSERVATION, ACTION), alpha=0.5
+    ),
+    "ensemble thompson, masked": lambda: reward_policy(EnsembleThompsonSamplingPolicy, ensemble()),
     "random": lambda: RandomPolicy(STEP, ACTION, emit_log_probability=True),
     "gaussian noise": lambda: GaussianPolicy(RandomPolicy(STEP, FLOATS), 0.1),
     "gaussian noise around an actor": lambda: GaussianPolicy(
@@ -110,6 +176,9 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "actor lstm": recurrent_actor,
     "actor with a normalizer": normalizing_actor,
     "greedy actor over a mixed nest": lambda: GreedyPolicy(actor(ACTIONS)),
+    "bandit greedy": bandit,
+    "bandit exploring": lambda: EpsilonGreedyPolicy(bandit(), 0.3),
+    "bandit over arms, exploring": lambda: EpsilonGreedyPolicy(bandit_over_arms(), 0.3),
     "random over a nest": lambda: RandomPolicy(STEP, ACTIONS, emit_log_probability=True),
 }
 

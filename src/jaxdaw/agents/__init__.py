@@ -4,7 +4,11 @@ from jaxdaw.agents._base import Agent
 from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo
 from jaxdaw.agents._cloning_losses import nested_loss
 from jaxdaw.agents._dqn import DdqnAgent, DqnAgent, DqnLossInfo
+from jaxdaw.agents._ensemble import EnsembleThompsonSamplingAgent
+from jaxdaw.agents._linear_bandits import LinearBanditAgent, LinearThompsonSamplingAgent, LinearUCBAgent
+from jaxdaw.agents._neural_epsilon_greedy import NeuralEpsilonGreedyAgent
 from jaxdaw.agents._refusals import check_range
+from jaxdaw.agents._reward_prediction import GreedyRewardPredictionAgent, RewardPredictionLossInfo
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._summaries import Histogram
 
@@ -17,7 +21,14 @@ __all__ = [
     "DdqnAgent",
     "DqnAgent",
     "DqnLossInfo",
+    "EnsembleThompsonSamplingAgent",
+    "GreedyRewardPredictionAgent",
     "Histogram",
+    "LinearBanditAgent",
+    "LinearThompsonSamplingAgent",
+    "LinearUCBAgent",
+    "NeuralEpsilonGreedyAgent",
+    "RewardPredictionLossInfo",
     "StepCounter",
     "check_range",
     "nested_loss",

@@ -119,10 +119,11 @@ class Admission:
             )
         if isinstance(experience, Trajectory) and frames is None and outer[lead + 1 :] == (1,) and not self._by_frame:
             raise SpecError(f"{self._owner} needs at least two frames", expected="T >= 2", got="T = 1")
-        self._check_weight_shape(weights, outer, lead)
+        self.check_weight_shape(weights, outer, lead)
         return pruned
 
-    def _check_weight_shape(self, weights: Any, outer: tuple[int, ...], lead: int) -> None:
+    def check_weight_shape(self, weights: Any, outer: tuple[int, ...], lead: int = 0) -> None:
+        """Refuses weights that do not go with experience of these outer axes, of which `lead` count its batches."""
         allowed = [outer[:lead], outer[: lead + 1]] + ([outer] if self._by_frame else [])
         if weights is not None and np.shape(weights) not in allowed:
             raise SpecError(

@@ -17,7 +17,7 @@ from jaxdaw.agents import _summaries
 from jaxdaw.agents._admission import Admission
 from jaxdaw.agents._guard import is_sound, step_unless_refused, without_overflow
 from jaxdaw.agents._refusals import check_network, check_range, explain_refusal
-from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
+from jaxdaw.agents._state import AgentState, BatchLoss, Proposal, StepCounter
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError
 from jaxdaw.math import clip_by_norm_per_variable
 from jaxdaw.networks import Module, Network, Weights, write_back
@@ -138,7 +138,7 @@ class Agent(Module):
         self._admission = Admission(
             self.name,
             self._training_data_spec,
-            train_sequence_length,
+            None if self._learns_by_frame else train_sequence_length,
             action_spec,
             self._splitter,
             self._transition_spec,
@@ -196,6 +196,21 @@ class Agent(Module):
           weights: None, `[]` or `[B]`, multiplied with each example's loss before the mean; `[B, T]` too, where frames
             are examples.
         """
+        loss, batch, gradients, applied, stepped = self._propose(state, experience, weights)
+        stepped = self._after_update(stepped, applied)
+        stepped = step_unless_refused(applied, stepped, state)
+        if self.summaries_enabled and state.summaries:
+            stepped = stepped._replace(
+                summaries=jax.lax.cond(
+                    applied & (state.train_step % self._summary_interval == 0),
+                    lambda: self._summarize(loss, batch, gradients, stepped),
+                    lambda: state.summaries,
+                )
+            )
+        return stepped, LossInfo(loss=jnp.where(applied, loss, jnp.nan), extra=batch.extra)
+
+    def _propose(self, state: AgentState, experience: Any, weights: Any) -> Proposal:
+        """Returns the gradient step on a batch, before what follows it and before it may be refused; pure."""
         (loss, batch), gradients = jax.value_and_grad(self._weighted_loss, has_aux=True)(
             state.params, state, experience, weights, True
         )
@@ -208,17 +223,7 @@ class Agent(Module):
             opt_state=opt_state,
             train_step=state.train_step + 1,
         )
-        stepped = self._after_update(stepped, applied)
-        stepped = step_unless_refused(applied, stepped, state)
-        if self.summaries_enabled and state.summaries:
-            stepped = stepped._replace(
-                summaries=jax.lax.cond(
-                    applied & (state.train_step % self._summary_interval == 0),
-                    lambda: self._summarize(loss, batch, gradients, stepped),
-                    lambda: state.summaries,
-                )
-            )
-        return stepped, LossInfo(loss=jnp.where(applied, loss, jnp.nan), extra=batch.extra)
+        return Proposal(loss, batch, gradients, applied, stepped)
 
     def update_many(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
         """Returns the state after K gradient steps in one program; leaves of `experience` are `[K, B, ...]`; pure."""
@@ -237,7 +242,7 @@ class Agent(Module):
                 raise SpecError(what, expected="[B]", got=str(jnp.shape(weights)), fix="a loss_fn that returns [B, T]")
             # 0 * NaN is 0: the row was weighted out.
             per_example = jnp.where(weights == 0.0, 0.0, weights * per_example)
-        loss = jnp.mean(per_example)
+        loss = jnp.mean(per_example + batch.unweighted)
         for name, network in self._networks.items():
             loss += network.regularization_loss(params[name])
         return loss, batch

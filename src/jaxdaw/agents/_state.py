@@ -36,12 +36,32 @@ class BatchLoss(NamedTuple):
       extra: the algorithm's record of per-example values.
       rest: the networks' other arrays after the forward passes.
       debug: `{tag: array}`, summarised when `debug_summaries` is on.
+      unweighted: what is added to each example's loss after it was weighted; a number, or the shape of `per_example`.
     """
 
     per_example: jax.Array
     extra: Any
     rest: dict[str, Any]
     debug: dict[str, jax.Array]
+    unweighted: Any = 0.0
+
+
+class Proposal(NamedTuple):
+    """A step that may still be refused.
+
+    Attributes:
+      loss: `[]`, before the step.
+      batch: what the algorithm said of the batch.
+      gradients: the nest of `params`; of a step without gradients, how much each moves.
+      applied: `[]` bool, whether the step is sound.
+      stepped: the state after it.
+    """
+
+    loss: jax.Array
+    batch: BatchLoss
+    gradients: Any
+    applied: jax.Array
+    stepped: AgentState
 
 
 class StepCounter:

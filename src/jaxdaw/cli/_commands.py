@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxdaw.cli._data import Columns, Data, read
+from jaxdaw.cli._directories import default_directory
 from jaxdaw.errors import ConfigError
 from jaxdaw.training import BcConfig, DqnConfig
 
@@ -60,7 +59,7 @@ class TrainDqn:
                 runs = [training.resume(self.resume, steps=steps, watch=progress.update)]
             out = self.resume
         else:
-            out = self.out or _default_directory(self.environment, "dqn", self.seed)
+            out = self.out or default_directory(self.environment, "dqn", self.seed)
             with training.Progress(self.config.steps, f"dqn {self.environment}", quiet=self.quiet) as progress:
                 if self.seeds > 1:
                     runs = training.train_seeds(
@@ -105,7 +104,7 @@ class TrainBc:
         from jaxdaw import evaluation, training
 
         demonstrations = read(self.demonstrations, self.columns)
-        out = self.out or _default_directory(self.env or Path(self.demonstrations).stem, "bc", self.seed)
+        out = self.out or default_directory(self.env or Path(self.demonstrations).stem, "bc", self.seed)
         with training.Progress(self.config.epochs, f"bc {self.demonstrations}", quiet=self.quiet) as progress:
             run = training.clone(
                 demonstrations,
@@ -134,12 +133,6 @@ def _say_where(out: Path, runs: list) -> None:
         print(f"plot    {picture}")
     print(f"run     {out}")
     print(f"next    jaxdaw evaluate {out}")
-
-
-def _default_directory(environment: str, algorithm: str, seed: int) -> Path:
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", environment)
-    return Path("runs") / f"{safe}__{algorithm}__{seed}__{now}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,11 +237,15 @@ class Plot:
 
     def run(self) -> int:
         """Plots; returns the exit status."""
-        from jaxdaw import evaluation
+        from jaxdaw import evaluation, training
 
         if not self.run_directories:
             raise ConfigError("plot needs a run directory", expected="jaxdaw plot RUN [RUN ...]", got="none")
-        path = self.out or self.run_directories[0] / "learning_curve.png"
+        first = self.run_directories[0]
+        if (first / "config.json").is_file() and training.read_config(first)["algorithm"] == "bandit":
+            print(evaluation.plot_regret(first, self.out or first / "regret.png"))
+            return 0
+        path = self.out or first / "learning_curve.png"
         print(evaluation.plot_learning_curves(list(self.run_directories), path))
         return 0
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from jaxdaw.cli import _commands, _data, _log
+from jaxdaw.cli import _bandits, _commands, _data, _log
 from jaxdaw.errors import ConfigError, JaxdawError, SpecError
 
 _USAGE = 2
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 COMMANDS: dict[str, type] = {
     "train dqn": _commands.TrainDqn,
     "train bc": _commands.TrainBc,
+    "train bandit": _bandits.TrainBandit,
+    "decide": _bandits.Decide,
     "evaluate": _commands.Evaluate,
     "play": _commands.Play,
     "record": _commands.Record,

@@ -30,8 +30,8 @@ def decision_experience(
 ) -> DecisionExperience:
     """Returns every logged decision as experience of a bandit agent, with weights.
 
-    A reward model is consistent without weights. Weights bring it to arms and contexts that the log has little of, as if
-    all arms had been chosen equally often: `1 / (eligible arms * p)`, clipped, and scaled to a mean of 1.
+    A reward model is consistent without weights. Weights bring it to arms and contexts that the log has little of, as
+    if all arms had been chosen equally often: `1 / (eligible arms * p)`, clipped, and scaled to a mean of 1.
 
     Args:
       decisions: with rewards, and with probabilities if they weight.

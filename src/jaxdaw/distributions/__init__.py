@@ -1,10 +1,12 @@
 """Distributions over actions: batched, masked, exact, and pytrees all of them."""
 
 from jaxdaw.distributions._finite import Boltzmann, Categorical, EpsilonGreedy, Greedy, invalid_action
+from jaxdaw.distributions._gaps import SquareCB
 from jaxdaw.distributions._independent import Independent
 from jaxdaw.distributions._joint import Joint
 from jaxdaw.distributions._normal import Normal, TanhNormal
 from jaxdaw.distributions._simple import Deterministic, Uniform
+from jaxdaw.distributions._thompson import largest_of_normals, votes
 
 __all__ = [
     "Boltzmann",
@@ -15,7 +17,10 @@ __all__ = [
     "Independent",
     "Joint",
     "Normal",
+    "SquareCB",
     "TanhNormal",
     "Uniform",
     "invalid_action",
+    "largest_of_normals",
+    "votes",
 ]

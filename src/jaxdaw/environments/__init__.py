@@ -1,5 +1,6 @@
 """Environments: batched ones on the host, pure ones for the device, and what tells a sound one from a broken one."""
 
+from jaxdaw.environments._bandit import BanditEnvironment, BanditRound, BanditState
 from jaxdaw.environments._base import Environment, JaxEnvironment
 from jaxdaw.environments._cartpole import CartPole
 from jaxdaw.environments._catch import Catch
@@ -7,19 +8,33 @@ from jaxdaw.environments._check import check_environment, find_faults
 from jaxdaw.environments._episodic import EpisodicEnvironment
 from jaxdaw.environments._gymnasium import GymnasiumEnvironment
 from jaxdaw.environments._jax_to_host import JaxToHost
+from jaxdaw.environments._linear_bandits import BernoulliBandit, DriftingLinearBandit, LinearBandit, PerArmBandit
 from jaxdaw.environments._make import JAX_ENVIRONMENTS, is_pure, jax_environment, make, make_unchecked
 from jaxdaw.environments._recall import Recall
+from jaxdaw.environments._table_bandits import ClassificationBandit, MushroomBandit, RewardTableBandit
+from jaxdaw.environments._wheel import Wheel
 
 __all__ = [
     "JAX_ENVIRONMENTS",
+    "BanditEnvironment",
+    "BanditRound",
+    "BanditState",
+    "BernoulliBandit",
     "CartPole",
     "Catch",
+    "ClassificationBandit",
+    "DriftingLinearBandit",
     "Environment",
     "EpisodicEnvironment",
     "GymnasiumEnvironment",
     "JaxEnvironment",
     "JaxToHost",
+    "LinearBandit",
+    "MushroomBandit",
+    "PerArmBandit",
     "Recall",
+    "RewardTableBandit",
+    "Wheel",
     "check_environment",
     "find_faults",
     "is_pure",

@@ -1,6 +1,7 @@
 """Scores with intervals, learning curves, and pictures of a policy at work."""
 
 from jaxdaw.evaluation._candidates import BUILT_IN, Candidate, policy_probabilities
+from jaxdaw.evaluation._decide import Decider
 from jaxdaw.evaluation._demonstrate import record_demonstrations
 from jaxdaw.evaluation._describe import describe_demonstrations, plot_demonstrations
 from jaxdaw.evaluation._describe_off_policy import describe_off_policy, plot_off_policy
@@ -17,8 +18,10 @@ from jaxdaw.evaluation._off_policy import (
 from jaxdaw.evaluation._overlap import Overlap
 from jaxdaw.evaluation._plot import plot_learning_curves
 from jaxdaw.evaluation._plot_cloning import plot_cloning
+from jaxdaw.evaluation._plot_regret import plot_regret
 from jaxdaw.evaluation._propensities import estimate_propensities
 from jaxdaw.evaluation._record import play, record
+from jaxdaw.evaluation._regret import describe_regret
 from jaxdaw.evaluation._reward_model import ridge_rewards
 from jaxdaw.evaluation._statistics import Interval, bootstrap_interval, iqm
 
@@ -28,6 +31,7 @@ __all__ = [
     "Candidate",
     "CandidateReport",
     "Comparison",
+    "Decider",
     "Estimate",
     "Evaluation",
     "Interval",
@@ -36,6 +40,7 @@ __all__ = [
     "bootstrap_interval",
     "describe_demonstrations",
     "describe_off_policy",
+    "describe_regret",
     "estimate_propensities",
     "evaluate",
     "evaluate_off_policy",
@@ -46,6 +51,7 @@ __all__ = [
     "plot_demonstrations",
     "plot_learning_curves",
     "plot_off_policy",
+    "plot_regret",
     "policy_probabilities",
     "record",
     "record_demonstrations",

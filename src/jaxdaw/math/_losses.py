@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from jaxdaw.errors import SpecError
 
+_CERTAIN = 2.0**-23  # the spacing of float32 below 2: 1 - 2**-23 is still a float32
+
 
 def _require_same_shape(target: jax.Array, prediction: jax.Array) -> None:
     if jnp.shape(target) != jnp.shape(prediction):
@@ -51,6 +53,40 @@ def element_wise_squared_loss(target: jax.Array, prediction: jax.Array) -> jax.A
     """
     _require_same_shape(target, prediction)
     return jnp.square(target - prediction)
+
+
+def element_wise_absolute_loss(target: jax.Array, prediction: jax.Array) -> jax.Array:
+    """Returns the absolute error of every element, whose minimiser is the median.
+
+    Raises:
+      SpecError: the shapes differ; nothing is broadcast.
+
+    >>> element_wise_absolute_loss(jnp.array([3.0]), jnp.array([1.0]))
+    Array([2.], dtype=float32)
+    """
+    _require_same_shape(target, prediction)
+    return jnp.abs(target - prediction)
+
+
+def element_wise_log_loss(target: jax.Array, prediction: jax.Array) -> jax.Array:
+    """Returns the negative log-likelihood of every element under a predicted probability, in nats.
+
+    For rewards that are 0 or 1, and for shares between them. A network gives probabilities if its last activation is a
+    sigmoid: `QNetwork(..., q_layer_activation_fn=jax.nn.sigmoid)`.
+
+    Args:
+      target: any shape, in `[0, 1]`.
+      prediction: the same shape, in `[0, 1]`; taken to lie at least 2**-23 inside.
+
+    Raises:
+      SpecError: the shapes differ; nothing is broadcast.
+
+    >>> element_wise_log_loss(jnp.array([1.0, 0.0]), jnp.array([0.5, 0.75]))  # log 2, log 4
+    Array([0.6931472, 1.3862944], dtype=float32)
+    """
+    _require_same_shape(target, prediction)
+    likely = jnp.clip(prediction, _CERTAIN, 1.0 - _CERTAIN)
+    return -(target * jnp.log(likely) + (1.0 - target) * jnp.log1p(-likely))
 
 
 def index_with_actions(values: jax.Array, actions: jax.Array) -> jax.Array:

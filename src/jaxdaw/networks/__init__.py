@@ -1,12 +1,17 @@
 """Functions of observations that own their weights: the Network contract, encoders, cores, heads and normalizers."""
 
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
-from jaxdaw.networks._encoding import EncodingNetwork, concatenate
+from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
+from jaxdaw.networks._ensemble import EnsembleNetwork
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
+from jaxdaw.networks._heteroscedastic import HeteroscedasticQNetwork
 from jaxdaw.networks._holding import holding
+from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._normalizers import EMANormalizer, StreamingNormalizer
+from jaxdaw.networks._per_arm import GlobalAndArmCommonTowerNetwork, GlobalAndArmDotProductNetwork, PerArmNetwork
+from jaxdaw.networks._prediction import RewardBelief, RewardPrediction, mean_of
 from jaxdaw.networks._projections import (
     CategoricalProjection,
     NormalProjection,
@@ -28,14 +33,22 @@ __all__ = [
     "DuelingQNetwork",
     "EMANormalizer",
     "EncodingNetwork",
+    "EnsembleNetwork",
+    "GlobalAndArmCommonTowerNetwork",
+    "GlobalAndArmDotProductNetwork",
+    "HeteroscedasticQNetwork",
     "LSTMState",
+    "LinearRewardNetwork",
     "Module",
     "Network",
     "NormalProjection",
+    "PerArmNetwork",
     "QNetwork",
     "QRnnNetwork",
     "RecurrentCore",
     "RecurrentEncodingNetwork",
+    "RewardBelief",
+    "RewardPrediction",
     "Sequential",
     "StreamingNormalizer",
     "TanhNormalProjection",
@@ -44,6 +57,8 @@ __all__ = [
     "as_rngs",
     "concatenate",
     "holding",
+    "mean_of",
+    "signed_log",
     "tanh_squash_to_spec",
     "write_back",
 ]

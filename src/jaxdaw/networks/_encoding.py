@@ -30,6 +30,19 @@ def concatenate(parts: Sequence[jax.Array]) -> jax.Array:
     return jnp.concatenate([_flatten_inner(jnp.asarray(part, jnp.float32)) for part in parts], axis=-1)
 
 
+def signed_log(x: jax.Array) -> jax.Array:
+    """Returns `sign(x) log(1 + |x|)`: a layer that keeps small numbers as they are and tames heavy tails.
+
+    Args:
+      x: any shape.
+
+    >>> signed_log(jnp.array([-1.0, 0.0, 1e6]))
+    Array([-0.6931472,  0.       , 13.815511 ], dtype=float32)
+    """
+    x = jnp.asarray(x, jnp.float32)
+    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
+
+
 class EncodingNetwork(Network):
     """Observation to features `[B, n]` or `[B, T, n]`: preprocess, combine, convolve, flatten, then dense layers.
 

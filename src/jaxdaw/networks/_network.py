@@ -132,10 +132,16 @@ class Network(Module, nnx.Module):
         what = f"observation given to {self.name}"
         observation = specs.prune_extra_keys(spec, observation)
         specs.assert_same_structure(spec, observation, what=what)
+        spec = self._spec_for(observation)
         pairs = zip(specs.flatten(observation), specs.flatten(spec), strict=True)
         extra_axes = max((np.ndim(value) - len(leaf.shape) for value, leaf in pairs), default=1)
         specs.check(observation, spec, min(max(extra_axes, 1), 2), what=what, check_bounds=False)
         return observation, specs.outer_shape(observation, spec)
+
+    def _spec_for(self, observation: Any) -> Any:
+        """Returns the spec that an observation of the right structure has to fit."""
+        del observation
+        return self.input_tensor_spec
 
     def _admit_step_type(self, step_type: Any, outer: tuple[int, ...]) -> Any:
         shape = np.shape(step_type)

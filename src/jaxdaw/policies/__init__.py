@@ -1,21 +1,41 @@
 """TimeStep in, PolicyStep out: value-based policies, and the exploration around them and around continuous ones."""
 
 from jaxdaw.policies._actor import ActorPolicy, is_distribution
-from jaxdaw.policies._base import Policy, PolicyInfo
+from jaxdaw.policies._base import Policy
+from jaxdaw.policies._beliefs import (
+    EnsembleThompsonSamplingPolicy,
+    LinearThompsonSamplingPolicy,
+    LinearUCBPolicy,
+)
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
+from jaxdaw.policies._gaps import FalconPolicy, SquareCBPolicy
+from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy, OUNoiseState
 from jaxdaw.policies._q import QPolicy, check_scalar_action, check_values_of
 from jaxdaw.policies._random import RandomPolicy
+from jaxdaw.policies._reward_prediction import (
+    Constraint,
+    GreedyRewardPredictionPolicy,
+    check_bandit_action,
+    features_of,
+)
 
 __all__ = [
     "ActorPolicy",
+    "BanditPolicyType",
     "BoltzmannPolicy",
     "BoundPolicy",
+    "Constraint",
+    "EnsembleThompsonSamplingPolicy",
     "EpsilonGreedyPolicy",
+    "FalconPolicy",
     "GaussianPolicy",
     "GreedyPolicy",
+    "GreedyRewardPredictionPolicy",
+    "LinearThompsonSamplingPolicy",
+    "LinearUCBPolicy",
     "OUNoisePolicy",
     "OUNoiseState",
     "Policy",
@@ -23,9 +43,12 @@ __all__ = [
     "QPolicy",
     "RandomPolicy",
     "Splitter",
+    "SquareCBPolicy",
+    "check_bandit_action",
     "check_mask_values",
     "check_scalar_action",
     "check_values_of",
+    "features_of",
     "is_distribution",
     "split_observation",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,18 +12,8 @@ from jaxdaw import specs
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError
 from jaxdaw.networks import Module, Network
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
+from jaxdaw.policies._info import with_log_probability
 from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, Trajectory, trajectory_spec
-
-
-class PolicyInfo(NamedTuple):
-    """What a policy reports when it is asked for nothing but log-probabilities.
-
-    Attributes:
-      log_probability: `[B]` float32, the log of the probability with which the policy takes the emitted action; of the
-        density, where an action is a float.
-    """
-
-    log_probability: Any = ()
 
 
 class Policy(Module):
@@ -47,8 +37,11 @@ class Policy(Module):
       SpecTypeError: `time_step_spec` is not a TimeStep.
 
     Attributes:
+      draws: whether an action depends on the seed; False for the greedy choice.
       compiled_act: `(weights, time_step, policy_state, seed) -> PolicyStep`, `act` as one compiled call for host loops.
     """
+
+    draws = True
 
     def __init__(
         self,
@@ -108,7 +101,32 @@ class Policy(Module):
         """The networks whose variables are this policy's."""
         return ()
 
+    def _report(self, time_step: TimeStep, choice: PolicyStep, action: Any) -> Any:
+        """Returns what `action` reports, once it is known; log-probabilities are added afterwards; pure.
+
+        Args:
+          time_step: `[B, ...]`.
+          choice: what `_distribution` returned; its `info` is what was known before the draw.
+          action: the nest that was drawn.
+        """
+        del time_step, action
+        return choice.info
+
     # The pure core.
+
+    def weights_at(self, inner: Any, step: Any) -> Any:
+        """Returns what `act` depends on, as it is after `step` environment steps; pure.
+
+        Args:
+          inner: the weights without any number that follows a schedule; a wrapped policy's.
+          step: environment steps, `[]`; only what follows a schedule depends on it.
+        """
+        del step
+        return inner
+
+    def weights_now(self, inner: Any) -> Any:
+        """Returns what `act` depends on today: `inner`, and the numbers of schedules as they stand."""
+        return inner
 
     def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:
         """Returns the randomness of `num_steps` calls of `act` in one draw, leading axis `num_steps`.
@@ -135,7 +153,7 @@ class Policy(Module):
         """
         choice = self.distribute(weights, time_step, policy_state)
         action = self._sample(choice.action, randomness)
-        info = choice.info
+        info = self._report(time_step, choice, action)
         if self._emit_log_probability:
             info = with_log_probability(info, self._log_prob(choice.action, action))
         if jax.tree.structure(info) != jax.tree.structure(self._info_spec):
@@ -199,6 +217,12 @@ class Policy(Module):
     def get_initial_state(self, batch_size: int | None = None) -> Any:
         """Returns the state before the first step: zeros `[B, ...]`, or without batch axis if None."""
         return specs.zeros(self._policy_state_spec, () if batch_size is None else (int(batch_size),))
+
+    def greedy(self) -> Policy:
+        """Returns the policy without its exploration, for evaluation: it shares this one's networks."""
+        from jaxdaw.policies._exploration import GreedyPolicy
+
+        return GreedyPolicy(self)
 
     def bind(self, seed: int = 0):
         """Returns a `BoundPolicy`: the fast path from observation to action, with today's weights built in."""
@@ -391,13 +415,17 @@ class Policy(Module):
                 valid = (emitted >= low) & (emitted <= high)
             if not valid.all():
                 rows = np.flatnonzero(~valid.reshape(len(emitted), -1).all(axis=-1))
-                raise NonFiniteError(
-                    f"{self.name} has no action for {len(rows)} of {len(emitted)} rows (first row {rows[0]})",
-                    expected="finite values of every allowed action",
-                    got="NaN",
-                    cause="NaN in the observation of that row, or weights that diverged.",
-                    fix="numpy.isfinite(time_step.observation)",
-                )
+                raise self._no_action(f"{len(rows)} of {len(emitted)} rows (first row {rows[0]})")
+
+    def _no_action(self, rows: str) -> Exception:
+        """Returns the error for rows, named in words, that have no action although their masks allow one."""
+        return NonFiniteError(
+            f"{self.name} has no action for {rows}",
+            expected="finite values of every allowed action",
+            got="NaN",
+            cause="NaN in the observation of that row, or weights that diverged.",
+            fix="numpy.isfinite(time_step.observation)",
+        )
 
     def _hand_back(self, step: PolicyStep, batched: bool, on_host: bool) -> PolicyStep:
         """Returns the step as it came in: NumPy or JAX arrays, a batch or a single one."""
@@ -437,16 +465,6 @@ def _emitted_bounds(spec: specs.TensorSpec) -> tuple[Any, Any]:
         return None, None
     scalar = spec.shape == ()
     return (spec.minimum.item(), spec.maximum.item()) if scalar else (spec.minimum, spec.maximum)
-
-
-def with_log_probability(info: Any, log_probability: Any) -> Any:
-    """Returns `info` with its `log_probability` set; `()` becomes a PolicyInfo, a nest without such a field stays."""
-    if info is None or (isinstance(info, tuple) and len(info) == 0):
-        return PolicyInfo(log_probability=log_probability)
-    if isinstance(info, dict):
-        return {**info, "log_probability": log_probability}
-    replace = getattr(info, "_replace", None) if "log_probability" in getattr(info, "_fields", ()) else None
-    return info if replace is None else replace(log_probability=log_probability)
 
 
 def clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:

@@ -10,7 +10,6 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.policies._base import Policy, refuse_other_shapes
-from jaxdaw.policies._exploration import GreedyPolicy
 from jaxdaw.trajectories import StepType, TimeStep
 
 
@@ -35,7 +34,7 @@ class BoundPolicy:
         self._calls = 0
         self._state: Any = None
         weights, key, spec = policy.get_weights(), jax.random.key(seed), policy.time_step_spec
-        deterministic = _is_deterministic(policy)
+        deterministic = not policy.draws
 
         def act(observation: Any, state: Any, calls: Any) -> Any:
             batched = specs.outer_shape(observation, spec.observation) != ()
@@ -93,7 +92,3 @@ class BoundPolicy:
 
     def _admit(self, observation: Any) -> Any:
         return self._policy._from_observation(observation).observation
-
-
-def _is_deterministic(policy: Policy) -> bool:
-    return isinstance(policy, GreedyPolicy)

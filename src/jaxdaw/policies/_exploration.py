@@ -14,6 +14,7 @@ from jaxdaw import specs
 from jaxdaw.distributions import Boltzmann, Deterministic, EpsilonGreedy
 from jaxdaw.errors import ConfigError
 from jaxdaw.policies._base import Policy
+from jaxdaw.policies._info import BanditPolicyType, with_explored
 from jaxdaw.policies._q import draw_uniforms, sample_one_leaf
 from jaxdaw.policies._wrapped import WrappedPolicy
 from jaxdaw.trajectories import PolicyStep, TimeStep
@@ -30,8 +31,14 @@ class GreedyPolicy(WrappedPolicy):
       name: defaults to the class name.
     """
 
+    draws = False
+
     def __init__(self, policy: Policy, name: str | None = None):
         super().__init__(policy, clip=True, emit_log_probability=policy.emit_log_probability, name=name)
+
+    def greedy(self) -> Policy:
+        """Returns this policy."""
+        return self
 
     def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:
         """Returns a placeholder `[num_steps]`: nothing is random here."""
@@ -54,8 +61,11 @@ class GreedyPolicy(WrappedPolicy):
         return choice._replace(action=modes)
 
 
-class _ScheduledPolicy(WrappedPolicy):
+class ScheduledPolicy(WrappedPolicy):
     """A wrapped policy with one number that may follow a schedule."""
+
+    _kind = BanditPolicyType.UNKNOWN
+    """What a row is reported as whose action is not the greedy one."""
 
     def __init__(
         self, policy: Policy, schedule: Schedule, range_text: str, in_range: Callable[[float], bool], name: str | None
@@ -76,12 +86,16 @@ class _ScheduledPolicy(WrappedPolicy):
 
     def get_weights(self) -> Any:
         """Returns the wrapped policy's weights and today's number; `step` says what day it is."""
+        return self.weights_now(self._wrapped.get_weights())
+
+    def weights_now(self, inner: Any) -> Any:
+        """Returns the wrapped policy's weights with today's number."""
         value = self._read() if self._value is None else self._value(self.step)
         if np.ndim(value) != 0:
             raise ConfigError(
                 f"the schedule of {self.name} must return one number", expected="()", got=str(np.shape(value))
             )
-        return self._wrapped.get_weights(), np.float32(value)
+        return inner, np.float32(value)
 
     def exploration_at(self, step: int) -> float:
         """Returns the number as it is after `step` environment steps."""
@@ -109,8 +123,12 @@ class _ScheduledPolicy(WrappedPolicy):
     def _sample(self, distribution: Any, randomness: Any) -> Any:
         return sample_one_leaf(distribution, randomness)
 
+    def _report(self, time_step: TimeStep, choice: PolicyStep, action: Any) -> Any:
+        info = super()._report(time_step, choice, action)
+        return with_explored(info, specs.flatten(action)[0] == specs.flatten(choice.action)[0].mode(), self._kind)
 
-class EpsilonGreedyPolicy(_ScheduledPolicy):
+
+class EpsilonGreedyPolicy(ScheduledPolicy):
     """With probability epsilon a uniform allowed action (the greedy one included), else the greedy one, row by row.
 
     Its distribution is closed-form, and the log-probability it emits is that of the action: `log(1 - eps + eps / K)`
@@ -118,7 +136,7 @@ class EpsilonGreedyPolicy(_ScheduledPolicy):
     branch.)
 
     Args:
-      policy: a policy over one integer action with values as logits: a QPolicy.
+      policy: a policy over one integer action with values as logits: a QPolicy or a GreedyRewardPredictionPolicy.
       epsilon: in `[0, 1]`: a number, a function without arguments, or a schedule over environment steps. `fit` and the
         drivers set the step; by hand, set `policy.step`.
       name: defaults to the class name.
@@ -126,6 +144,8 @@ class EpsilonGreedyPolicy(_ScheduledPolicy):
     Raises:
       ConfigError: a number outside `[0, 1]`.
     """
+
+    _kind = BanditPolicyType.UNIFORM
 
     def __init__(self, policy: Policy, epsilon: Schedule, name: str | None = None):
         super().__init__(policy, epsilon, "epsilon in [0, 1]", lambda x: 0.0 <= x <= 1.0, name)
@@ -139,17 +159,19 @@ class EpsilonGreedyPolicy(_ScheduledPolicy):
         return choice._replace(action=explore)
 
 
-class BoltzmannPolicy(_ScheduledPolicy):
+class BoltzmannPolicy(ScheduledPolicy):
     """Samples from the softmax of the wrapped policy's logits divided by a temperature.
 
     Args:
-      policy: a policy over one integer action with values as logits: a QPolicy.
+      policy: a policy over one integer action with values as logits: a QPolicy or a GreedyRewardPredictionPolicy.
       temperature: above 0, in units of the values: a number, a function without arguments, or a schedule.
       name: defaults to the class name.
 
     Raises:
       ConfigError: a temperature of 0 or less.
     """
+
+    _kind = BanditPolicyType.BOLTZMANN
 
     def __init__(self, policy: Policy, temperature: Schedule = 1.0, name: str | None = None):
         super().__init__(policy, temperature, "temperature in (0, inf)", lambda x: 0.0 < x < np.inf, name)

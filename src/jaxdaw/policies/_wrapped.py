@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxdaw.networks import Network
 from jaxdaw.policies._base import Policy
+from jaxdaw.trajectories import PolicyStep, TimeStep
 
 
 class WrappedPolicy(Policy):
@@ -44,9 +45,22 @@ class WrappedPolicy(Policy):
         """The policy inside."""
         return self._wrapped
 
+    def greedy(self) -> Policy:
+        """Returns the wrapped policy without its exploration."""
+        return self._wrapped.greedy()
+
     def _networks(self) -> tuple[Network, ...]:
         return self._wrapped._networks()
+
+    def _report(self, time_step: TimeStep, choice: PolicyStep, action: Any) -> Any:
+        return self._wrapped._report(time_step, choice, action)
+
+    def _check_mask(self, time_step: TimeStep) -> None:
+        self._wrapped._check_mask(time_step)
 
     def get_weights(self) -> Any:
         """Returns the wrapped policy's weights."""
         return self._wrapped.get_weights()
+
+    def _no_action(self, rows: str) -> Exception:
+        return self._wrapped._no_action(rows)

@@ -1,5 +1,9 @@
 """The only mutable room: the loop, run directories, checkpoints, policy files, summaries and progress."""
 
+from jaxdaw.training._bandit import BanditRun, train_bandit
+from jaxdaw.training._bandit_config import BanditConfig
+from jaxdaw.training._bandit_loop import BanditLoop, OnlineState
+from jaxdaw.training._bandits import BANDITS, make_bandit
 from jaxdaw.training._checkpoint import Checkpointer, load_tree, save_tree
 from jaxdaw.training._clone import CloneRun, clone
 from jaxdaw.training._cloning_config import BcConfig
@@ -20,6 +24,10 @@ from jaxdaw.training._trainer import LoopOptions, Report, Trainer
 from jaxdaw.training._writers import MetricsWriter, write_summaries
 
 __all__ = [
+    "BANDITS",
+    "BanditConfig",
+    "BanditLoop",
+    "BanditRun",
     "BcConfig",
     "Checkpointer",
     "CloneRun",
@@ -34,6 +42,7 @@ __all__ = [
     "LoopState",
     "Losses",
     "MetricsWriter",
+    "OnlineState",
     "Periodically",
     "Progress",
     "Report",
@@ -44,6 +53,7 @@ __all__ = [
     "fit",
     "load_policy",
     "load_tree",
+    "make_bandit",
     "make_trainer",
     "read_config",
     "reports",
@@ -52,6 +62,7 @@ __all__ = [
     "save_policy",
     "save_tree",
     "train",
+    "train_bandit",
     "train_seeds",
     "versions",
     "write_summaries",

@@ -43,6 +43,7 @@ _CALLABLES: Mapping[str, Callable[..., Any]] = {
     "jax.nn.initializers.zeros": jax.nn.initializers.zeros,
     "jax.numpy.exp": jnp.exp,
     "jaxdaw.networks.concatenate": room.concatenate,
+    "jaxdaw.networks.signed_log": room.signed_log,
     "jaxdaw.networks.tanh_squash_to_spec": room.tanh_squash_to_spec,
     **{f"jaxdaw.networks.{name}": getattr(room, name) for name in _PROJECTIONS},
 }

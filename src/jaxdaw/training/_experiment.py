@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from jaxdaw.environments import Environment, JaxEnvironment
 from jaxdaw.errors import ConfigError, NonFiniteError, StorageError
 from jaxdaw.metrics import EpisodeSummary
 from jaxdaw.policies import Policy
+from jaxdaw.training._bandit import BanditRun, train_bandit
 from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._config import CONFIGS, DqnConfig, from_json, replaced, resolved
 from jaxdaw.training._directory import new_directory, read_config, versions, write_json
@@ -58,8 +59,11 @@ Watcher = Callable[[dict[str, Any]], Any]
 """Called with every row of metrics, as it is written."""
 
 
+@overload
+def train(algorithm: Literal["bandit"], environment: Any, **options: Any) -> BanditRun: ...
+@overload
 def train(
-    algorithm: str,
+    algorithm: Literal["dqn"],
     environment: str | Environment | JaxEnvironment,
     *,
     config: DqnConfig | None = None,
@@ -67,12 +71,25 @@ def train(
     out: str | Path | None = None,
     watch: Watcher | None = None,
     **options: Any,
-) -> Run:
+) -> Run: ...
+@overload
+def train(algorithm: str, environment: Any, **options: Any) -> Any: ...
+def train(
+    algorithm: str,
+    environment: Any,
+    *,
+    config: Any = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    watch: Watcher | None = None,
+    **options: Any,
+) -> Any:
     """Trains an agent and returns its run.
 
     Args:
-      algorithm: "dqn".
-      environment: a Gymnasium id, `my_package:MyEnv-v0`, a pure one such as `jax:CartPole-v1`, or an environment.
+      algorithm: "dqn"; or "bandit", which is `train_bandit` and returns its `BanditRun`.
+      environment: a Gymnasium id, `my_package:MyEnv-v0`, a pure one such as `jax:CartPole-v1`, or an environment; of
+        bandits one of `BANDITS`, such as "digits" or "wheel".
       config: the options; None is the defaults.
       seed: of everything random, in `0..2**31 - 1`.
       out: the run directory, which must not hold a run; None writes nothing.
@@ -83,8 +100,10 @@ def train(
       ConfigError: an unknown algorithm or option, or a value outside its range.
       StorageError: `out` already holds a run.
     """
+    if algorithm == "bandit":
+        return train_bandit(environment, config=config, seed=seed, out=out, watch=watch, **options)
     if algorithm not in CONFIGS:
-        raise ConfigError("unknown algorithm", expected=", ".join(sorted(CONFIGS)), got=repr(algorithm))
+        raise ConfigError("unknown algorithm", expected=", ".join(sorted({*CONFIGS, "bandit"})), got=repr(algorithm))
     config = replaced(CONFIGS[algorithm]() if config is None else config, options)
     directory = None if out is None else new_directory(Path(out))
     name = environment if isinstance(environment, str) else type(environment).__name__

@@ -86,6 +86,10 @@ class Progress:
         if kind == "epoch":
             self._show(row["step"], self._epoch_line(row))
             return
+        if kind == "bandit":
+            self._steps = row["rounds"]
+            self._show(row["step"], self._bandit_line(row))
+            return
         now = time.perf_counter()
         self._first = self._first or (now, row["step"])
         if row["mean_return"] == row["mean_return"]:
@@ -94,7 +98,7 @@ class Progress:
 
     def _show(self, step: int, line: str) -> None:
         if self._live is not None:
-            self._live.update(self._task, completed=step, line=line)
+            self._live.update(self._task, completed=step, total=self._steps, line=line)
             self._live.refresh()
         elif step * 20 // self._steps > self._printed:
             self._printed = step * 20 // self._steps
@@ -106,6 +110,17 @@ class Progress:
             if row[name] == row[name]:
                 parts.append(f"{label} {row[name]:.3g}")
         return "  ".join([*parts, f"{row['seconds']:.1f} s an epoch"])
+
+    def _bandit_line(self, row: dict[str, Any]) -> str:
+        parts = [
+            f"{count(row['step'])}/{count(self._steps)}",
+            f"{row['steps_per_second']:,.0f}/s",
+            f"regret {row['regret']:.5g} ({row['relative_regret']:.3g} %)",
+            f"greedy {row['greedy_regret']:.5g}",
+            f"one arm {row['constant_regret']:.5g}",
+            f"uniform {row['uniform_regret']:.5g}",
+        ]
+        return "  ".join(parts)
 
     def _line(self, row: dict[str, Any], now: float) -> str:
         assert self._first is not None

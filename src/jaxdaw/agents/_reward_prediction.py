@@ -1,0 +1,399 @@
+"""GreedyRewardPredictionAgent: a network learns to predict the reward of every action of a contextual bandit."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdaw import specs
+from jaxdaw.agents._base import Agent
+from jaxdaw.agents._chosen_arms import of_chosen_arms, without_arms
+from jaxdaw.agents._refusals import check_network, check_range
+from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
+from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.math import edges_of_laplacian, element_wise_squared_loss, index_with_actions, smoothness_penalty
+from jaxdaw.networks import Network, RewardPrediction, Weights, mean_of
+from jaxdaw.policies import (
+    Constraint,
+    GreedyRewardPredictionPolicy,
+    Policy,
+    Splitter,
+    check_bandit_action,
+    split_observation,
+)
+from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Trajectory, Transition, from_transition
+
+ErrorLoss = Callable[..., Any]
+"""`error_loss_fn(labels, predictions) -> loss`, element-wise."""
+
+
+class RewardPredictionLossInfo(NamedTuple):
+    """What reward prediction reports beside its loss.
+
+    Attributes:
+      loss: `[B, T]`, or `[B]` of a Transition: what each frame adds to the mean at a weight of 1, without
+        regularization; 0 for boundary frames.
+      predicted_reward: the same shape, the reward predicted for the action that was taken.
+    """
+
+    loss: Any
+    predicted_reward: Any
+
+
+class _Decisions(NamedTuple):
+    """What a loss reads, one row for each decision; `observation` is the network's."""
+
+    observation: Any
+    step_type: Any
+    action: Any
+    reward: Any
+
+
+class GreedyRewardPredictionAgent(Agent):
+    """Learns the expected reward of each action in each context, and takes the best.
+
+    For a decision with predictions `p`, action `a`, reward `r` and weight `w` the loss is
+    `w * error_loss_fn(r, p[a]) + w * laplacian_smoothing_weight * p^T L p`; the total is the mean over all frames. A
+    network that returns a `RewardPrediction` is trained by `w * exp(-l[a]) / 2` times that, plus `l[a] / 2`, with `l`
+    the log-variance. Frames with `step_type` LAST, whose action means nothing, count 0. Masks play no part in training.
+
+    Args:
+      time_step_spec: a TimeStep of specs.
+      action_spec: the bare spec of one scalar int32 or int64 action in `0..A-1`.
+      reward_network: `network(observation, step_type) -> (rewards [B, A] or a RewardPrediction, ())`.
+      optimizer: an optax transformation.
+      observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. The mask holds
+        for the greedy choice and for exploration.
+      error_loss_fn: `(labels, predictions) -> loss`, element-wise; None is the squared error. One that names
+        `reduction` is called with `reduction="none"`. For rewards of 0 and 1 and a network of probabilities:
+        `jaxdaw.math.element_wise_log_loss`.
+      gradient_clipping: each variable's gradient is scaled to at most this norm; None for none.
+      debug_summaries: whether to summarise losses and predictions.
+      summarize_grads_and_vars: whether to summarise gradients and variables.
+      enable_summaries: False turns both kinds of summaries off.
+      emit_policy_info: fields of `PolicyInfo` to record: "log_probability" (the propensity, for off-policy
+        evaluation), "predicted_rewards_mean", "bandit_policy_type".
+      train_step_counter: a StepCounter to share; None makes one of its own.
+      laplacian_matrix: `[A, A]`, symmetric, rows that sum to 0: the graph of similar actions; None for none. See
+        `jaxdaw.math.ordinal_laplacian` and `nearest_neighbor_laplacian`.
+      laplacian_smoothing_weight: of the penalty for neighbours of different rewards; without a matrix it does nothing.
+      name: defaults to the class name.
+      accepts_per_arm_features: whether observations are `{"global": ..., "per_arm": [A, ...], "num_actions"?}`. The
+        agent then learns from `policy_info.chosen_arm_features` and the global features alone.
+      constraints: see `GreedyRewardPredictionPolicy`: they hold while exploring too.
+      num_samples_list: how often each action was seen before training begins, A integers (one total, with features of
+        arms): the agent then counts on, see `num_samples`. `()` counts nothing.
+      explorer: what to put around the greedy policy, `lambda policy: BoltzmannPolicy(policy, 0.5)`; None for nothing.
+      summary_interval: train steps between two summaries.
+      on_nan: what `train` does about steps refused as not finite: "raise", "skip" or "ignore", see `Agent`.
+
+    `train_sequence_length` is 1. More frames are taken too: each is a decision of its own.
+
+    Raises:
+      ValueError: another action, a network of another width, a matrix that is no Laplacian of the actions, a number
+        outside its range.
+      NotImplementedError: a splitter, and features of arms.
+
+    `docs/differences.md` lists where the original is not followed.
+    """
+
+    _learns_by_frame = True
+
+    def __init__(
+        self,
+        time_step_spec: TimeStep,
+        action_spec: Any,
+        reward_network: Network,
+        optimizer: optax.GradientTransformation,
+        observation_and_action_constraint_splitter: Splitter | None = None,
+        error_loss_fn: ErrorLoss | None = None,
+        gradient_clipping: float | None = None,
+        debug_summaries: bool = False,
+        summarize_grads_and_vars: bool = False,
+        enable_summaries: bool = True,
+        emit_policy_info: Sequence[str] = (),
+        train_step_counter: StepCounter | None = None,
+        laplacian_matrix: Any = None,
+        laplacian_smoothing_weight: float = 0.001,
+        name: str | None = None,
+        *,
+        accepts_per_arm_features: bool = False,
+        constraints: Sequence[Constraint] = (),
+        num_samples_list: Sequence[int] = (),
+        explorer: Callable[[GreedyRewardPredictionPolicy], Policy] | None = None,
+        summary_interval: int = 100,
+        on_nan: str = "raise",
+    ):
+        check_network("reward_network", reward_network)
+        self._num_actions = int(specs.num_values(check_bandit_action(action_spec, type(self).__name__)))
+        check_range("laplacian_smoothing_weight", laplacian_smoothing_weight, -math.inf, math.inf, low_open=True)
+        greedy = GreedyRewardPredictionPolicy(
+            time_step_spec,
+            action_spec,
+            reward_network,
+            observation_and_action_constraint_splitter=observation_and_action_constraint_splitter,
+            accepts_per_arm_features=accepts_per_arm_features,
+            constraints=constraints,
+            emit_policy_info=emit_policy_info,
+        )
+        policy = greedy if explorer is None else explorer(greedy)
+        frame = policy.trajectory_spec
+        if accepts_per_arm_features:
+            frame = frame._replace(observation=without_arms(frame.observation))
+        if laplacian_matrix is not None and accepts_per_arm_features:
+            raise ConfigError(
+                "a Laplacian needs actions that are the same in every decision",
+                expected="laplacian_matrix=None, or accepts_per_arm_features=False",
+                got="both",
+            )
+        self._edges = None if laplacian_matrix is None else edges_of_laplacian(laplacian_matrix, self._num_actions)
+        self._smoothing_weight = float(laplacian_smoothing_weight)
+        self._reward_network = reward_network
+        self._error_loss_fn = element_wise_squared_loss if error_loss_fn is None else error_loss_fn
+        self._error_options = _options_of(self._error_loss_fn)
+        self._accepts_per_arm_features = accepts_per_arm_features
+        self._first_counts = self._check_counts(num_samples_list)
+        super().__init__(
+            time_step_spec,
+            action_spec,
+            policy=policy,
+            collect_policy=policy,
+            networks={"reward_network": reward_network},
+            optimizer=optimizer,
+            train_sequence_length=1,
+            observation_and_action_constraint_splitter=observation_and_action_constraint_splitter,
+            gradient_clipping=gradient_clipping,
+            debug_summaries=debug_summaries,
+            summarize_grads_and_vars=summarize_grads_and_vars,
+            enable_summaries=enable_summaries,
+            summary_interval=summary_interval,
+            train_step_counter=train_step_counter,
+            training_data_spec=frame,
+            on_nan=on_nan,
+            name=name,
+        )
+
+    # The algorithm (pure).
+
+    def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
+        rows, outer = self._rows_of(experience)
+        weights = Weights(params["reward_network"], state.rest["reward_network"])
+        output, _, rest = self._reward_network.apply(weights, rows.observation, rows.step_type, training=training)
+        means = mean_of(output)
+        predicted = index_with_actions(means, rows.action)
+        is_real = rows.step_type != StepType.LAST
+        reward = jax.lax.stop_gradient(jnp.where(is_real, rows.reward, predicted))  # a boundary's may be anything
+        loss = self._errors(reward, predicted)
+        if self._edges is not None:
+            loss += self._smoothing_weight * smoothness_penalty(means, self._edges)
+        half_log_variance = jnp.zeros_like(loss)
+        if isinstance(output, RewardPrediction):
+            half_log_variance = 0.5 * index_with_actions(output.log_variance, rows.action)
+            loss *= 0.5 * jnp.exp(-2.0 * half_log_variance)
+        loss, half_log_variance = (jnp.where(is_real, part, 0.0).reshape(outer) for part in (loss, half_log_variance))
+        predicted = predicted.reshape(outer)
+        return BatchLoss(
+            per_example=loss,
+            extra=RewardPredictionLossInfo(loss=loss + half_log_variance, predicted_reward=predicted),
+            rest={"reward_network": rest},
+            debug={"loss/reward_loss": loss + half_log_variance, "loss/predicted_reward": predicted},
+            unweighted=half_log_variance,
+        )
+
+    def _errors(self, reward: jax.Array, predicted: jax.Array) -> jax.Array:
+        errors = jnp.asarray(self._error_loss_fn(reward, predicted, **self._error_options))
+        if errors.shape != predicted.shape:
+            raise SpecError(
+                "error_loss_fn must return a loss for each example",
+                expected=str(predicted.shape),
+                got=str(errors.shape),
+                cause="a mean over the batch, which would leave nothing to weight.",
+                fix="lambda labels, predictions: (predictions - labels) ** 2",
+            )
+        return errors
+
+    def _rows_of(self, experience: Any) -> tuple[_Decisions, tuple[int, ...]]:
+        """Returns what a loss reads: rows as they are, or one for each frame, and their outer axes."""
+        if isinstance(experience, _Decisions):
+            return experience, jnp.shape(experience.action)
+        return self._decisions_of(experience)
+
+    def _decisions_of(self, experience: Any) -> tuple[_Decisions, tuple[int, ...]]:
+        """Returns one row for each frame, and the outer axes that the frames had."""
+        frames = experience if isinstance(experience, Trajectory) else from_transition(*experience)
+        outer = jnp.shape(frames.step_type)
+        rows = specs.map_structure(lambda x: jnp.reshape(x, (-1, *jnp.shape(x)[len(outer) :])), frames)
+        action = rows.action
+        if self._accepts_per_arm_features:
+            chosen = specs.map_structure(lambda x: x[:, None], rows.policy_info.chosen_arm_features)
+            observation = {"global": rows.observation["global"], "per_arm": chosen}
+            action = jnp.zeros_like(action)  # of the only arm
+        else:
+            observation, _ = split_observation(self._splitter, rows.observation)
+        return _Decisions(observation, rows.step_type, action, rows.reward), outer
+
+    def update(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
+        """Returns the state after one gradient step, and the loss before it; pure. See `Agent.update`."""
+        stepped, info = super().update(state, experience, weights)
+        if self._first_counts is None:
+            return stepped, info
+        rows, _ = self._decisions_of(experience)
+        seen = (rows.action[:, None] == jnp.arange(len(self._first_counts))) & (rows.step_type != StepType.LAST)[
+            :, None
+        ]
+        counted = jnp.where(jnp.isfinite(info.loss), jnp.sum(seen, axis=0, dtype=jnp.int32), 0)
+        return stepped._replace(target=state.target + counted), info
+
+    def _make_target(self, weights: dict[str, Weights], fresh: bool) -> Any:
+        return () if self._first_counts is None else jnp.asarray(self._first_counts)
+
+    def policy_weights(self, state: AgentState) -> Any:
+        """Returns the reward network's weights in `state`, with the rate of exploration as it stands now; pure."""
+        return self._policy.weights_now(Weights(state.params["reward_network"], state.rest["reward_network"]))
+
+    def collect_policy_weights(self, state: AgentState, step: Any) -> Any:
+        """Returns the same, with the rate of exploration as it is after `step` environment steps; pure."""
+        return self._policy.weights_at(Weights(state.params["reward_network"], state.rest["reward_network"]), step)
+
+    # The shell.
+
+    def preprocess_sequence(self, experience: Any) -> Any:
+        """Returns the experience as `train` reads it: with features of arms, only those of the chosen arms.
+
+        `train` and `loss` do this themselves; do it before you store frames of many arms. Where `policy_info` does not
+        hold the chosen arms' features, they are looked up by the action.
+
+        Args:
+          experience: a Trajectory or Transition whose observations may hold `"per_arm"` `[..., A, *feature]`.
+        """
+        return of_chosen_arms(experience) if self._accepts_per_arm_features else experience
+
+    def _train(self, experience: Any, weights: Any, compiled: Any, many: bool) -> LossInfo:
+        return super()._train(self.preprocess_sequence(experience), weights, compiled, many)
+
+    @overload
+    def loss(self, experience: Any, weights: Any = None, training: bool = False) -> LossInfo: ...
+    @overload
+    def loss(
+        self, observations: Any, actions: Any, rewards: Any, weights: Any = None, training: bool = False
+    ) -> LossInfo: ...
+
+    def loss(self, *args: Any, **kwargs: Any) -> LossInfo:
+        """Returns the loss that `train` would minimise on these decisions, and changes nothing.
+
+        Called as `loss(experience, weights=None, training=False)` or as `loss(observations, actions, rewards,
+        weights=None, training=False)`.
+
+        Args:
+          experience: a Trajectory `[B, T, ...]` or `[B, ...]`, or a Transition `[B, ...]`.
+          observations: `[B, ...]`, with or without the mask; with features of arms, of all of them.
+          actions: integers `[B]`.
+          rewards: float32 `[B]`.
+          weights: None, `[]`, or one for each example: multiplied with its loss before the mean.
+          training: whether the network runs in training mode (dropout on).
+
+        Raises:
+          ValueError, TypeError: as `train`; an action for each row is needed, and no more.
+        """
+        self._require_initialized()
+        first = args[0] if args else kwargs.get("experience", kwargs.get("observations"))
+        if "experience" in kwargs or isinstance(first, Trajectory | Transition) or len(args) + len(kwargs) < 3:
+            bound = _EXPERIENCE_FORM.bind(*args, **kwargs)
+            bound.apply_defaults()
+            experience, weights, training = bound.args
+            experience = self.preprocess_sequence(experience)
+            if isinstance(experience, Trajectory) and np.ndim(experience.step_type) == 1:
+                experience = specs.map_structure(lambda x: x[:, None], experience)
+            return super().loss(experience, weights, training)
+        bound = _DECISIONS_FORM.bind(*args, **kwargs)
+        bound.apply_defaults()
+        observations, actions, rewards, weights, training = bound.args
+        rows = self._admit_decisions(observations, actions, rewards)
+        self._admission.check_weight_shape(weights, np.shape(rows.action))
+        return self._compiled_loss(self.get_state(), rows, weights, training)
+
+    def _admit_decisions(self, observations: Any, actions: Any, rewards: Any) -> _Decisions:
+        whole = self._time_step_spec.observation
+        spec = split_observation(self._splitter, whole)[0]
+        if self._splitter is not None and _fits(whole, observations):
+            observations = self._splitter(specs.prune_extra_keys(whole, observations))[0]
+        observations = specs.prune_extra_keys(spec, observations)
+        name = f"given to {self.name}.loss"
+        specs.check(observations, spec, 1, what=f"observations {name}", check_bounds=False)
+        rows = specs.outer_shape(observations, spec)
+        specs.check(np.asarray(actions), self._action_spec, rows, what=f"actions {name}")
+        specs.check(np.asarray(rewards), self._time_step_spec.reward, rows, what=f"rewards {name}")
+        return _Decisions(observations, np.full(rows, StepType.FIRST, np.int32), actions, rewards)
+
+    @property
+    def reward_network(self) -> Network:
+        """The network that is trained."""
+        return self._reward_network
+
+    @property
+    def num_samples(self) -> np.ndarray:
+        """How often each action was seen, `[A]`; one total with features of arms; `[0]` if nothing is counted."""
+        return np.zeros(0, np.int32) if self._first_counts is None else np.asarray(self.get_state().target)
+
+    def _check_counts(self, counts: Sequence[int]) -> np.ndarray | None:
+        if len(counts) == 0:
+            return None
+        expected = 1 if self._accepts_per_arm_features else self._num_actions
+        if len(counts) != expected or not all(int(count) == count >= 0 for count in counts):
+            raise ConfigError(
+                "num_samples_list does not count the actions",
+                expected=f"{expected} integers of at least 0",
+                got=f"{len(counts)}: {list(counts)[:3]}",
+            )
+        return np.asarray(counts, np.int32)
+
+    def _transition_spec(self) -> Transition:
+        frame: Trajectory = self._training_data_spec
+        step = self._time_step_spec._replace(observation=frame.observation)
+        return Transition(
+            time_step=step,
+            action_step=self._collect_policy.policy_step_spec._replace(state=(), action=frame.action),
+            next_time_step=step,
+        )
+
+
+def _experience_form(experience: Any, weights: Any = None, training: bool = False) -> None: ...
+
+
+def _decisions_form(
+    observations: Any, actions: Any, rewards: Any, weights: Any = None, training: bool = False
+) -> None: ...
+
+
+_EXPERIENCE_FORM, _DECISIONS_FORM = inspect.signature(_experience_form), inspect.signature(_decisions_form)
+
+
+def _options_of(error_loss_fn: ErrorLoss) -> dict[str, Any]:
+    """Returns what a loss must be told to leave one number for each example."""
+    if not callable(error_loss_fn):
+        raise ConfigError(
+            "error_loss_fn is not a function",
+            expected="(labels, predictions) -> loss",
+            got=repr(error_loss_fn)[:60],
+            fix="jaxdaw.math.element_wise_huber_loss",
+        )
+    parameters = inspect.signature(error_loss_fn).parameters
+    needed = {name for name, p in parameters.items() if p.default is p.empty}
+    return ({"reduction": "none"} if "reduction" in parameters else {}) | (
+        {"weights": 1.0} if "weights" in needed else {}
+    )
+
+
+def _fits(spec: Any, observations: Any) -> bool:
+    try:
+        specs.assert_same_structure(spec, specs.prune_extra_keys(spec, observations))
+    except SpecError:
+        return False
+    return True

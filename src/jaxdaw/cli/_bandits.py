@@ -1,0 +1,110 @@
+"""The commands about bandits: their flags are their fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxdaw.cli._directories import default_directory
+from jaxdaw.errors import ConfigError
+from jaxdaw.training import BanditConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainBandit:
+    """Learn a contextual bandit online, from a table or a generator, and save its run."""
+
+    bandit: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="BANDIT", help="digits, shuttle, letter, wheel, linear ..., or a labelled .csv."),
+    ] = ""
+    config: Annotated[BanditConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=BanditConfig)
+    env: str = ""
+    """The bandit, by another way to name it."""
+    delta: float | None = None
+    """Of the wheel: radius of the inner disc."""
+    path: Path | None = None
+    """Folder that holds a table's file, where its package is not installed."""
+    bandit_options: str = ""
+    """Other fields of the bandit, as JSON: {"num_actions": 5}."""
+    seed: int = 0
+    """Seed of everything random."""
+    seeds: int = 1
+    """Train this many seeds together, for an interval."""
+    out: Path | None = None
+    """Run directory; by default one under runs/ named after the bandit, the seed and the time."""
+    quiet: bool = False
+    """Show nothing while training."""
+
+    def run(self) -> int:
+        """Trains; returns the exit status."""
+        from jaxdaw import evaluation, training
+
+        if (self.bandit == "") == (self.env == ""):
+            raise ConfigError(
+                "train bandit needs a bandit",
+                expected="jaxdaw train bandit digits",
+                got="two" if self.bandit else "none",
+                fix="one of " + ", ".join(training.BANDITS),
+            )
+        name = self.bandit or self.env
+        out = self.out or default_directory(Path(name).stem, "bandit", self.seed)
+        with training.Progress(self.config.horizon or 1, f"bandit {name}", quiet=self.quiet) as progress:
+            run = training.train_bandit(
+                name,
+                config=self.config,
+                seed=self.seed,
+                seeds=self.seeds,
+                out=out,
+                watch=progress.update,
+                bandit_options=self._options(),
+            )
+        for line in evaluation.describe_regret(run.summaries):
+            print(line)
+        print(f"plot    {evaluation.plot_regret(out, out / 'regret.png')}")
+        print(f"run     {out}")
+        if run.interrupted:
+            print(f"stopped; the policy so far is saved in {out}", file=sys.stderr)
+            return training.exit_status()
+        print(f"next    jaxdaw decide {out}")
+        return 0
+
+    def _options(self) -> dict[str, Any]:
+        try:
+            options = json.loads(self.bandit_options) if self.bandit_options else {}
+        except ValueError as error:
+            raise ConfigError(
+                "--bandit-options is not JSON", got=str(error), fix="""--bandit-options '{"num_actions": 5}'"""
+            ) from error
+        given = {"delta": self.delta, "path": None if self.path is None else str(self.path)}
+        return {**options, **{name: value for name, value in given.items() if value is not None}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Decide:
+    """Answer contexts from standard input, one JSON object a line, with actions and their probabilities."""
+
+    policy: Annotated[
+        Path, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY", help="A run directory, or a saved policy.")
+    ]
+    seed: int | None = None
+    """Seed of the draws; by default another each time."""
+
+    def run(self) -> int:
+        """Decides until the input ends; returns 1 if a line was refused."""
+        from jaxdaw import evaluation, training
+
+        is_policy = (self.policy / "policy.json").is_file()
+        policy = training.load_policy(self.policy) if is_policy else training.run_policy(self.policy)
+        decider = evaluation.Decider(policy, self.seed)
+        for answer in decider.lines(sys.stdin):
+            print(answer, flush=True)
+        told = f"{decider.answered:,} decisions"
+        print(told + (f", {decider.refused:,} lines refused" if decider.refused else ""), file=sys.stderr)
+        return 1 if decider.refused else 0

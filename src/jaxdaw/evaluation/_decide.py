@@ -1,0 +1,151 @@
+"""Decisions one by one: a line of JSON with a context in, a line with an action and its probability out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.policies import Policy, check_bandit_action
+from jaxdaw.trajectories import StepType, TimeStep
+
+
+class Decider:
+    """Answers contexts with actions, each with the probability with which it was drawn.
+
+    Args:
+      policy: over one integer action; it explores as it was saved.
+      seed: of the draws, so that the same lines get the same actions; None draws a seed.
+
+    Raises:
+      SpecError: another kind of action.
+
+    >>> from jaxdaw import environments, policies
+    >>> world = environments.BernoulliBandit((0.2, 0.8))
+    >>> decider = Decider(policies.RandomPolicy(world.time_step_spec(), world.action_spec), seed=0)
+    >>> decider.answer('{"id": "a", "context": [1.0], "arms": [1]}')
+    {'id': 'a', 'action': 1, 'probability': 1.0, 'probabilities': [0.0, 1.0]}
+    >>> decider.answer('{"context": ')["error"][:17]
+    'the line is no JS'
+    """
+
+    def __init__(self, policy: Policy, seed: int | None = None):
+        self._num_actions = int(specs.num_values(check_bandit_action(policy.action_spec, "Decider")))
+        self._spec = policy.time_step_spec.observation
+        self._weights = policy.get_weights()
+        self._words = jax.random.key(secrets.randbits(32) if seed is None else seed)
+        self.answered = 0
+        self.refused = 0
+
+        def decide(weights: Any, observation: Any, allowed: Any, key: Any) -> tuple[jax.Array, jax.Array]:
+            time_step = TimeStep(
+                step_type=jnp.full((1,), StepType.FIRST, jnp.int32),
+                reward=jnp.zeros((1, *policy.time_step_spec.reward.shape), jnp.float32),
+                discount=jnp.ones((1,), jnp.float32),
+                observation=observation,
+            )
+            choice = policy.distribute(weights, time_step, policy.initial_state(1)).action
+            own = choice.mask
+            choice = dataclasses.replace(choice, mask=allowed if own is None else own & allowed)
+            action = choice.sample(key)
+            return action[0], choice.probs[0]
+
+        self._decide = jax.jit(decide)
+
+    def lines(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yields a line of JSON for each line that is not empty; a bad one is answered with an `error`, and counted."""
+        for line in lines:
+            if line.strip():
+                yield json.dumps(self.answer(line))
+
+    def answer(self, line: str) -> dict[str, Any]:
+        """Returns the answer to one line.
+
+        Args:
+          line: a JSON object of `context`, a nest of lists as the policy's observations are; `arms`, the eligible
+            actions, all by default; and `id`, which is made where it is absent.
+
+        Returns:
+          `id`, `action`, `probability` and `probabilities` of all actions; or `id` and `error`.
+        """
+        name: Any = None
+        try:
+            asked = _parsed(line)
+            name = asked.get("id")
+            observation, allowed = self._observation(asked), self._allowed(asked)
+            key = jax.random.fold_in(self._words, self.answered + self.refused)
+            action, probabilities = jax.device_get(self._decide(self._weights, observation, allowed, key))
+            if not 0 <= int(action) < self._num_actions:
+                raise SpecError("the policy has no action here", expected="an eligible arm", got="none")
+        except (SpecError, ConfigError) as error:
+            self.refused += 1
+            return {"id": name, "error": str(error).splitlines()[0]}
+        self.answered += 1
+        return {
+            "id": uuid.uuid4().hex if name is None else name,
+            "action": int(action),
+            "probability": float(probabilities[int(action)]),
+            "probabilities": [float(p) for p in probabilities],
+        }
+
+    def _observation(self, asked: dict[str, Any]) -> Any:
+        if "context" not in asked:
+            raise SpecError("the line has no context", expected='"context"', got=", ".join(asked)[:40])
+        context = asked["context"]
+        try:
+            if isinstance(self._spec, specs.TensorSpec):
+                found = _array(context, self._spec)
+            else:
+                if not isinstance(context, dict) or set(context) != set(self._spec):
+                    raise ValueError(f"expected an object of {', '.join(self._spec)}")
+                found = {key: _array(context[key], spec) for key, spec in self._spec.items()}
+        except (TypeError, ValueError, KeyError) as error:
+            raise SpecError(f"the context does not fit: {str(error).splitlines()[0]}") from error
+        return found
+
+    def _allowed(self, asked: dict[str, Any]) -> np.ndarray:
+        arms = asked.get("arms")
+        allowed = np.full((1, self._num_actions), arms is None)
+        if arms is not None:
+            fits = isinstance(arms, list) and all(
+                isinstance(arm, int) and not isinstance(arm, bool) and 0 <= arm < self._num_actions for arm in arms
+            )
+            if not fits or not arms:
+                raise SpecError(f"arms are not a list of numbers in 0..{self._num_actions - 1}", got=str(arms)[:40])
+            allowed[0, arms] = True
+        return allowed
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is no number")
+
+    try:
+        asked = json.loads(line, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"the line is no JSON: {error}") from error
+    if not isinstance(asked, dict):
+        raise SpecError("the line is no JSON object", expected='{"context": [...]}', got=type(asked).__name__)
+    return asked
+
+
+def _array(values: Any, spec: specs.TensorSpec) -> np.ndarray:
+    found = np.asarray(values)
+    if found.dtype.kind not in "iufb":
+        raise ValueError(f"expected numbers, got {found.dtype}")
+    if found.shape != spec.shape:
+        raise ValueError(f"expected shape {spec.shape}, got {found.shape}")
+    with np.errstate(over="ignore"):
+        found = found.astype(spec.dtype)
+    if not np.isfinite(found).all():
+        raise ValueError("a number is too large")
+    return found[None]

@@ -1,0 +1,92 @@
+"""Exploration by inverse gap weighting: SquareCB, and FALCON, which is SquareCB with a rate that grows by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.distributions import SquareCB
+from jaxdaw.errors import ConfigError
+from jaxdaw.policies._base import Policy
+from jaxdaw.policies._exploration import Schedule, ScheduledPolicy
+from jaxdaw.policies._info import BanditPolicyType
+from jaxdaw.trajectories import PolicyStep, TimeStep
+
+
+class SquareCBPolicy(ScheduledPolicy):
+    """Takes an action the rarer the further its value lies below the best: see `distributions.SquareCB`.
+
+    Args:
+      policy: a policy over one integer action with values as logits: a GreedyRewardPredictionPolicy or a QPolicy.
+      gamma: 0 or more, one over the units of the values; 0 is uniform, the larger, the greedier: a number, a function
+        without arguments, or a schedule over environment steps.
+      name: defaults to the class name.
+
+    Raises:
+      ConfigError: a number below 0.
+    """
+
+    _kind = BanditPolicyType.UNKNOWN
+
+    def __init__(self, policy: Policy, gamma: Schedule, name: str | None = None):
+        super().__init__(policy, gamma, "gamma in [0, inf)", lambda x: 0.0 <= x < np.inf, name)
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        inner, gamma = weights
+        choice = self._wrapped.distribute(inner, time_step, policy_state)
+        explore = specs.map_structure(
+            lambda d: SquareCB(d.logits, d.mask, d.minimum, d.dtype, self._gamma_of_rows(gamma, d)), choice.action
+        )
+        return choice._replace(action=explore)
+
+    def _gamma_of_rows(self, number: Any, distribution: Any) -> jax.Array:
+        del distribution
+        return number
+
+
+class FalconPolicy(SquareCBPolicy):
+    """This is SquareCBPolicy with: `gamma = coefficient * sqrt(K * n / p)`, which grows as decisions are made.
+
+    K is the number of actions allowed in the row, n the number of environment steps, and p that of the reward model's
+    trainable numbers, which stands for how much there is to learn. As in TF-Agents' FalconRewardPredictionPolicy, the
+    rate follows every step; in the paper it stays for an epoch, after which the model is fitted anew. `fit` and the
+    drivers set the step; by hand, set `policy.step` to the number of decisions that the model has learned from.
+
+    Args:
+      policy: as for `SquareCBPolicy`.
+      exploitation_coefficient: 0 or more: a number, a function without arguments, or a schedule over environment steps.
+      name: defaults to the class name.
+
+    Raises:
+      ConfigError: a number below 0, or a policy without trainable weights.
+
+    Source: Simchi-Levi & Xu 2020, algorithm 1.
+    """
+
+    _kind = BanditPolicyType.FALCON
+
+    def __init__(self, policy: Policy, exploitation_coefficient: Schedule = 1.0, name: str | None = None):
+        super().__init__(policy, exploitation_coefficient, name)
+        sizes = [np.size(leaf) for n in policy._networks() for leaf in jax.tree.leaves(n.get_weights().params)]
+        if not sizes:
+            raise ConfigError(
+                f"{self.name} needs a reward model", expected="trainable weights", got=f"{policy.name} without any"
+            )
+        self._num_parameters = sum(sizes)
+
+    def weights_now(self, inner: Any) -> Any:
+        """Returns the wrapped policy's weights with today's rate for one allowed action."""
+        inner, coefficient = super().weights_now(inner)
+        return inner, np.float32(coefficient * np.sqrt(self.step / self._num_parameters))
+
+    def weights_at(self, inner: Any, step: Any) -> Any:
+        """Returns the same as it is after `step` environment steps; pure. Errors as for `SquareCBPolicy`."""
+        inner, coefficient = super().weights_at(inner, step)
+        return inner, coefficient * jnp.sqrt(step / self._num_parameters)
+
+    def _gamma_of_rows(self, number: Any, distribution: Any) -> jax.Array:
+        return number * jnp.sqrt(jnp.sum(distribution.allowed, axis=-1))

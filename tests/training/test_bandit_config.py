@@ -1,0 +1,50 @@
+"""Options of bandits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jaxdaw.agents import EnsembleThompsonSamplingAgent, GreedyRewardPredictionAgent, LinearUCBAgent
+from jaxdaw.environments import BernoulliBandit, LinearBandit
+from jaxdaw.errors import ConfigError
+from jaxdaw.policies import SquareCBPolicy
+from jaxdaw.training import BanditConfig
+
+COINS, LINEAR = BernoulliBandit(), LinearBandit()
+
+
+def agent_of(config: BanditConfig, world):
+    return config.make_agent(world.time_step_spec(), world.action_spec)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"learn_every": 0}, {"updates": 0}, {"batch_size": 0}, {"reports": 0}, {"horizon": -1}, {"epsilon_end": 1.5},
+        {"gamma_scale": -1.0}, {"learning_rate": 0.0}, {"replay_capacity": 3}, {"temperature": 0.0},
+    ],
+)  # fmt: skip
+def test_what_is_out_of_range_is_refused(options):
+    with pytest.raises(ConfigError):
+        BanditConfig(**options)
+
+
+def test_rewards_that_are_promised_to_be_0_or_1_are_learned_as_probabilities():
+    predicted = agent_of(BanditConfig(), COINS).policy.greedy().distribution(np.ones((1, 1), np.float32))
+    assert ((np.asarray(predicted.action.logits) > 0) & (np.asarray(predicted.action.logits) < 1)).all()
+    linear = agent_of(BanditConfig(), LINEAR).policy.greedy()
+    values = np.asarray(linear.distribution(1e4 * np.ones((1, 10), np.float32)).action.logits)
+    assert not ((values > 0) & (values < 1)).all()
+
+
+def test_gamma_grows_with_the_root_of_actions_and_rounds():
+    policy = agent_of(BanditConfig(gamma_scale=3.0), COINS).collect_policy
+    assert isinstance(policy, SquareCBPolicy)
+    np.testing.assert_allclose(policy.exploration_at(24), 3 * np.sqrt(4 * 25), rtol=1e-6)
+
+
+def test_explorations_are_agents():
+    assert type(agent_of(BanditConfig(exploration="greedy"), COINS)) is GreedyRewardPredictionAgent
+    assert isinstance(agent_of(BanditConfig(exploration="linucb"), COINS), LinearUCBAgent)
+    assert isinstance(agent_of(BanditConfig(exploration="ensemble"), COINS), EnsembleThompsonSamplingAgent)
