@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from jaxdaw.cli import _bandits, _commands, _data
+from jaxdaw.cli import _bandits, _commands, _data, _log
 from jaxdaw.errors import ConfigError, JaxdawError, SpecError
 
 _USAGE = 2
@@ -50,6 +50,8 @@ COMMANDS: dict[str, type] = {
     "data record": _data.Record,
     "data convert": _data.Convert,
     "data repair": _data.Repair,
+    "log audit": _log.Audit,
+    "ope": _log.Ope,
     "doctor": _commands.Doctor,
 }
 
@@ -92,7 +94,7 @@ def _unknown_command(arguments: list[str]) -> ConfigError:
         given = " ".join(arguments[: len(command.split())])
         return difflib.SequenceMatcher(None, command, given).ratio()
 
-    given = " ".join(arguments[: 2 if arguments[:1] in (["train"], ["data"]) else 1])
+    given = " ".join(arguments[: 2 if arguments[:1] in (["train"], ["data"], ["log"]) else 1])
     closest = max(COMMANDS, key=likeness)
     hint = f"\n  Did you mean: jaxdaw {closest}" if given and likeness(closest) > 0.5 else ""
     what = f"unknown command '{given}'" if given else "no command given"

@@ -64,7 +64,7 @@ class DemonstrationWriter:
         self._lock = self._journal = -1
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self._directory)
+            self._lock = lock(self._directory)
             self._manifest = self._open(Manifest(observation_spec, action_spec, metadata or {}, None))
             if metadata is not None and dict(metadata) != dict(self._manifest.metadata):
                 self._manifest = self._manifest._replace(metadata=metadata)
@@ -73,7 +73,7 @@ class DemonstrationWriter:
         except BaseException as error:
             self._release()
             if isinstance(error, OSError) and not isinstance(error, StorageError):
-                raise _failure(self._directory, error) from error
+                raise failure(self._directory, error) from error
             raise
 
     def _open(self, wanted: Manifest) -> Manifest:
@@ -149,7 +149,7 @@ class DemonstrationWriter:
             with contextlib.suppress(OSError):  # half an episode would be told as damage
                 os.ftruncate(self._journal, self._size)
             if isinstance(error, OSError):
-                raise _failure(self._directory, error) from error
+                raise failure(self._directory, error) from error
             raise
         self._size += len(record)
         self.num_episodes += 1
@@ -158,7 +158,7 @@ class DemonstrationWriter:
         try:
             os.fsync(self._journal)
         except OSError as error:
-            raise _failure(self._directory, error) from error
+            raise failure(self._directory, error) from error
 
     def close(self) -> None:
         """Puts what is in the journal into a shard, and lets another writer in. A second call does nothing."""
@@ -207,7 +207,7 @@ class DemonstrationWriter:
         except OSError as error:
             if isinstance(error, StorageError):
                 raise
-            raise _failure(self._directory, error) from error
+            raise failure(self._directory, error) from error
         self._size = 0
 
     def _release(self) -> None:
@@ -217,7 +217,7 @@ class DemonstrationWriter:
         self._lock = self._journal = -1
 
 
-def _lock(directory: Path) -> int:
+def lock(directory: Path) -> int:
     """Holds a directory until the descriptor is closed, or the process ends in whatever way."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -236,12 +236,13 @@ def _write(descriptor: int, record: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _failure(directory: Path, error: OSError) -> StorageError:
+def failure(directory: Path, error: OSError) -> StorageError:
+    """Returns the error for a directory that cannot be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     free = f"{shutil.disk_usage(directory).free:,} bytes free" if full and directory.is_dir() else None
     return StorageError(
         f"cannot write into {directory}: {os.strerror(error.errno) if error.errno else error}; what was added stays",
         got=free,
         cause="a full disk, or a quota." if full else None,
-        fix="free some space, and go on with a new DemonstrationWriter" if full else "another directory",
+        fix="free some space, and go on with a new writer" if full else "another directory",
     )

@@ -15,6 +15,15 @@ from jaxdaw.math._losses import (
     element_wise_squared_loss,
     index_with_actions,
 )
+from jaxdaw.math._off_policy import (
+    clipped_scores,
+    doubly_robust_scores,
+    effective_sample_size,
+    empirical_bernstein_radius,
+    inverse_propensity_scores,
+    shrunk_scores,
+    switch_scores,
+)
 from jaxdaw.math._returns import NStepReturn, discounted_returns, generalized_advantages, n_step_return
 from jaxdaw.math._updates import clip_by_norm_per_variable, soft_update
 
@@ -22,19 +31,26 @@ __all__ = [
     "Edges",
     "NStepReturn",
     "clip_by_norm_per_variable",
+    "clipped_scores",
     "discounted_returns",
+    "doubly_robust_scores",
     "edges_of_laplacian",
+    "effective_sample_size",
     "element_wise_absolute_loss",
     "element_wise_huber_loss",
     "element_wise_log_loss",
     "element_wise_squared_loss",
+    "empirical_bernstein_radius",
     "generalized_advantages",
     "index_with_actions",
+    "inverse_propensity_scores",
     "linear_beliefs",
     "n_step_return",
     "nearest_neighbor_laplacian",
     "ordinal_laplacian",
     "recursive_least_squares",
+    "shrunk_scores",
     "smoothness_penalty",
     "soft_update",
+    "switch_scores",
 ]

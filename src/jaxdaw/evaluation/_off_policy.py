@@ -1,0 +1,326 @@
+"""evaluate_off_policy: what candidates would have earned on logged decisions, and whether to believe it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+
+from jaxdaw import math
+from jaxdaw.data import Decisions, check_decisions
+from jaxdaw.errors import ConfigError
+from jaxdaw.evaluation._candidates import Candidate, candidate_probabilities
+from jaxdaw.evaluation._overlap import Overlap, measure_overlap
+from jaxdaw.evaluation._reward_model import ridge_rewards
+from jaxdaw.evaluation._statistics import Interval
+
+ESTIMATORS = ("ips", "snips", "clipped_ips", "dm", "dr", "switch_dr", "shrunk_dr")
+"""Inverse propensities, self-normalized, clipped; direct method; doubly robust, SWITCH, with optimistic shrinkage."""
+_COLUMNS_AT_ONCE = 8_000_000
+
+
+class Estimate(NamedTuple):
+    """An estimate of the mean reward.
+
+    Attributes:
+      value: in units of reward.
+      interval: percentile bootstrap over the rows. That of `dm` does not know the errors of the reward model.
+      bernstein: empirical Bernstein over the range that the scores were seen to have; None for a ratio.
+    """
+
+    value: float
+    interval: Interval
+    bernstein: Interval | None
+
+
+@dataclasses.dataclass(frozen=True)
+class CandidateReport:
+    """What a candidate would have earned.
+
+    Attributes:
+      name: of the candidate.
+      estimates: by the names of `ESTIMATORS`.
+      gain: the main estimate minus the logged mean reward, with an interval over the same resamples of the rows.
+      overlap: how much of it the log can tell.
+      reasons: why it is not to be trusted; none if it is.
+    """
+
+    name: str
+    estimates: Mapping[str, Estimate]
+    gain: Estimate
+    overlap: Overlap
+    reasons: tuple[str, ...]
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether overlap is good enough for the estimates to be believed."""
+        return not self.reasons
+
+
+class Comparison(NamedTuple):
+    """`first` minus `second` on the same rows, by the main estimator; `share_above`: of resamples that are above 0."""
+
+    first: str
+    second: str
+    difference: float
+    interval: Interval
+    share_above: float
+
+
+@dataclasses.dataclass(frozen=True)
+class OffPolicyReport:
+    """What candidates would have earned on a log.
+
+    Attributes:
+      num_decisions, num_arms: of the log.
+      logged: the mean reward of the log, with bootstrap and empirical Bernstein intervals.
+      estimator: the main one, by which candidates are compared and gated.
+      confidence: of all intervals.
+      candidates: in the order in which they were given.
+      comparisons: of each two of them.
+    """
+
+    num_decisions: int
+    num_arms: int
+    logged: Estimate
+    estimator: str
+    confidence: float
+    candidates: tuple[CandidateReport, ...]
+    comparisons: tuple[Comparison, ...]
+
+    def figures(self, name: str) -> dict[str, float]:
+        """Returns what a gate can compare, of the candidate of a name."""
+        one = next(candidate for candidate in self.candidates if candidate.name == name)
+        main = one.estimates[self.estimator]
+        return {
+            "value": main.value,
+            "lower_bound": main.interval.low,
+            "upper_bound": main.interval.high,
+            "gain": one.gain.value,
+            "gain_lower_bound": one.gain.interval.low,
+            "logged": self.logged.value,
+            "logged_lower_bound": self.logged.interval.low,
+            "logged_upper_bound": self.logged.interval.high,
+            "effective_sample_size": one.overlap.effective_sample_size,
+            "largest_weight": one.overlap.largest_weight,
+            "mean_weight": one.overlap.mean_weight,
+            "unsupported": one.overlap.unsupported,
+            "num_decisions": float(self.num_decisions),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the report as JSON values."""
+        return {
+            "num_decisions": self.num_decisions,
+            "num_arms": self.num_arms,
+            "estimator": self.estimator,
+            "confidence": self.confidence,
+            "logged": _estimate_json(self.logged),
+            "candidates": [
+                {
+                    "name": one.name,
+                    "trusted": one.is_trusted,
+                    "reasons": list(one.reasons),
+                    "estimates": {name: _estimate_json(estimate) for name, estimate in one.estimates.items()},
+                    "gain": _estimate_json(one.gain),
+                    "overlap": one.overlap.to_json(),
+                }
+                for one in self.candidates
+            ],
+            "comparisons": [
+                comparison._asdict() | {"interval": list(comparison.interval)} for comparison in self.comparisons
+            ],
+        }
+
+
+def evaluate_off_policy(
+    decisions: Decisions,
+    candidates: Mapping[str, Candidate],
+    *,
+    estimators: Sequence[str] = ESTIMATORS,
+    main: str | None = None,
+    reward_model: Literal["ridge"] | np.ndarray = "ridge",
+    folds: int = 3,
+    clip: float = 10.0,
+    switch_threshold: float = 10.0,
+    shrinkage: float = 100.0,
+    confidence: float = 0.95,
+    resamples: int = 200,
+    seed: int = 0,
+) -> OffPolicyReport:
+    """Estimates what candidates would have earned in the place of the policy that made a log.
+
+    Rows are taken to be independent: decisions about one person many times in a row make the intervals too narrow.
+
+    Args:
+      decisions: with rewards and probabilities in all rows.
+      candidates: by name; `{"name": policy}`, see `Candidate` for what else can be one.
+      estimators: of `ESTIMATORS`.
+      main: by which candidates are compared; None is `dr`, or the first of `estimators`.
+      reward_model: `ridge`, which is cross-fitted, or expected rewards `[N, A]` of a model of your own.
+      folds: of `ridge`.
+      clip: the largest weight of `clipped_ips`.
+      switch_threshold: the weight above which `switch_dr` believes the model.
+      shrinkage: of `shrunk_dr`, in squares of a weight: at a weight of its root half of the weight is left.
+      confidence: of the intervals, in (0, 1).
+      resamples: of the bootstrap; the same for all candidates.
+      seed: of the resampling and of the folds.
+
+    Raises:
+      SpecError: the log has faults (see `check_decisions`), or a candidate does not fit it.
+      ConfigError: an argument outside its range.
+
+    >>> random = np.random.default_rng(0)
+    >>> action = random.integers(0, 2, 4000)
+    >>> decisions = Decisions(action, reward=random.random(4000) < 0.2 + 0.6 * action, probability=np.full(4000, 0.5))
+    >>> report = evaluate_off_policy(decisions, {"second arm": "constant:1"}, estimators=["snips"])
+    >>> round(report.candidates[0].estimates["snips"].value, 1)
+    0.8
+    """
+    _check_options(candidates, estimators, main, confidence, resamples, clip, switch_threshold, shrinkage)
+    check_decisions(decisions).raise_if_faulty("the logged decisions")
+    main = main or ("dr" if "dr" in estimators else estimators[0])
+    count, reward = len(decisions), decisions.reward
+    if isinstance(reward_model, str):
+        needed = "greedy" in candidates.values() if _hashable(candidates) else True
+        models = needed or not {"ips", "snips", "clipped_ips"} >= set(estimators)
+        q = ridge_rewards(decisions, folds, seed=seed) if models else np.zeros((count, 0), np.float32)
+    else:
+        q = np.asarray(reward_model)
+        if q.shape != (count, decisions.num_arms) or not np.isfinite(q).all():
+            expected, got = f"finite ({count}, {decisions.num_arms})", str(q.shape)
+            raise ConfigError("the expected rewards do not fit the log", expected=expected, got=got)
+    q_logged = q[np.arange(count), decisions.action].astype(np.float64) if q.shape[1] else np.zeros(count)
+
+    columns: list[np.ndarray] = [reward]
+    overlaps: list[Overlap] = []
+    for candidate in candidates.values():
+        if isinstance(candidate, str) and candidate == "logged" and decisions.probabilities is None:
+            weight, q_candidate, pi = np.ones(count), q_logged, None
+        else:
+            pi = candidate_probabilities(candidate, decisions, q if q.shape[1] else None)
+            weight = pi[np.arange(count), decisions.action] / decisions.probability
+            q_candidate = np.einsum("na,na->n", pi, q, dtype=np.float64) if q.shape[1] else np.zeros(count)
+        overlaps.append(measure_overlap(decisions, pi, weight))
+        scores = {
+            "ips": lambda w=weight: math.inverse_propensity_scores(reward, w),
+            "snips": lambda w=weight: math.inverse_propensity_scores(reward, w),
+            "clipped_ips": lambda w=weight: math.clipped_scores(reward, w, clip),
+            "dm": lambda e=q_candidate: e,
+            "dr": lambda w=weight, e=q_candidate: math.doubly_robust_scores(reward, w, q_logged, e),
+            "switch_dr": lambda w=weight, e=q_candidate: math.switch_scores(reward, w, q_logged, e, switch_threshold),
+            "shrunk_dr": lambda w=weight, e=q_candidate: math.shrunk_scores(reward, w, q_logged, e, shrinkage),
+        }
+        columns += [scores[name]() for name in estimators] + [weight]
+    table = np.stack(columns, axis=1)
+    means, draws = table.mean(axis=0), _bootstrap_means(table, resamples, seed)
+    logged = _estimate(means[0], draws[:, 0], table[:, 0], confidence)
+    reports: list[CandidateReport] = []
+    replicates: list[np.ndarray] = []
+    for index, (name, overlap) in enumerate(zip(candidates, overlaps, strict=True)):
+        start = 1 + index * (len(estimators) + 1)
+        last = start + len(estimators)
+        estimates, gain = {}, None
+        for place, estimator in enumerate(estimators, start):
+            value, drawn, scores_of = means[place], draws[:, place], table[:, place]
+            if estimator == "snips":
+                value, drawn, scores_of = _ratio(value, means[last]), _ratio(drawn, draws[:, last]), None
+            estimates[estimator] = _estimate(value, drawn, scores_of, confidence)
+            if estimator == main:
+                gain = _estimate(value - means[0], drawn - draws[:, 0], None, confidence)
+                replicates.append(drawn)
+        reports.append(CandidateReport(name, estimates, cast(Estimate, gain), overlap, overlap.reasons()))
+    comparisons = tuple(
+        Comparison(
+            reports[a].name,
+            reports[b].name,
+            reports[a].estimates[main].value - reports[b].estimates[main].value,
+            _percentiles(replicates[a] - replicates[b], confidence),
+            float(np.mean(replicates[a] > replicates[b])),
+        )
+        for a, b in itertools.combinations(range(len(reports)), 2)
+    )
+    return OffPolicyReport(count, decisions.num_arms or 0, logged, main, confidence, tuple(reports), comparisons)
+
+
+def _check_options(
+    candidates: Mapping[str, Candidate],
+    estimators: Sequence[str],
+    main: str | None,
+    confidence: float,
+    resamples: int,
+    clip: float,
+    switch_threshold: float,
+    shrinkage: float,
+) -> None:
+    unknown = [name for name in estimators if name not in ESTIMATORS]
+    if unknown or not estimators or (main is not None and main not in estimators):
+        expected, got = ", ".join(ESTIMATORS), ", ".join([*unknown, *([main] if main else [])]) or "none"
+        raise ConfigError("there is no such estimator, or it is not among those asked for", expected=expected, got=got)
+    ranges = (
+        ("candidates", bool(candidates), "one at least", len(candidates)),
+        ("confidence", 0 < confidence < 1, "(0, 1)", confidence),
+        ("resamples", resamples >= 2, "at least 2", resamples),
+        ("clip", clip > 0, "above 0", clip),
+        ("switch_threshold", switch_threshold >= 0, "at least 0", switch_threshold),
+        ("shrinkage", 0 < shrinkage < np.inf, "above 0, finite", shrinkage),
+    )
+    for name, fits, expected, got in ranges:
+        if not fits:
+            raise ConfigError(f"{name} is outside its range", expected=expected, got=str(got))
+
+
+def _hashable(candidates: Mapping[str, Candidate]) -> bool:
+    return all(isinstance(candidate, str) for candidate in candidates.values())
+
+
+def _bootstrap_means(table: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Returns the means `[resamples, C]` of columns `[N, C]` over rows drawn with replacement.
+
+    How often a row is drawn is a count, so that a resample of all columns is one product, and none is copied.
+    """
+    count = len(table)
+    random = np.random.default_rng(seed)
+    at_once = max(1, min(resamples, _COLUMNS_AT_ONCE // count))
+    draws = np.empty((resamples, table.shape[1]))
+    for start in range(0, resamples, at_once):
+        stop = min(start + at_once, resamples)
+        counts = np.empty((stop - start, count))
+        for row in counts:
+            row[:] = np.bincount(random.integers(0, count, count, dtype=np.int32), minlength=count)
+        draws[start:stop] = counts @ table
+    return draws / count
+
+
+def _estimate(value: Any, drawn: np.ndarray, scores: np.ndarray | None, confidence: float) -> Estimate:
+    bernstein = None
+    if scores is not None and len(scores) > 1:
+        radius = float(math.empirical_bernstein_radius(scores, float(np.ptp(scores)), confidence))
+        bernstein = Interval(float(value) - radius, float(value) + radius)
+    return Estimate(float(value), _percentiles(drawn, confidence), bernstein)
+
+
+def _percentiles(drawn: np.ndarray, confidence: float) -> Interval:
+    tail = (1.0 - confidence) / 2.0
+    if not np.isfinite(drawn).all():
+        return Interval(np.nan, np.nan)
+    # the k-th of B draws has k / (B + 1) below it: with NumPy's default 200 draws would give 94 % in place of 95
+    low, high = np.quantile(drawn, (tail, 1.0 - tail), method="weibull")
+    return Interval(float(low), float(high))
+
+
+def _ratio(total: Any, weight: Any) -> Any:
+    """Returns the quotient; NaN where a resample, or the log, holds no row that the candidate could have made."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(weight > 0, total / weight, np.nan)
+
+
+def _estimate_json(estimate: Estimate) -> dict[str, Any]:
+    def numbers(interval: Interval | None) -> list[float | None] | None:
+        return None if interval is None else [bound if np.isfinite(bound) else None for bound in interval]
+
+    value = estimate.value if np.isfinite(estimate.value) else None
+    return {"value": value, "interval": numbers(estimate.interval), "bernstein": numbers(estimate.bernstein)}

@@ -1,0 +1,127 @@
+"""Evaluations whose answers are known; `tests/golden` has another library's, `tests/learning` the coverage."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data.logs import log
+from jaxdaw.data import Decisions
+from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.evaluation import evaluate_off_policy
+
+
+def test_the_logged_policy_is_worth_what_it_earned():
+    decisions = log(3000)
+    for one in (decisions, decisions.replace(probabilities=None)):
+        report = evaluate_off_policy(one, {"logged": "logged"})
+        mean = decisions.reward.mean()
+        (found,) = report.candidates
+        assert found.estimates["ips"].value == pytest.approx(mean)
+        assert found.estimates["snips"].value == pytest.approx(mean)
+        assert found.estimates["dr"].value == pytest.approx(mean, abs=0.01)
+        assert found.overlap.effective_sample_size == pytest.approx(3000)
+        assert found.is_trusted
+        assert report.logged.value == pytest.approx(mean)
+
+
+def test_every_estimator_finds_the_value_of_an_arm():
+    random = np.random.default_rng(0)
+    probabilities = np.tile([0.3, 0.7], (20_000, 1))
+    action = (random.random(20_000) < 0.7).astype(int)
+    reward = np.where(action, 2.0, 5.0) + random.normal(size=20_000)
+    report = evaluate_off_policy(
+        Decisions(action, reward, probabilities=probabilities), {"first": "constant:0", "second": "constant:1"}
+    )
+    for candidate, value in zip(report.candidates, (5.0, 2.0), strict=True):
+        for name, estimate in candidate.estimates.items():
+            assert estimate.value == pytest.approx(value, abs=0.15), name
+            assert estimate.interval.low <= estimate.value <= estimate.interval.high
+    (pair,) = report.comparisons
+    assert pair.difference == pytest.approx(3.0, abs=0.1)
+    assert pair.interval.low < 3.0 < pair.interval.high
+    assert pair.share_above == 1.0
+
+
+def test_candidates_are_compared_on_the_same_rows():
+    # two candidates that differ in one row of a hundred: far better known than either of them
+    decisions = log(5000)
+    one = np.full((5000, 4), 0.25)
+    other = one.copy()
+    other[::100] = [1.0, 0, 0, 0]
+    report = evaluate_off_policy(decisions, {"one": one, "other": other}, main="ips")
+    width = np.diff(report.candidates[0].estimates["ips"].interval)[0]
+    assert np.diff(report.comparisons[0].interval)[0] < width / 2
+
+
+def test_greedy_is_better_than_uniform_where_contexts_tell():
+    report = evaluate_off_policy(log(8000), {"greedy": "greedy", "uniform": "uniform"}, main="snips")
+    assert report.comparisons[0].interval.low > 0
+    figures = report.figures("greedy")
+    assert figures["lower_bound"] > figures["logged"]
+    assert figures["gain_lower_bound"] > 0
+
+
+def test_the_same_seed_gives_the_same_report_and_scale_goes_through():
+    decisions = log(500)
+    one = evaluate_off_policy(decisions, {"u": "uniform"}, seed=3)
+    assert one.to_json() == evaluate_off_policy(decisions, {"u": "uniform"}, seed=3).to_json()
+    tenfold = evaluate_off_policy(decisions.replace(reward=10 * decisions.reward), {"u": "uniform"}, seed=3)
+    for name, estimate in one.candidates[0].estimates.items():
+        assert tenfold.candidates[0].estimates[name].value == pytest.approx(10 * estimate.value, rel=1e-4)
+
+
+def test_a_report_is_json_and_nan_becomes_none():
+    decisions = log(300)
+    table = np.zeros((300, 4))
+    table[np.arange(300), (decisions.action + 1) % 4] = 1.0  # never what was logged
+    report = evaluate_off_policy(decisions, {"never": table}, estimators=["snips", "ips"], main="snips")
+    text = json.dumps(report.to_json(), allow_nan=False)
+    assert json.loads(text)["candidates"][0]["estimates"]["snips"]["value"] is None
+    assert not report.candidates[0].is_trusted
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({"probability": np.zeros(100)}, r"outside \(0, 1\]: 100 times"),
+        ({"probability": np.full(100, np.nan)}, "were not logged: 100 times"),
+        ({"reward": np.full(100, np.nan)}, "without a reward, or with NaN: 100 times"),
+        ({"eligible": np.zeros((100, 4), bool)}, "not eligible"),
+        ({"context": np.full((100, 3), np.inf)}, "context with NaN or infinity"),
+    ],
+)
+def test_a_log_with_faults_is_refused_with_counts(columns, text):
+    decisions = log(100).replace(**({"probabilities": None} | columns))
+    with pytest.raises(SpecError, match=text):
+        evaluate_off_policy(decisions, {"u": "uniform"})
+
+
+def test_an_empty_log_is_refused():
+    with pytest.raises(SpecError, match="holds no decisions"):
+        evaluate_off_policy(Decisions([]), {"u": "uniform"})
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"estimators": ["mle"]}, ConfigError, "no such estimator"),
+        ({"main": "mle"}, ConfigError, "no such estimator"),
+        ({"estimators": []}, ConfigError, "no such estimator"),
+        ({"confidence": 1.0}, ConfigError, "confidence"),
+        ({"resamples": 1}, ConfigError, "resamples"),
+        ({"clip": 0.0}, ConfigError, "clip"),
+        ({"shrinkage": np.inf}, ConfigError, "shrinkage"),
+        ({"candidates": {}}, ConfigError, "candidates"),
+        ({"candidates": {"x": "best"}}, ConfigError, "there is no candidate"),
+        ({"candidates": {"x": "constant:9"}}, ConfigError, "there is no candidate"),
+        ({"candidates": {"x": np.full((50, 3), 1 / 3)}}, SpecError, "do not fit the log"),
+        ({"candidates": {"x": np.full((50, 4), 0.5)}}, SpecError, "are none in 50 rows"),
+        ({"candidates": {"x": lambda decisions: -np.ones((50, 4))}}, SpecError, "are none in 50 rows"),
+        ({"reward_model": np.zeros((50, 3))}, ConfigError, "expected rewards do not fit"),
+        ({"reward_model": np.full((50, 4), np.nan)}, ConfigError, "expected rewards do not fit"),
+    ],
+)
+def test_options_outside_their_ranges_are_refused(options, error, text):
+    with pytest.raises(error, match=text):
+        evaluate_off_policy(log(50), **({"candidates": {"u": "uniform"}} | options))
