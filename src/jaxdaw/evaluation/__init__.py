@@ -3,6 +3,7 @@
 from jaxdaw.evaluation._demonstrate import record_demonstrations
 from jaxdaw.evaluation._describe import describe_demonstrations, plot_demonstrations
 from jaxdaw.evaluation._evaluate import Evaluation, evaluate
+from jaxdaw.evaluation._human import record_human
 from jaxdaw.evaluation._plot import plot_learning_curves
 from jaxdaw.evaluation._plot_cloning import plot_cloning
 from jaxdaw.evaluation._record import play, record
@@ -21,4 +22,5 @@ __all__ = [
     "plot_learning_curves",
     "record",
     "record_demonstrations",
+    "record_human",
 ]
