@@ -26,6 +26,7 @@ class Shard:
       lengths: `[episodes]` int64, T of each.
       flags: `[episodes]` uint8, bits of what is known about the end.
       info: one dictionary or None for each episode, or nothing at all.
+      low, high: nests of what each number of an observation is at least and at most; NaN where one is. None: unknown.
     """
 
     observation: Any
@@ -34,6 +35,8 @@ class Shard:
     lengths: np.ndarray
     flags: np.ndarray
     info: Sequence[Mapping[str, Any] | None] = ()
+    low: Any = None
+    high: Any = None
 
     @property
     def frames(self) -> np.ndarray:

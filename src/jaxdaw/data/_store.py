@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from jaxdaw import specs
 from jaxdaw.data._demonstrations import Demonstrations
 from jaxdaw.data._episodes import Episode
 from jaxdaw.data._journal import Journal, read_journal
@@ -18,6 +19,7 @@ from jaxdaw.data._manifest import (
     Manifest,
     ShardEntry,
     arrays_of,
+    encode_manifest,
     expected_arrays,
     nests_of,
     read_manifest,
@@ -38,6 +40,11 @@ def add_shard(directory: Path, manifest: Manifest, episodes: Sequence[Episode]) 
     if shard.info:
         arrays["info"] = np.frombuffer(json.dumps(list(shard.info), allow_nan=False).encode("ascii"), np.uint8)
     entry = ShardEntry(manifest.next_number, 0, "", tuple(shard.lengths.tolist()), bytes(shard.flags.tolist()))
+    has_rewards = shard.reward is not None
+    for index, leaf in enumerate(specs.flatten(shard.observation)):
+        arrays[f"low_{index}"], arrays[f"high_{index}"] = bounds_of(leaf)
+    about = encode_manifest(manifest._replace(has_rewards=has_rewards, shards=(entry,)))
+    arrays["about"] = np.frombuffer(about, np.uint8)
     found: list[tuple[int, str]] = []
 
     def write(file: BinaryIO) -> None:
@@ -46,7 +53,7 @@ def add_shard(directory: Path, manifest: Manifest, episodes: Sequence[Episode]) 
 
     replace(directory, entry.name, write)
     entry = entry._replace(size=found[0][0], sha256=found[0][1])
-    manifest = manifest._replace(has_rewards=shard.reward is not None, shards=(*manifest.shards, entry))
+    manifest = manifest._replace(has_rewards=has_rewards, shards=(*manifest.shards, entry))
     write_manifest(directory, manifest)
     return manifest
 
@@ -115,7 +122,35 @@ def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry) -> Shard:
     except (ValueError, TypeError, RecursionError) as error:
         raise _broken(directory, path, "info: JSON for each episode", str(error)[:80]) from error
     nests = nests_of(manifest, arrays)
-    return Shard(*nests, np.array(entry.lengths, np.int64), np.frombuffer(entry.flags, np.uint8), info)
+    low, high = _bounds_in(manifest, arrays)
+    return Shard(*nests, np.array(entry.lengths, np.int64), np.frombuffer(entry.flags, np.uint8), info, low, high)
+
+
+def _bounds_in(manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
+    """Returns the nests `low` and `high` of a shard's arrays; None where they are not all there, and fit."""
+    leaves = specs.flatten(manifest.observation_spec)
+    nests = []
+    for name in ("low", "high"):
+        found = [arrays.get(f"{name}_{index}") for index in range(len(leaves))]
+        sound = [
+            array is not None and (array.shape, array.dtype) == (leaf.shape, bounds_dtype(leaf.dtype))
+            for array, leaf in zip(found, leaves, strict=True)
+        ]
+        if not all(sound):
+            return None, None
+        nests.append(specs.pack_like(manifest.observation_spec, found))
+    return nests[0], nests[1]
+
+
+def bounds_of(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the least and the greatest along the first axis; NaN where one is. bfloat16 becomes float32."""
+    exact = array.astype(bounds_dtype(array.dtype), copy=False)
+    return np.asarray(exact.min(axis=0)), np.asarray(exact.max(axis=0))
+
+
+def bounds_dtype(dtype: np.dtype) -> np.dtype:
+    """Returns the dtype of the bounds of a leaf: NumPy's format has none for bfloat16."""
+    return np.dtype(np.float32) if dtype.kind == "V" else dtype
 
 
 def verify(path: str | Path) -> None:

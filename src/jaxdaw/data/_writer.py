@@ -17,8 +17,8 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.data._episodes import Episode
 from jaxdaw.data._infer import cast, conform
-from jaxdaw.data._journal import encode, read_journal
-from jaxdaw.data._manifest import NAME, Manifest, read_manifest, sync, write_manifest
+from jaxdaw.data._journal import encode, encode_start, read_journal
+from jaxdaw.data._manifest import NAME, Manifest, numbered, read_manifest, sync, write_manifest
 from jaxdaw.data._report import Report
 from jaxdaw.data._store import add_shard, journal_refusal
 from jaxdaw.data._structure import structure_faults
@@ -78,7 +78,8 @@ class DemonstrationWriter:
 
     def _open(self, wanted: Manifest) -> Manifest:
         """Returns the manifest of the directory, which is written if there is none."""
-        if not (self._directory / NAME).exists():
+        shards = numbered(self._directory, ".npz") or numbered(self._directory, ".journal")
+        if not (self._directory / NAME).exists() and not shards:
             others = [name for name in sorted(os.listdir(self._directory)) if not name.startswith(".")]
             if others:
                 raise StorageError(
@@ -143,6 +144,8 @@ class DemonstrationWriter:
     def _append(self, record: bytes) -> None:
         if self._size and self._size + len(record) > self._shard_bytes:
             self._start_shard()
+        if not self._size:
+            record = encode_start(self._manifest) + record
         try:
             _write(self._journal, record)
         except BaseException as error:
