@@ -144,6 +144,24 @@ class Demonstrations(Sequence[Episode]):
             setattr(selected, name, getattr(self, name)[chosen])
         return selected
 
+    def runs(self, num_steps: int = 2**16) -> Iterator[tuple[int, Shard]]:
+        """Yields all episodes as runs of consecutive ones: the number of the first, and a shard of views.
+
+        Args:
+          num_steps: about how many there are in a run; one with a longer episode has more.
+        """
+        breaks = np.flatnonzero((np.diff(self._shard) != 0) | (np.diff(self._place) != 1)) + 1
+        breaks = np.append(breaks, len(self))
+        steps = np.cumsum(self.lengths)
+        start = 0
+        while start < len(self):
+            full = int(np.searchsorted(steps, steps[start] - self.lengths[start] + num_steps, side="right"))
+            stop = min(max(full, start + 1), int(breaks[np.searchsorted(breaks, start, side="right")]))
+            shard = self._shards[self._shard[start]]
+            places = slice(int(self._place[start]), int(self._place[start]) + stop - start)
+            yield start, shard.run(places, int(self._frame[start]), int(self._start[start]))
+            start = stop
+
     def split(self, fraction: float, seed: int = 0) -> tuple[Demonstrations, Demonstrations]:
         """Returns two disjoint parts of whole episodes, drawn at random.
 

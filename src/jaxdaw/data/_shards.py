@@ -62,6 +62,27 @@ class Shard:
             info=self.info[index] if self.info else None,
         )
 
+    def run(self, places: slice, observation_start: int, start: int) -> Shard:
+        """Returns views of consecutive episodes; the bounds are those of the whole shard.
+
+        Args:
+          places: of the episodes, within the shard.
+          observation_start, start: as for `episode`, of the first.
+        """
+        lengths, flags = self.lengths[places], self.flags[places]
+        steps = slice(start, start + int(lengths.sum()))
+        frames = slice(observation_start, observation_start + int((lengths + ((flags & HAS_LAST) != 0)).sum()))
+        return Shard(
+            specs.map_structure(lambda leaf: leaf[frames], self.observation),
+            specs.map_structure(lambda leaf: leaf[steps], self.action),
+            None if self.reward is None else self.reward[steps],
+            lengths,
+            flags,
+            self.info[places] if self.info else (),
+            self.low,
+            self.high,
+        )
+
 
 def flags_of(episode: Episode) -> int:
     """Returns the bits of an episode."""

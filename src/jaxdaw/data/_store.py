@@ -27,6 +27,7 @@ from jaxdaw.data._manifest import (
     write_manifest,
 )
 from jaxdaw.data._npz import damaged, map_npz, opened, write_npz
+from jaxdaw.data._scan import bounds_dtype, bounds_of
 from jaxdaw.data._shards import Shard, pack
 from jaxdaw.errors import JaxdawWarning, StorageError
 
@@ -140,17 +141,6 @@ def _bounds_in(manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> tuple[An
             return None, None
         nests.append(specs.pack_like(manifest.observation_spec, found))
     return nests[0], nests[1]
-
-
-def bounds_of(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the least and the greatest along the first axis; NaN where one is. bfloat16 becomes float32."""
-    exact = array.astype(bounds_dtype(array.dtype), copy=False)
-    return np.asarray(exact.min(axis=0)), np.asarray(exact.max(axis=0))
-
-
-def bounds_dtype(dtype: np.dtype) -> np.dtype:
-    """Returns the dtype of the bounds of a leaf: NumPy's format has none for bfloat16."""
-    return np.dtype(np.float32) if dtype.kind == "V" else dtype
 
 
 def verify(path: str | Path) -> None:
