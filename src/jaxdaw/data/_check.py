@@ -19,6 +19,8 @@ from jaxdaw.data._shards import Shard
 from jaxdaw.data._structure import structure_faults
 from jaxdaw.errors import SpecError
 
+_COMPARED = 4096  # bytes of an episode's actions that are enough to tell most episodes apart
+
 
 def check(episodes: Sequence[Episode], observation_spec: Any = None, action_spec: Any = None) -> Report:
     """Returns everything that is wrong with demonstrations; nothing is raised and nothing changed.
@@ -146,23 +148,26 @@ def _class_faults(demonstrations: Demonstrations, scans: list[LeafScan]) -> list
 
 
 class _Copies:
-    """Finds episodes that are there twice; at first those that could be, by actions, first and last frame."""
+    """Finds episodes that are there twice; at first those that could be, by first actions, first and last frame."""
 
     def __init__(self):
         self._alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
 
     def look(self, first: int, run: Shard) -> None:
         """Adds a run of episodes."""
-        frame = start = 0
-        observation, action = specs.flatten(run.observation), specs.flatten(run.action)
-        for index, (length, frames) in enumerate(zip(run.lengths.tolist(), run.frames.tolist(), strict=True)):
+        ends, steps = np.cumsum(run.frames), np.cumsum(run.lengths)
+        observation = [(_bytes(leaf), leaf.nbytes // len(leaf)) for leaf in specs.flatten(run.observation)]
+        action = [(_bytes(leaf), leaf.nbytes // len(leaf)) for leaf in specs.flatten(run.action)]
+        places = zip(run.lengths.tolist(), run.frames.tolist(), ends.tolist(), steps.tolist(), strict=True)
+        for index, (length, frames, end, step) in enumerate(places):
             crc = 0
-            for leaf in observation:
-                crc = zlib.crc32(_bytes(leaf[frame]), zlib.crc32(_bytes(leaf[frame + frames - 1]), crc))
-            for leaf in action:
-                crc = zlib.crc32(_bytes(leaf[start : start + length]), crc)
+            for contents, size in observation:
+                crc = zlib.crc32(contents[(end - frames) * size : (end - frames + 1) * size], crc)
+                crc = zlib.crc32(contents[(end - 1) * size : end * size], crc)
+            for contents, size in action:
+                start = (step - length) * size
+                crc = zlib.crc32(contents[start : min(start + _COMPARED, step * size)], crc)
             self._alike[length, frames, crc].append(first + index)
-            frame, start = frame + frames, start + length
 
     def faults(self, demonstrations: Demonstrations) -> list[Fault]:
         """Returns the fault of copies; only episodes that could be some are read."""

@@ -1,7 +1,7 @@
 """The journal: episodes that are in no shard yet, one record after the other, each durable by itself.
 
 One record is one write and one `fsync`. A file for each episode would need two: of the file, and of its name. Before
-the first stands a record of no episode: the manifest, for `repair`.
+the first episode stands a record of none: the manifest, for `repair`.
 """
 
 from __future__ import annotations

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -68,13 +70,15 @@ def digest_of(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def read(path: str | Path) -> Demonstrations:
+def read(path: str | Path, *, verify: bool = False) -> Demonstrations:
     """Returns the demonstrations in a directory of jaxdaw. Their arrays stay on the disk until they are drawn.
 
-    Sizes and shapes are checked here, digests by `verify`, which has to read everything.
+    Sizes and shapes are checked always.
 
     Args:
       path: of the directory. A writer may be at work in it; what it adds from now on is not seen.
+      verify: read everything once, and compare it with the CRC-32 of each array, which finds what a disk or a copy
+        damaged. The function `verify` takes longer, and compares with the SHA-256 that the manifest has of each file.
 
     Raises:
       StorageError: a file is missing, truncated or of something else, or there are no episodes.
@@ -84,7 +88,7 @@ def read(path: str | Path) -> Demonstrations:
     """
     directory = Path(path)
     manifest = read_manifest(directory)
-    shards = [map_shard(directory, manifest, entry) for entry in manifest.shards]
+    shards = [map_shard(directory, manifest, entry, verify=verify) for entry in manifest.shards]
     journal = read_journal(directory / manifest.journal, manifest)
     count = sum(len(entry.lengths) for entry in manifest.shards) + len(journal.episodes)
     if journal.problem is not None:
@@ -99,7 +103,7 @@ def read(path: str | Path) -> Demonstrations:
     return Demonstrations.from_shards(shards, manifest.observation_spec, manifest.action_spec, manifest.metadata)
 
 
-def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry) -> Shard:
+def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry, *, verify: bool = False) -> Shard:
     """Returns a shard whose arrays are mapped, and fit the manifest.
 
     Raises:
@@ -110,7 +114,7 @@ def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry) -> Shard:
         size = file.seek(0, 2)
     if size != entry.size:
         raise _broken(directory, path, f"{entry.size:,} bytes", f"{size:,} bytes")
-    arrays = map_npz(path)
+    arrays = map_npz(path, verify=verify)
     for name, (shape, dtype) in expected_arrays(manifest, entry).items():
         array = arrays.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
@@ -152,8 +156,9 @@ def verify(path: str | Path) -> None:
     directory = Path(path)
     manifest = read_manifest(directory)
     faults, sound = [], 0
-    for entry in manifest.shards:
-        problem = shard_problem(directory, manifest, entry)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        problems = list(threads.map(lambda entry: shard_problem(directory, manifest, entry), manifest.shards))
+    for entry, problem in zip(manifest.shards, problems, strict=True):
         if problem is None:
             sound += len(entry.lengths)
         else:

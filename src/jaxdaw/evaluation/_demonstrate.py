@@ -50,6 +50,7 @@ def record_demonstrations(
             for number in range(episodes):
                 episode = _one_episode(policy, world, seed + number)
                 writer.add(episode)
+                writer.flush()
                 if watch is not None:
                     watch(number + 1, float(np.sum(np.asarray(episode.reward))))
     finally:

@@ -170,6 +170,7 @@ def _play(
             episode.add(action[None], step)
         else:
             writer.add(episode.finished(info))
+            writer.flush()
             recorded += 1
             if watch is not None:
                 watch(recorded, episode.total)
