@@ -127,7 +127,9 @@ def _count(nest: Any, what: str) -> int:
 
 
 def _flags(name: str, value: Any, steps: int) -> np.ndarray:
-    flags = np.zeros(steps, bool) if value is None else np.asarray(value)
+    if value is None:
+        return np.zeros(steps, bool)
+    flags = np.asarray(value)
     if flags.shape != (steps,) or flags.dtype.kind not in "biuf" or not np.isin(flags, (0, 1)).all():
         got = f"{flags.dtype} {flags.shape}"
         raise SpecError(f"{name} does not say for each step whether it ended", expected=f"bool ({steps},)", got=got)

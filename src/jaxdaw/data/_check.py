@@ -123,7 +123,7 @@ def _ending_faults(demonstrations: Demonstrations) -> list[Fault]:
             is_error=False,
         )
         faults.append(fault)
-    blind = [index for index, episode in enumerate(demonstrations) if not episode.has_last_observation]
+    blind = np.flatnonzero(~demonstrations.has_last_observation).tolist()
     if blind:
         fault = Fault(
             "the observation after the last action is missing",

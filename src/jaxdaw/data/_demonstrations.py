@@ -12,7 +12,7 @@ from jaxdaw import specs
 from jaxdaw.data._episodes import Episode
 from jaxdaw.data._infer import conform, infer_action_spec, infer_spec
 from jaxdaw.data._report import Report
-from jaxdaw.data._shards import TERMINATED, TRUNCATED, Shard, pack
+from jaxdaw.data._shards import HAS_LAST, TERMINATED, TRUNCATED, Shard, pack
 from jaxdaw.data._structure import structure_faults
 from jaxdaw.errors import ConfigError
 from jaxdaw.specs import StepType
@@ -203,6 +203,11 @@ class Demonstrations(Sequence[Episode]):
     def truncated(self) -> np.ndarray:
         """`[episodes]` bool."""
         return (self._flags & TRUNCATED) != 0
+
+    @property
+    def has_last_observation(self) -> np.ndarray:
+        """`[episodes]` bool, whether the observation after the last action is known."""
+        return (self._flags & HAS_LAST) != 0
 
     @functools.cached_property
     def returns(self) -> np.ndarray | None:
