@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from data.recordings import OBSERVATION_SPEC, episode, episodes
-from jaxdaw.data import Demonstrations, Episode, Fault, check
-from jaxdaw.errors import SpecError
+from jaxdaw.data import Demonstrations, DemonstrationWriter, Episode, Fault, check, read, verify
+from jaxdaw.errors import SpecError, StorageError
 from jaxdaw.specs import BoundedTensorSpec, TensorSpec
 
 
@@ -129,3 +130,47 @@ def test_duplicates_unknown_ends_and_missing_observations_are_warnings():
     assert found(report.warnings, "twice").places == ("episode 3 as 0",)
     assert found(report.warnings, "how an episode ended").places == ("episode 2",)
     assert found(report.warnings, "after the last action").places == ("episode 4",)
+
+
+@pytest.mark.parametrize("select", [slice(None), slice(None, None, 2), slice(None, None, -1)], ids=str)
+@pytest.mark.parametrize("fault", ["none", "nan", "infinity", "large", "outside", "constant", "class", "copies"])
+def test_what_a_directory_knows_of_itself_changes_no_report(tmp_path: Path, fault: str, select: slice):
+    random = np.random.default_rng(0)
+    given = []
+    for length in (3, 70, 1, 129, 5, 2, 64):
+        observation = {"x": random.normal(size=(length + 1, 3)), "n": random.integers(0, 9, length + 1)}
+        given.append(Episode(observation, random.integers(0, 4, length), random.normal(size=length), terminated=True))
+    middle = given[3].observation["x"]
+    match fault:
+        case "nan" | "infinity" | "large" | "outside":
+            value = {"nan": np.nan, "infinity": np.inf, "large": -1e300, "outside": 11.0}[fault]
+            middle[5, 1] = middle[77, 2] = given[0].observation["x"][0, 0] = value
+        case "constant":
+            for one in given:
+                one.observation["n"][:] = 4
+        case "class":
+            given = [dataclasses.replace(one, action=np.ones_like(one.action)) for one in given]
+        case "copies":
+            given[4] = given[2] = given[0]
+    held = Demonstrations(given, action_spec=BoundedTensorSpec((), "int64", 0, 3))
+    with DemonstrationWriter(tmp_path, held.observation_spec, held.action_spec, shard_bytes=5_000) as writer:
+        writer.extend(held)
+    kept = read(tmp_path)
+    assert len(kept._shards) > 2
+    spec = {"x": BoundedTensorSpec((3,), "float64", -10, 10), "n": BoundedTensorSpec((), "int64", 0, 8)}
+    report = check(held[select], spec)
+    assert check(kept[select], spec) == report
+    assert bool(report.errors) == (fault in ("nan", "infinity", "large", "class"))
+    planted = {"never changes": ["constant"], "there twice": ["copies"], "out of range": ["outside", "large"]}
+    assert [what in str(report) for what in planted] == [fault in names for names in planted.values()]
+
+
+def test_a_directory_is_checked_without_reading_its_observations(tmp_path: Path):
+    with DemonstrationWriter(tmp_path, OBSERVATION_SPEC, BoundedTensorSpec((), "int64", 0, 2)) as writer:
+        writer.extend(sound())
+    shard = tmp_path / "shard-000000.npz"
+    contents, inside = shard.read_bytes(), sound()[1].observation[2].tobytes()
+    shard.write_bytes(contents.replace(inside, np.full(2, np.nan, "float32").tobytes(), 1))  # behind everybody's back
+    assert not check(read(tmp_path)).errors
+    with pytest.raises(StorageError, match="sha256"):
+        verify(tmp_path)

@@ -14,6 +14,7 @@ import pytest
 
 from data.recordings import ACTION_SPEC, OBSERVATION_SPEC, episode, episodes
 from jaxdaw.data import DemonstrationWriter, Episode, read, verify
+from jaxdaw.data._journal import encode
 from jaxdaw.errors import JaxdawWarning, StorageError
 from jaxdaw.specs import TensorSpec, seal, unseal
 
@@ -128,7 +129,7 @@ def test_a_damaged_episode_within_a_journal_is_refused_with_the_last_good_one(tm
     writer._release()
     path = tmp_path / "shard-000000.journal"
     contents = bytearray(path.read_bytes())
-    contents[len(contents) // 2] ^= 1
+    contents[-len(encode(episode(2, 3))) - 1] ^= 1  # the last byte of episode 1
     path.write_bytes(contents)
     with pytest.raises(StorageError, match=r"does not match its digest; the last good one is episode 0 (.|\n)*repair"):
         read(tmp_path)

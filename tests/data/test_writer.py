@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -114,16 +116,48 @@ def test_adding_half_an_hour_of_cartpole_takes_seconds(tmp_path: Path):
             start = time.process_time()
             writer.add(cartpole)
             times.append(time.process_time() - start)
-    assert np.median(times) < 0.005  # of this process; what the disk takes for one fsync comes on top
+    assert np.median(times) < 0.005  # of this process, which does not wait for the disk
 
 
-def test_one_fsync_makes_an_episode_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_episode_is_synced_in_the_background_and_flush_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    may_go, real = threading.Event(), os.fsync
     with open_writer(tmp_path) as writer:
         synced: list[int] = []
-        monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
-        writer.add(episode(0, 3))
+
+        def slow(descriptor: int) -> None:
+            may_go.wait(10)
+            synced.append(os.fstat(descriptor).st_size)
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", slow)
+        for index in range(5):
+            writer.add(episode(index, 3))  # not held up by the disk
+        assert not synced
         size = (tmp_path / "shard-000000.journal").stat().st_size
-        assert synced == [size]
+        may_go.set()
+        writer.flush()
+        assert synced[-1] == size
+        assert len(synced) <= 3  # one at work, one for all that came meanwhile, and that of flush
+        assert_same(read(tmp_path), [episode(index, 3) for index in range(5)])
+
+
+@pytest.mark.parametrize("then", ["add", "flush", "close"])
+def test_a_disk_that_fails_in_the_background_is_told_by_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+):
+    writer = open_writer(tmp_path)
+
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        writer.add(episode(0, 3))
+        wait([writer._sync] if writer._sync else [])
+    with pytest.raises(StorageError, match="Input/output error"):
+        writer.add(episode(1, 3)) if then == "add" else getattr(writer, then)()
+    writer.close()
+    assert_same(read(tmp_path), [episode(0, 3)])
 
 
 def test_a_full_disk_keeps_what_was_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -84,9 +84,13 @@ class Show:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Record a run's policy as demonstrations."""
+    """Record a run's policy, or yourself at the keyboard, as demonstrations."""
 
-    run_directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run directory.")]
+    source: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN|ENVIRONMENT", help="A run directory; with --human a Gymnasium id."),
+    ]
     out: Annotated[Path, tyro.conf.arg(help="Directory to write; one of the same environment is continued.")]
     episodes: int = 10
     """Episodes to record."""
@@ -96,17 +100,35 @@ class Record:
     """Seed of the first episode; each has the next."""
     policy: Literal["best", "final"] = "best"
     """The best evaluated policy, or the one after the last step."""
+    human: bool = False
+    """Act yourself, in a window: R restarts, Escape ends."""
+    keys: str = ""
+    """With --human, what the keys do: left=0,right=1,none=2, left+up=3, or left=-1:0 for two floats."""
+    fps: float | None = None
+    """With --human, steps a second; by default the environment's own."""
 
     def run(self) -> int:
         """Records; returns the exit status."""
         from jaxdaw import evaluation, training
 
-        policy = training.run_policy(self.run_directory, self.policy)
-        environment = self.env or training.read_config(self.run_directory)["environment"]
-
         def say(number: int, value: float) -> None:
             print(f"episode {number}/{self.episodes}: return {value:.1f}", file=sys.stderr)
 
+        def tell(line: str) -> None:
+            print(line, file=sys.stderr)
+
+        if self.human:
+            if self.env:
+                fix = f"jaxdaw data record {self.env} --human --out {self.out}"
+                raise ConfigError("--env is for a run's policy", expected="the environment itself", got="both", fix=fix)
+            options = {"keys": self.keys, "fps": self.fps, "watch": say, "tell": tell}
+            print(evaluation.record_human(self.source, self.out, self.episodes, self.seed, **options))
+            return 0
+        if self.keys or self.fps is not None:
+            raise ConfigError("--keys and --fps are for a person", expected="--human", got="a run", fix="add --human")
+        run = Path(self.source)
+        policy = training.run_policy(run, self.policy)
+        environment = self.env or training.read_config(run)["environment"]
         print(evaluation.record_demonstrations(policy, environment, self.out, self.episodes, self.seed, say))
         return 0
 

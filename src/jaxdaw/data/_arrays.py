@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.data._demonstrations import Demonstrations
+from jaxdaw.data._demonstrations import Demonstrations, conform_shard
 from jaxdaw.data._episodes import Episode
+from jaxdaw.data._infer import infer_action_spec, infer_spec
+from jaxdaw.data._report import Report
+from jaxdaw.data._shards import HAS_LAST, TERMINATED, TRUNCATED, Shard
+from jaxdaw.data._structure import structure_faults
 from jaxdaw.errors import SpecError
 
 
@@ -47,6 +51,34 @@ def from_arrays(
     >>> demonstrations.lengths
     array([2, 3])
     """
+    return assemble(
+        observations,
+        actions,
+        rewards,
+        terminated,
+        truncated,
+        episode_ends=episode_ends,
+        observation_spec=observation_spec,
+        action_spec=action_spec,
+        metadata=metadata,
+        copy=True,
+    )
+
+
+def assemble(
+    observations: Any,
+    actions: Any,
+    rewards: Any = None,
+    terminated: Any = None,
+    truncated: Any = None,
+    *,
+    episode_ends: Any,
+    observation_spec: Any,
+    action_spec: Any,
+    metadata: Mapping[str, Any] | None,
+    copy: bool = False,
+) -> Demonstrations:
+    """Returns what `from_arrays` does, of arrays that need not be copied because nobody else has them."""
     steps = _count(actions, "actions")
     flags = {name: _flags(name, value, steps) for name, value in (("terminated", terminated), ("truncated", truncated))}
     ends = _ends(episode_ends, flags, steps)
@@ -59,27 +91,27 @@ def from_arrays(
             got=str(frames),
             fix="one observation before each action; those after the last action of each episode too, or none of them",
         )
-    starts = np.concatenate([[0], ends[:-1]])
-    per_episode = int(extra > 0)
-    episodes = []
-    for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        first = start + index * per_episode
-        episodes.append(
-            Episode(
-                _slice(observations, first, first + end - start + per_episode),
-                _slice(actions, start, end),
-                None if rewards is None else np.asarray(rewards)[start:end],
-                terminated=bool(flags["terminated"][end - 1]),
-                truncated=bool(flags["truncated"][end - 1]),
-            )
-        )
     if rewards is not None and np.shape(rewards)[:1] != (steps,):
         raise SpecError("rewards and actions do not fit together", expected=f"[{steps}]", got=str(np.shape(rewards)))
-    return Demonstrations(episodes, observation_spec, action_spec, metadata)
 
+    def held(leaf: Any) -> np.ndarray:
+        return np.array(leaf) if copy else np.asarray(leaf)
 
-def _slice(nest: Any, start: int, end: int) -> Any:
-    return specs.map_structure(lambda leaf: np.asarray(leaf)[start:end], nest)
+    observation, action = specs.map_structure(held, observations), specs.map_structure(held, actions)
+    reward = None if rewards is None else held(rewards)
+    first = Episode(
+        specs.map_structure(lambda leaf: leaf[: ends[0] + (extra > 0)], observation),
+        specs.map_structure(lambda leaf: leaf[: ends[0]], action),
+        None if reward is None else reward[: ends[0]],
+    )
+    Report.of(structure_faults([first])).raise_if_faulty()  # the others are rows of the same arrays
+    last = ends - 1
+    bits = TERMINATED * flags["terminated"][last] + TRUNCATED * flags["truncated"][last] + HAS_LAST * (extra > 0)
+    shard = Shard(observation, action, reward, np.diff(ends, prepend=0), bits.astype(np.uint8))
+    observation_spec = infer_spec([observation]) if observation_spec is None else observation_spec
+    action_spec = infer_action_spec([action]) if action_spec is None else action_spec
+    shard = conform_shard(shard, observation_spec, action_spec)
+    return Demonstrations.from_shards([shard], observation_spec, action_spec, metadata)
 
 
 def _count(nest: Any, what: str) -> int:
@@ -95,7 +127,9 @@ def _count(nest: Any, what: str) -> int:
 
 
 def _flags(name: str, value: Any, steps: int) -> np.ndarray:
-    flags = np.zeros(steps, bool) if value is None else np.asarray(value)
+    if value is None:
+        return np.zeros(steps, bool)
+    flags = np.asarray(value)
     if flags.shape != (steps,) or flags.dtype.kind not in "biuf" or not np.isin(flags, (0, 1)).all():
         got = f"{flags.dtype} {flags.shape}"
         raise SpecError(f"{name} does not say for each step whether it ended", expected=f"bool ({steps},)", got=got)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,15 +14,20 @@ from jaxdaw import specs
 from jaxdaw.data._demonstrations import Demonstrations
 from jaxdaw.data._episodes import Episode
 from jaxdaw.data._report import Fault, Report, places
+from jaxdaw.data._scan import LeafScan
+from jaxdaw.data._shards import Shard
 from jaxdaw.data._structure import structure_faults
 from jaxdaw.errors import SpecError
-from jaxdaw.specs import BoundedTensorSpec, TensorSpec
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_COMPARED = 4096  # bytes of an episode's actions that are enough to tell most episodes apart
 
 
 def check(episodes: Sequence[Episode], observation_spec: Any = None, action_spec: Any = None) -> Report:
-    """Returns everything that is wrong with demonstrations; nothing is raised and nothing changed. Reads all of them.
+    """Returns everything that is wrong with demonstrations; nothing is raised and nothing changed.
+
+    All actions and rewards are read, once, and of the observations what is not known yet: a directory of jaxdaw keeps
+    the bounds of what was written, under its digest, and where these are within the spec only the first and the last of
+    each episode are read. What a failing disk made of the others since is for `verify`.
 
     Args:
       episodes: `Demonstrations`, or episodes that could not become some.
@@ -45,43 +52,43 @@ def check(episodes: Sequence[Episode], observation_spec: Any = None, action_spec
         except SpecError as error:
             return Report.of([Fault(str(error))])
     wanted = {"observation": observation_spec, "action": action_spec}
+    scans: dict[str, list[LeafScan]] = {}
     for name, spec in wanted.items():
         own = getattr(demonstrations, f"{name}_spec")
         mismatch = None if spec is None else _mismatch(name, own, spec)
         if mismatch is not None:
             faults.append(mismatch)
-            spec = own
-        faults += _leaf_faults(demonstrations, name, own if spec is None else spec)
-    faults += _reward_faults(demonstrations)
+        leaves = specs.flatten_with_path(own if spec is None or mismatch is not None else spec)
+        scans[name] = [LeafScan(f"{name}{path}", leaf) for path, leaf in leaves]
+    reward, copies = LeafScan("reward"), _Copies()
+    for first, run in demonstrations.runs():
+        _look(scans["observation"], scans["action"], reward, first, run)
+        copies.look(first, run)
+    bad_episodes = "leave these episodes out"
+    for name, leaves in scans.items():
+        for scan in leaves:
+            fix = f"leave these episodes out, or give the {name}_spec that they were recorded with"
+            faults += scan.faults(bad_episodes, fix, is_error=name == "action")
+            faults += scan.constant() if name == "observation" else []
+    faults += reward.faults("leave these episodes out, or all rewards: cloning needs none")
     faults += _ending_faults(demonstrations)
-    faults += _class_faults(demonstrations)
-    faults += _duplicates(demonstrations)
+    faults += _class_faults(demonstrations, scans["action"])
+    faults += copies.faults(demonstrations)
     return Report.of(faults)
 
 
-class _Sightings:
-    """Counts values that are wrong, and keeps where the first were."""
-
-    def __init__(self):
-        self.count = 0
-        self.rows: list[str] = []
-        self.first: Any = None
-
-    def see(self, wrong: np.ndarray, leaf: np.ndarray, episode: int) -> None:
-        """Adds the true entries of `wrong`, `[T, ...]`."""
-        found = int(wrong.sum())
-        if found:
-            if self.count == 0:
-                self.first = leaf[tuple(np.argwhere(wrong)[0])]
-            self.count += found
-            if len(self.rows) < 3:
-                steps = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
-                self.rows += [f"episode {episode} step {step}" for step in steps[: 3 - len(self.rows)]]
-
-    def fault(self, what: str, expected: str, fix: str, *, is_error: bool = True) -> list[Fault]:
-        """Returns the fault, if something was seen."""
-        got = str(self.first)
-        return [Fault(what, self.count, tuple(self.rows), expected, got, fix, is_error)] if self.count else []
+def _look(observation: list[LeafScan], action: list[LeafScan], reward: LeafScan, first: int, run: Shard) -> None:
+    """Adds a run of episodes to what was seen of each leaf."""
+    lows, highs = (None if nest is None else specs.flatten(nest) for nest in (run.low, run.high))
+    for index, (scan, array) in enumerate(zip(observation, specs.flatten(run.observation), strict=True)):
+        if lows is None or highs is None or not scan.is_clean(lows[index], highs[index]):
+            scan.look(array, first, run.frames)
+        else:
+            scan.rows += len(array)
+    for scan, array in zip(action, specs.flatten(run.action), strict=True):
+        scan.look(array, first, run.lengths)
+    if run.reward is not None:
+        reward.look(run.reward, first, run.lengths)
 
 
 def _mismatch(name: str, own: Any, wanted: Any) -> Fault | None:
@@ -102,72 +109,6 @@ def _mismatch(name: str, own: Any, wanted: Any) -> Fault | None:
     return None
 
 
-def _leaf_faults(demonstrations: Demonstrations, name: str, spec: Any) -> list[Fault]:
-    faults: list[Fault] = []
-    for index, (path, leaf) in enumerate(specs.flatten_with_path(spec)):
-        arrays = (specs.flatten(getattr(episode, name))[index] for episode in demonstrations)
-        faults += _faults_of_leaf(f"{name}{path}", name, leaf, arrays)
-    return faults
-
-
-def _faults_of_leaf(what: str, name: str, spec: TensorSpec, arrays: Any) -> list[Fault]:
-    not_finite, outside, too_large = _Sightings(), _Sightings(), _Sightings()
-    low = high = None
-    frames = 0
-    for episode, array in enumerate(arrays):
-        array = np.asarray(array)
-        frames += len(array)
-        exact = array.astype(np.float64) if array.dtype.kind == "V" else array  # bfloat16
-        if exact.dtype.kind == "f":
-            finite = np.isfinite(exact)
-            not_finite.see(~finite, array, episode)
-            if exact.dtype == np.float64:
-                too_large.see(finite & (np.abs(exact) > _FLOAT32_MAX), array, episode)
-        else:
-            finite = np.ones(exact.shape, bool)
-        if isinstance(spec, BoundedTensorSpec):
-            outside.see(finite & ~((exact >= spec.minimum) & (exact <= spec.maximum)), array, episode)
-        low = exact.min(axis=0) if low is None else np.minimum(low, exact.min(axis=0))
-        high = exact.max(axis=0) if high is None else np.maximum(high, exact.max(axis=0))
-    faults = not_finite.fault(f"{what} is not finite", "finite numbers", "leave these episodes out")
-    fix = f"leave these episodes out, or give the {name}_spec that they were recorded with"
-    bounds = f"{spec.minimum.min()} to {spec.maximum.max()}" if isinstance(spec, BoundedTensorSpec) else ""
-    faults += outside.fault(f"{what} is out of range", bounds, fix, is_error=name == "action")
-    faults += too_large.fault(f"{what} does not fit float32", f"at most {_FLOAT32_MAX:.3g}", "scale it when recording")
-    if name == "observation" and frames > 1:
-        faults += _constant(what, np.asarray(low), np.asarray(high))
-    return faults
-
-
-def _constant(what: str, low: np.ndarray, high: np.ndarray) -> list[Fault]:
-    still = np.argwhere(low == high)
-    if not still.size and low.shape:
-        return []
-    if not low.shape and low != high:
-        return []
-    where = places([list(map(int, index)) for index in still], "column {}") if low.shape else ()
-    count = len(still) if low.shape else 1
-    fix = "leave the column out, if the environment never changes it either; else record more"
-    got = f"{low.flat[0] if not low.shape else low[tuple(still[0])]} throughout"
-    return [Fault(f"{what} never changes", count, where, "values that differ", got, fix, is_error=False)]
-
-
-def _reward_faults(demonstrations: Demonstrations) -> list[Fault]:
-    if not demonstrations.has_rewards:
-        return []
-    not_finite, too_large = _Sightings(), _Sightings()
-    for index, episode in enumerate(demonstrations):
-        reward = np.asarray(episode.reward)
-        finite = np.isfinite(reward)
-        not_finite.see(~finite, reward, index)
-        too_large.see(finite & (np.abs(reward) > _FLOAT32_MAX), reward, index)
-    fix = "leave these episodes out, or all rewards: cloning needs none"
-    return [
-        *not_finite.fault("reward is not finite", "finite numbers", fix),
-        *too_large.fault("reward does not fit float32", f"at most {_FLOAT32_MAX:.3g}", "scale it when recording"),
-    ]
-
-
 def _ending_faults(demonstrations: Demonstrations) -> list[Fault]:
     faults = []
     unknown = np.flatnonzero(~demonstrations.terminated & ~demonstrations.truncated)
@@ -182,7 +123,7 @@ def _ending_faults(demonstrations: Demonstrations) -> list[Fault]:
             is_error=False,
         )
         faults.append(fault)
-    blind = [index for index, episode in enumerate(demonstrations) if not episode.has_last_observation]
+    blind = np.flatnonzero(~demonstrations.has_last_observation).tolist()
     if blind:
         fault = Fault(
             "the observation after the last action is missing",
@@ -197,33 +138,55 @@ def _ending_faults(demonstrations: Demonstrations) -> list[Fault]:
     return faults
 
 
-def _class_faults(demonstrations: Demonstrations) -> list[Fault]:
+def _class_faults(demonstrations: Demonstrations, scans: list[LeafScan]) -> list[Fault]:
     faults = []
-    for index, (path, spec) in enumerate(specs.flatten_with_path(demonstrations.action_spec)):
-        if not specs.is_discrete(spec) or spec.shape:
-            continue
-        seen: set[int] = set()
-        for episode in demonstrations:
-            seen.update(np.unique(specs.flatten(episode.action)[index]).tolist())
-        if len(seen) == 1:
-            fix = "record the other actions too"
-            got = f"{seen.pop()} throughout"
-            faults.append(Fault(f"action{path} is always the same", expected="at least 2 actions", got=got, fix=fix))
+    for scan, spec in zip(scans, specs.flatten(demonstrations.action_spec), strict=True):
+        if specs.is_discrete(spec) and not spec.shape and scan.low == scan.high:
+            got, fix = f"{scan.low} throughout", "record the other actions too"
+            faults.append(Fault(f"{scan.what} is always the same", expected="at least 2 actions", got=got, fix=fix))
     return faults
 
 
-def _duplicates(demonstrations: Demonstrations) -> list[Fault]:
-    seen: dict[bytes, int] = {}
-    twice: list[tuple[int, int]] = []
-    for index, episode in enumerate(demonstrations):
-        digest = hashlib.sha256()
-        for leaf in specs.flatten((episode.observation, episode.action)):
-            digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
-        first = seen.setdefault(digest.digest(), index)
-        if first != index:
-            twice.append((index, first))
-    if not twice:
-        return []
-    where = tuple(f"episode {index} as {first}" for index, first in twice[:3])
-    fix = "leave copies out: they count twice, and stand on both sides of a split"
-    return [Fault("an episode is there twice", len(twice), where, "episodes that differ", fix=fix, is_error=False)]
+class _Copies:
+    """Finds episodes that are there twice; at first those that could be, by first actions, first and last frame."""
+
+    def __init__(self):
+        self._alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+
+    def look(self, first: int, run: Shard) -> None:
+        """Adds a run of episodes."""
+        ends, steps = np.cumsum(run.frames), np.cumsum(run.lengths)
+        observation = [(_bytes(leaf), leaf.nbytes // len(leaf)) for leaf in specs.flatten(run.observation)]
+        action = [(_bytes(leaf), leaf.nbytes // len(leaf)) for leaf in specs.flatten(run.action)]
+        places = zip(run.lengths.tolist(), run.frames.tolist(), ends.tolist(), steps.tolist(), strict=True)
+        for index, (length, frames, end, step) in enumerate(places):
+            crc = 0
+            for contents, size in observation:
+                crc = zlib.crc32(contents[(end - frames) * size : (end - frames + 1) * size], crc)
+                crc = zlib.crc32(contents[(end - 1) * size : end * size], crc)
+            for contents, size in action:
+                start = (step - length) * size
+                crc = zlib.crc32(contents[start : min(start + _COMPARED, step * size)], crc)
+            self._alike[length, frames, crc].append(first + index)
+
+    def faults(self, demonstrations: Demonstrations) -> list[Fault]:
+        """Returns the fault of copies; only episodes that could be some are read."""
+        twice: list[tuple[int, int]] = []
+        for alike in self._alike.values():
+            seen: dict[bytes, int] = {}
+            for index in alike if len(alike) > 1 else ():
+                digest = hashlib.sha256()
+                for leaf in specs.flatten((demonstrations[index].observation, demonstrations[index].action)):
+                    digest.update(_bytes(leaf))
+                first = seen.setdefault(digest.digest(), index)
+                if first != index:
+                    twice.append((index, first))
+        if not twice:
+            return []
+        where = tuple(f"episode {index} as {first}" for index, first in sorted(twice)[:3])
+        fix = "leave copies out: they count twice, and stand on both sides of a split"
+        return [Fault("an episode is there twice", len(twice), where, "episodes that differ", fix=fix, is_error=False)]
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

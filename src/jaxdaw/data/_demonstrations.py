@@ -12,7 +12,7 @@ from jaxdaw import specs
 from jaxdaw.data._episodes import Episode
 from jaxdaw.data._infer import conform, infer_action_spec, infer_spec
 from jaxdaw.data._report import Report
-from jaxdaw.data._shards import TERMINATED, TRUNCATED, Shard, pack
+from jaxdaw.data._shards import HAS_LAST, TERMINATED, TRUNCATED, Shard, pack
 from jaxdaw.data._structure import structure_faults
 from jaxdaw.errors import ConfigError
 from jaxdaw.specs import StepType
@@ -144,6 +144,24 @@ class Demonstrations(Sequence[Episode]):
             setattr(selected, name, getattr(self, name)[chosen])
         return selected
 
+    def runs(self, num_steps: int = 2**16) -> Iterator[tuple[int, Shard]]:
+        """Yields all episodes as runs of consecutive ones: the number of the first, and a shard of views.
+
+        Args:
+          num_steps: about how many there are in a run; one with a longer episode has more.
+        """
+        breaks = np.flatnonzero((np.diff(self._shard) != 0) | (np.diff(self._place) != 1)) + 1
+        breaks = np.append(breaks, len(self))
+        steps = np.cumsum(self.lengths)
+        start = 0
+        while start < len(self):
+            full = int(np.searchsorted(steps, steps[start] - self.lengths[start] + num_steps, side="right"))
+            stop = min(max(full, start + 1), int(breaks[np.searchsorted(breaks, start, side="right")]))
+            shard = self._shards[self._shard[start]]
+            places = slice(int(self._place[start]), int(self._place[start]) + stop - start)
+            yield start, shard.run(places, int(self._frame[start]), int(self._start[start]))
+            start = stop
+
     def split(self, fraction: float, seed: int = 0) -> tuple[Demonstrations, Demonstrations]:
         """Returns two disjoint parts of whole episodes, drawn at random.
 
@@ -185,6 +203,11 @@ class Demonstrations(Sequence[Episode]):
     def truncated(self) -> np.ndarray:
         """`[episodes]` bool."""
         return (self._flags & TRUNCATED) != 0
+
+    @property
+    def has_last_observation(self) -> np.ndarray:
+        """`[episodes]` bool, whether the observation after the last action is known."""
+        return (self._flags & HAS_LAST) != 0
 
     @functools.cached_property
     def returns(self) -> np.ndarray | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw.data._arrays import from_arrays
+from jaxdaw.data._arrays import assemble
 from jaxdaw.data._demonstrations import Demonstrations
 from jaxdaw.data._npz import read_npz
 from jaxdaw.errors import SpecError, StorageError
@@ -53,7 +53,7 @@ def read_rollouts(
         )
     try:
         terminated, truncated = end_flags(ends, finished, max_episode_steps, steps)
-        return from_arrays(
+        return assemble(
             arrays["obs"],
             arrays["acts"],
             arrays.get("rews"),
@@ -81,7 +81,7 @@ def end_flags(
     """
     terminated, truncated = np.zeros(steps, bool), np.zeros(steps, bool)
     rises = ends.dtype.kind in "iu" and np.all(np.diff(ends, prepend=0) > 0) and ends[-1] == steps
-    if max_episode_steps is not None and rises:  # else from_arrays says what is wrong
+    if max_episode_steps is not None and rises:  # else assemble says what is wrong
         limited = np.diff(ends, prepend=0) >= max_episode_steps
         terminated[ends[finished & ~limited] - 1] = True
         truncated[ends[finished & limited] - 1] = True

@@ -1,6 +1,7 @@
 """The journal: episodes that are in no shard yet, one record after the other, each durable by itself.
 
-One record is one write and one `fsync`. A file for each episode would need two: of the file, and of its name.
+One record is one write and one `fsync`. A file for each episode would need two: of the file, and of its name. Before
+the first episode stands a record of none: the manifest, for `repair`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdaw.data._episodes import Episode
-from jaxdaw.data._manifest import Manifest, ShardEntry, arrays_of, expected_arrays, nests_of
+from jaxdaw.data._manifest import (
+    KIND,
+    Manifest,
+    ShardEntry,
+    arrays_of,
+    decode_manifest,
+    encode_manifest,
+    expected_arrays,
+    nests_of,
+)
 from jaxdaw.data._npz import opened
 from jaxdaw.data._shards import TERMINATED, TRUNCATED, Shard, flags_of
 
@@ -33,12 +43,20 @@ class Journal(NamedTuple):
       size: bytes of these.
       problem: what follows them, in words; None for nothing.
       torn: whether that is what a write that was cut short leaves behind.
+      manifest: what its first record says that the manifest is; None for nothing.
     """
 
     episodes: list[Episode]
     size: int
     problem: str | None = None
     torn: bool = False
+    manifest: Manifest | None = None
+
+
+class _Record(NamedTuple):
+    text: bytes
+    leaves: np.ndarray
+    end: int
 
 
 def encode(episode: Episode) -> bytes:
@@ -49,10 +67,18 @@ def encode(episode: Episode) -> bytes:
         "has_reward": episode.reward is not None,
         "info": None if episode.info is None else dict(episode.info),
     }
-    text = json.dumps(about, allow_nan=False).encode("ascii")
-    text += b" " * (-(_HEADER.size + len(text)) % 64)  # so that the first leaf of a record is aligned
     shard = Shard(episode.observation, episode.action, episode.reward, np.empty(0), np.empty(0))
-    leaves = b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in arrays_of(shard).values())
+    leaves = [np.ascontiguousarray(leaf).tobytes() for leaf in arrays_of(shard).values()]
+    return _record(json.dumps(about, allow_nan=False).encode("ascii"), b"".join(leaves))
+
+
+def encode_start(manifest: Manifest) -> bytes:
+    """Returns the record that stands before the first episode."""
+    return _record(encode_manifest(manifest._replace(shards=())), b"")
+
+
+def _record(text: bytes, leaves: bytes) -> bytes:
+    text += b" " * (-(_HEADER.size + len(text)) % 64)  # so that the first leaf of a record is aligned
     leaves += b"\0" * (-len(leaves) % 64)
     digest = hashlib.sha256(text)
     digest.update(leaves)
@@ -60,8 +86,12 @@ def encode(episode: Episode) -> bytes:
     return _HEADER.pack(_MAGIC, len(text), len(leaves), zlib.crc32(checked), digest.digest()) + text + leaves
 
 
-def read_journal(path: Path, manifest: Manifest) -> Journal:
+def read_journal(path: Path, manifest: Manifest | None) -> Journal:
     """Returns what a journal holds; each episode is verified.
+
+    Args:
+      path: of the file, which may be absent.
+      manifest: what tells the episodes' specs; None takes what the journal itself says.
 
     Raises:
       StorageError: it cannot be read.
@@ -73,26 +103,50 @@ def read_journal(path: Path, manifest: Manifest) -> Journal:
         contents = np.memmap(file, np.uint8, "r") if size else np.zeros(0, np.uint8)
     episodes: list[Episode] = []
     position = 0
+    own: Manifest | None = None
+
+    def ended(problem: str, torn: bool = False) -> Journal:
+        return Journal(episodes, position if episodes else 0, problem, torn, own)
+
     while position < size:
-        header = bytes(contents[position : position + _HEADER.size])
-        if len(header) < _HEADER.size:
-            return Journal(episodes, position, f"{size - position:,} bytes of an unfinished episode", torn=True)
-        magic, text_size, leaves_size, crc, digest = _HEADER.unpack(header)
-        if magic != _MAGIC or zlib.crc32(header[: _CHECKED.size]) != crc:
-            return Journal(episodes, position, f"{size - position:,} bytes that are no episode")
-        start, end = position + _HEADER.size, position + _HEADER.size + text_size + leaves_size
-        if end > size:
-            return Journal(episodes, position, f"{size - position:,} bytes of an unfinished episode", torn=True)
-        body = contents[start:end]
-        if hashlib.sha256(body.data).digest() != digest:
-            return Journal(episodes, position, "an episode that does not match its digest")
+        record = _read_record(contents, position)
+        if isinstance(record, str):
+            return ended(record, "unfinished" in record)
         try:
-            about = json.loads(bytes(body[:text_size]))
-            episodes.append(_decode(body[text_size:], about, manifest))
+            if position == 0 and (own := _started(record.text, path)) is not None:
+                if manifest is not None and own[:2] != manifest[:2]:
+                    return ended("episodes of other specs than the manifest's")
+            elif (known := manifest or own) is None:
+                return ended("episodes whose specs nobody knows")
+            else:
+                episodes.append(_decode(record.leaves, json.loads(record.text), known))
         except (ValueError, KeyError, TypeError) as error:  # written by other code: the digest matches
-            return Journal(episodes, position, f"an episode that cannot be read: {str(error)[:80]}")
-        position = end
-    return Journal(episodes, position)
+            return ended(f"an episode that cannot be read: {str(error)[:80]}")
+        position = record.end
+    return Journal(episodes, position if episodes else 0, manifest=own)
+
+
+def _read_record(contents: np.ndarray, position: int) -> _Record | str:
+    """Returns the record that begins at a position, or what stands there in words."""
+    left = len(contents) - position
+    header = bytes(contents[position : position + _HEADER.size])
+    if len(header) < _HEADER.size:
+        return f"{left:,} bytes of an unfinished episode"
+    magic, text_size, leaves_size, crc, digest = _HEADER.unpack(header)
+    if magic != _MAGIC or zlib.crc32(header[: _CHECKED.size]) != crc:
+        return f"{left:,} bytes that are no episode"
+    start, end = position + _HEADER.size, position + _HEADER.size + text_size + leaves_size
+    if end > len(contents):
+        return f"{left:,} bytes of an unfinished episode"
+    body = contents[start:end]
+    if hashlib.sha256(body.data).digest() != digest:
+        return "an episode that does not match its digest"
+    return _Record(bytes(body[:text_size]), body[text_size:], end)
+
+
+def _started(text: bytes, path: Path) -> Manifest | None:
+    """Returns the manifest in the first record; None if that is an episode."""
+    return decode_manifest(text, path) if f'"kind": "{KIND}"'.encode() in text[:200] else None
 
 
 def _decode(leaves: np.ndarray, about: Mapping[str, Any], manifest: Manifest) -> Episode:

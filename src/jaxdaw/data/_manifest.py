@@ -10,6 +10,10 @@ NAME/
 A shard has one array for each leaf: `observation_0`, `observation_1`, ... in the order of `specs.flatten`, `action_0`,
 ..., `reward`, and `info`, the episodes' dictionaries as JSON in bytes. `numpy.load` reads it. The episodes' flags are
 bits: 1 terminated, 2 truncated, 4 the observation after the last action is there.
+
+What the manifest says stands in the shards and the journal a second time, so that `repair` can write it anew: in
+`about`, in bytes, the sealed manifest of this shard alone. `low_0`, `high_0`, ... are the bounds of what each number of
+an observation is in the shard, so that `check` need not read them all.
 """
 
 from __future__ import annotations
@@ -69,6 +73,12 @@ class Manifest(NamedTuple):
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Puts a manifest in the place of the one before, which is whole until then."""
+    text = encode_manifest(manifest)
+    replace(directory, NAME, lambda file: file.write(text))
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Returns a manifest as sealed JSON."""
     shards = [
         {
             "number": entry.number,
@@ -88,8 +98,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
         "has_rewards": manifest.has_rewards,
         "shards": shards,
     }
-    text = specs.seal(contents)
-    replace(directory, NAME, lambda file: file.write(text))
+    return specs.seal(contents)
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -98,11 +107,51 @@ def read_manifest(directory: Path) -> Manifest:
     Raises:
       StorageError: it is absent, damaged, of a newer format, or of something else.
     """
+    manifest = find_manifest(directory)
+    if isinstance(manifest, Manifest):
+        return manifest
     path = directory / NAME
+    if numbered(directory, ".npz") or numbered(directory, ".journal"):
+        raise StorageError(
+            f"{path} is {'damaged or something else' if path.is_file() else 'missing'}",
+            expected="the manifest of demonstrations",
+            got=manifest,
+            fix=f"jaxdaw.data.repair({str(directory)!r}) writes it anew, from what the shards say",
+        )
     if not path.is_file():
         raise StorageError(f"{directory} holds no demonstrations", expected=f"a directory with {NAME}", got="none")
-    with opened(path) as file:
-        text = file.read(specs.JSON_LIMIT + 1)
+    raise StorageError(
+        f"{path} is damaged or something else",
+        expected="the manifest of demonstrations",
+        got=manifest,
+        fix="a copy of the directory: there are no shards that it could be written anew from",
+    )
+
+
+def find_manifest(directory: Path) -> Manifest | str:
+    """Returns the manifest of a directory, or in words why it has none that can be read.
+
+    Raises:
+      StorageError: it is whole, and of a newer format.
+    """
+    path = directory / NAME
+    if not path.is_file():
+        return "none"
+    try:
+        with opened(path) as file:
+            return decode_manifest(file.read(specs.JSON_LIMIT + 1), path)
+    except ValueError as error:
+        if isinstance(error, StorageError) and "newer" in str(error):
+            raise
+        return str(error)[:160]
+
+
+def decode_manifest(text: bytes, path: Path) -> Manifest:
+    """Returns the manifest that `encode_manifest` made a text from.
+
+    Raises:
+      ValueError: it is damaged, or of something else; a StorageError if it is of a newer format.
+    """
     try:
         if len(text) > specs.JSON_LIMIT:
             raise ValueError(f"more than {specs.JSON_LIMIT:,} bytes")
@@ -121,12 +170,17 @@ def read_manifest(directory: Path) -> Manifest:
     except StorageError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise StorageError(
-            f"{path} is damaged or something else",
-            expected="the manifest of demonstrations",
-            got=f"{type(error).__name__}: {str(error)[:100]}",
-            fix="a copy of the directory: without its manifest nobody can tell what the shards hold",
-        ) from error
+        raise ValueError(f"{type(error).__name__}: {str(error)[:100]}") from error
+
+
+def numbered(directory: Path, ending: str) -> dict[int, str]:
+    """Returns the names of a directory's shards or journals by their numbers, which rise."""
+    found = {}
+    for path in sorted(directory.glob(f"shard-*{ending}")):
+        digits = path.name[len("shard-") : -len(ending)]
+        if digits.isascii() and digits.isdigit() and path.is_file() and not path.is_symlink():
+            found[int(digits)] = path.name
+    return found
 
 
 def _parse(contents: Mapping[str, Any]) -> Manifest:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
+from jaxdaw.data._crc import crc32_of
 from jaxdaw.errors import StorageError
 
 _ALIGNMENT = 64
@@ -35,11 +36,15 @@ def write_npz(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
                 member.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
-def map_npz(path: Path) -> dict[str, np.ndarray]:
+def map_npz(path: Path, *, verify: bool = False) -> dict[str, np.ndarray]:
     """Returns the arrays of an uncompressed NPZ, read-only, which the system reads from the disk as they are used.
 
+    Args:
+      path: of the file.
+      verify: read everything once, and compare it with the CRC-32 of each array.
+
     Raises:
-      StorageError: the file is truncated, compressed, no NPZ, or holds Python objects.
+      StorageError: the file is truncated, compressed, no NPZ, or holds Python objects; or does not match a CRC-32.
     """
     arrays: dict[str, np.ndarray] = {}
     with opened(path) as file, _archive(path, file) as archive:
@@ -47,14 +52,14 @@ def map_npz(path: Path) -> dict[str, np.ndarray]:
             name = member.filename.removesuffix(".npy")
             if member.compress_type != zipfile.ZIP_STORED:
                 raise StorageError(f"{path} cannot be mapped: {name} is compressed", fix="numpy.savez, or convert()")
-            file.seek(member.header_offset)
-            mark, *lengths = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-            file.seek(sum(lengths), os.SEEK_CUR)
-            start = file.tell()
+            start = _start_of(path, name, file, member)
             shape, fortran, dtype = _read_header(path, name, file)
-            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-            if mark != b"PK\x03\x04" or file.tell() - start + size != member.file_size:
-                raise damaged(path, f"{size:,} bytes of {name}", f"{member.file_size:,} bytes")
+            size = _size_of(path, name, shape, dtype, member, file.tell() - start)
+            if verify:
+                whole = np.memmap(file, np.uint8, "r", start, (member.file_size,))
+                if crc32_of(whole.data) != member.CRC:
+                    raise _wrong_crc(path, name)
+                file.seek(start + member.file_size - size)
             if size == 0:
                 arrays[name] = np.zeros(shape, dtype)
             else:
@@ -83,6 +88,9 @@ def read_npz(path: Path, names: tuple[str, ...], limit_bytes: int) -> dict[str, 
         wanted = {name: members[name] for name in names if name in members}
         refuse_too_large(path, sum(member.file_size for member in wanted.values()), limit_bytes)
         for name, member in wanted.items():
+            if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
+                arrays[name] = _read_stored(path, name, file, member)
+                continue
             try:
                 with archive.open(member) as stream:
                     shape, fortran, dtype = _read_header(path, name, stream)
@@ -107,6 +115,51 @@ def member_names(path: Path) -> set[str]:
     """
     with opened(path) as file, _archive(path, file) as archive:
         return {member.filename.removesuffix(".npy") for member in archive.infolist()}
+
+
+def _read_stored(path: Path, name: str, file: BinaryIO, member: zipfile.ZipInfo) -> np.ndarray:
+    """Returns an array that is not compressed, read and compared with its CRC-32 in one go."""
+    start = _start_of(path, name, file, member)
+    shape, fortran, dtype = _read_header(path, name, file)
+    header_size = file.tell() - start
+    size = _size_of(path, name, shape, dtype, member, header_size)
+    contents = np.empty(-(-header_size // _ALIGNMENT) * _ALIGNMENT + size, np.uint8)
+    contents = contents[len(contents) - size - header_size :]  # so that the array within is aligned
+
+    def fill(part: memoryview, position: int) -> None:
+        while part:
+            count = os.preadv(file.fileno(), [part], start + position)
+            if not count:
+                raise damaged(path, f"{size:,} bytes of {name}", f"at most {position:,}")
+            part, position = part[count:], position + count
+
+    if crc32_of(contents.data, fill) != member.CRC:
+        raise _wrong_crc(path, name)
+    return contents[header_size:].view(dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _start_of(path: Path, name: str, file: BinaryIO, member: zipfile.ZipInfo) -> int:
+    """Returns where the contents of a member begin, and goes there."""
+    file.seek(member.header_offset)
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+        raise damaged(path, f"the array {name}", "other bytes")
+    _, *lengths = _LOCAL_HEADER.unpack(header)
+    return file.seek(sum(lengths), os.SEEK_CUR)
+
+
+def _size_of(
+    path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype, member: zipfile.ZipInfo, header_size: int
+) -> int:
+    """Returns the bytes of an array, which are those that the archive has for it."""
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if header_size + size != member.file_size:
+        raise damaged(path, f"{size:,} bytes of {name}", f"{member.file_size:,} bytes")
+    return size
+
+
+def _wrong_crc(path: Path, name: str) -> StorageError:
+    return damaged(path, f"the array {name}, as its CRC-32 tells it", "other bytes")
 
 
 @contextmanager

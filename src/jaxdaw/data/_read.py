@@ -91,7 +91,7 @@ def _as(found: Demonstrations, observation_spec: Any, action_spec: Any) -> Demon
 
 def _recognise(place: Path, text: str) -> str:
     if place.is_dir():
-        if (place / _manifest.NAME).exists():
+        if (place / _manifest.NAME).exists() or _manifest.numbered(place, ".npz"):
             return "directory"
         if (place / "data").is_dir():
             return "minari"

@@ -8,14 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxdaw.data._journal import read_journal
-from jaxdaw.data._manifest import (
-    Manifest,
-    read_manifest,
-    replace,
-    sync,
-    write_manifest,
-)
+from jaxdaw.data._manifest import NAME, Manifest, find_manifest, read_manifest, replace, sync, write_manifest
 from jaxdaw.data._npz import opened
+from jaxdaw.data._rebuild import rebuild
 from jaxdaw.data._store import shard_problem
 from jaxdaw.errors import StorageError
 
@@ -25,7 +20,8 @@ class Repair(NamedTuple):
 
     Attributes:
       num_episodes: sound ones, which are kept.
-      num_lost: episodes in damaged shards; those in a damaged journal cannot be counted.
+      num_lost: episodes in damaged shards; those in a damaged journal cannot be counted, and without a manifest those
+        in a shard that does not say its own number either.
       problems: one line for each damaged file.
       aside: where the damaged files lie now.
     """
@@ -42,23 +38,52 @@ def repair(path: str | Path) -> Repair:
     Every shard whose digest matches is kept, and of the journal all episodes before the first damaged one. A damaged
     file is renamed to `NAME.damaged-1`, never written to. A directory without damage stays as it is.
 
+    A manifest that is damaged or missing is written anew from what the shards and the journal say about themselves: of
+    shards every array's CRC-32, of journals every digest is verified first. Metadata are those of the newest shard.
+
     Args:
       path: of the directory, which no writer may hold.
 
     Raises:
-      StorageError: the manifest itself is damaged, or a writer is at work.
+      StorageError: there is no manifest, and nothing that it could be written anew from; a newer jaxdaw wrote it; or a
+        writer is at work.
     """
     directory = Path(path)
-    manifest = read_manifest(directory)
+    if not directory.is_dir():
+        read_manifest(directory)  # raises
     lock = os.open(directory, os.O_RDONLY)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StorageError(f"a writer is at work in {directory}", fix="close it, then repair") from error
-        return _repair(directory, manifest)
+        manifest = find_manifest(directory)
+        if isinstance(manifest, Manifest):
+            return _repair(directory, manifest)
+        return _repair_manifest(directory, manifest)
     finally:
         os.close(lock)
+
+
+def _repair_manifest(directory: Path, problem: str) -> Repair:
+    rebuilt = rebuild(directory)
+    if rebuilt is None:
+        read_manifest(directory)  # raises
+        raise StorageError(
+            f"{directory} cannot be repaired: neither a shard nor a journal says what it holds",
+            expected="the manifest, or one sound shard",
+            got=f"{NAME}: {problem}",
+            fix="a copy of the directory",
+        )
+    missing = not os.path.lexists(directory / NAME)
+    aside = [] if missing else [_move_aside(directory, NAME)]
+    aside += [_move_aside(directory, name) for name in rebuilt.unfit]
+    if rebuilt.journal and rebuilt.journal != rebuilt.manifest.journal:
+        os.rename(directory / rebuilt.journal, directory / rebuilt.manifest.journal)
+    write_manifest(directory, rebuilt.manifest)
+    rest = _repair(directory, rebuilt.manifest)
+    problems = (f"{NAME}: {'missing' if missing else problem}", *rebuilt.problems, *rest.problems)
+    return Repair(rest.num_episodes, rebuilt.num_lost, problems, (*aside, *rest.aside))
 
 
 def _repair(directory: Path, manifest: Manifest) -> Repair:

@@ -26,6 +26,7 @@ class Shard:
       lengths: `[episodes]` int64, T of each.
       flags: `[episodes]` uint8, bits of what is known about the end.
       info: one dictionary or None for each episode, or nothing at all.
+      low, high: nests of what each number of an observation is at least and at most; NaN where one is. None: unknown.
     """
 
     observation: Any
@@ -34,6 +35,8 @@ class Shard:
     lengths: np.ndarray
     flags: np.ndarray
     info: Sequence[Mapping[str, Any] | None] = ()
+    low: Any = None
+    high: Any = None
 
     @property
     def frames(self) -> np.ndarray:
@@ -57,6 +60,27 @@ class Shard:
             terminated=bool(flags & TERMINATED),
             truncated=bool(flags & TRUNCATED),
             info=self.info[index] if self.info else None,
+        )
+
+    def run(self, places: slice, observation_start: int, start: int) -> Shard:
+        """Returns views of consecutive episodes; the bounds are those of the whole shard.
+
+        Args:
+          places: of the episodes, within the shard.
+          observation_start, start: as for `episode`, of the first.
+        """
+        lengths, flags = self.lengths[places], self.flags[places]
+        steps = slice(start, start + int(lengths.sum()))
+        frames = slice(observation_start, observation_start + int((lengths + ((flags & HAS_LAST) != 0)).sum()))
+        return Shard(
+            specs.map_structure(lambda leaf: leaf[frames], self.observation),
+            specs.map_structure(lambda leaf: leaf[steps], self.action),
+            None if self.reward is None else self.reward[steps],
+            lengths,
+            flags,
+            self.info[places] if self.info else (),
+            self.low,
+            self.high,
         )
 
 

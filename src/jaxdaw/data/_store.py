@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from jaxdaw import specs
 from jaxdaw.data._demonstrations import Demonstrations
 from jaxdaw.data._episodes import Episode
 from jaxdaw.data._journal import Journal, read_journal
@@ -18,6 +21,7 @@ from jaxdaw.data._manifest import (
     Manifest,
     ShardEntry,
     arrays_of,
+    encode_manifest,
     expected_arrays,
     nests_of,
     read_manifest,
@@ -25,6 +29,7 @@ from jaxdaw.data._manifest import (
     write_manifest,
 )
 from jaxdaw.data._npz import damaged, map_npz, opened, write_npz
+from jaxdaw.data._scan import bounds_dtype, bounds_of
 from jaxdaw.data._shards import Shard, pack
 from jaxdaw.errors import JaxdawWarning, StorageError
 
@@ -38,6 +43,11 @@ def add_shard(directory: Path, manifest: Manifest, episodes: Sequence[Episode]) 
     if shard.info:
         arrays["info"] = np.frombuffer(json.dumps(list(shard.info), allow_nan=False).encode("ascii"), np.uint8)
     entry = ShardEntry(manifest.next_number, 0, "", tuple(shard.lengths.tolist()), bytes(shard.flags.tolist()))
+    has_rewards = shard.reward is not None
+    for index, leaf in enumerate(specs.flatten(shard.observation)):
+        arrays[f"low_{index}"], arrays[f"high_{index}"] = bounds_of(leaf)
+    about = encode_manifest(manifest._replace(has_rewards=has_rewards, shards=(entry,)))
+    arrays["about"] = np.frombuffer(about, np.uint8)
     found: list[tuple[int, str]] = []
 
     def write(file: BinaryIO) -> None:
@@ -46,7 +56,7 @@ def add_shard(directory: Path, manifest: Manifest, episodes: Sequence[Episode]) 
 
     replace(directory, entry.name, write)
     entry = entry._replace(size=found[0][0], sha256=found[0][1])
-    manifest = manifest._replace(has_rewards=shard.reward is not None, shards=(*manifest.shards, entry))
+    manifest = manifest._replace(has_rewards=has_rewards, shards=(*manifest.shards, entry))
     write_manifest(directory, manifest)
     return manifest
 
@@ -60,13 +70,15 @@ def digest_of(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def read(path: str | Path) -> Demonstrations:
+def read(path: str | Path, *, verify: bool = False) -> Demonstrations:
     """Returns the demonstrations in a directory of jaxdaw. Their arrays stay on the disk until they are drawn.
 
-    Sizes and shapes are checked here, digests by `verify`, which has to read everything.
+    Sizes and shapes are checked always.
 
     Args:
       path: of the directory. A writer may be at work in it; what it adds from now on is not seen.
+      verify: read everything once, and compare it with the CRC-32 of each array, which finds what a disk or a copy
+        damaged. The function `verify` takes longer, and compares with the SHA-256 that the manifest has of each file.
 
     Raises:
       StorageError: a file is missing, truncated or of something else, or there are no episodes.
@@ -76,7 +88,7 @@ def read(path: str | Path) -> Demonstrations:
     """
     directory = Path(path)
     manifest = read_manifest(directory)
-    shards = [map_shard(directory, manifest, entry) for entry in manifest.shards]
+    shards = [map_shard(directory, manifest, entry, verify=verify) for entry in manifest.shards]
     journal = read_journal(directory / manifest.journal, manifest)
     count = sum(len(entry.lengths) for entry in manifest.shards) + len(journal.episodes)
     if journal.problem is not None:
@@ -91,7 +103,7 @@ def read(path: str | Path) -> Demonstrations:
     return Demonstrations.from_shards(shards, manifest.observation_spec, manifest.action_spec, manifest.metadata)
 
 
-def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry) -> Shard:
+def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry, *, verify: bool = False) -> Shard:
     """Returns a shard whose arrays are mapped, and fit the manifest.
 
     Raises:
@@ -102,7 +114,7 @@ def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry) -> Shard:
         size = file.seek(0, 2)
     if size != entry.size:
         raise _broken(directory, path, f"{entry.size:,} bytes", f"{size:,} bytes")
-    arrays = map_npz(path)
+    arrays = map_npz(path, verify=verify)
     for name, (shape, dtype) in expected_arrays(manifest, entry).items():
         array = arrays.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
@@ -115,7 +127,24 @@ def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry) -> Shard:
     except (ValueError, TypeError, RecursionError) as error:
         raise _broken(directory, path, "info: JSON for each episode", str(error)[:80]) from error
     nests = nests_of(manifest, arrays)
-    return Shard(*nests, np.array(entry.lengths, np.int64), np.frombuffer(entry.flags, np.uint8), info)
+    low, high = _bounds_in(manifest, arrays)
+    return Shard(*nests, np.array(entry.lengths, np.int64), np.frombuffer(entry.flags, np.uint8), info, low, high)
+
+
+def _bounds_in(manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
+    """Returns the nests `low` and `high` of a shard's arrays; None where they are not all there, and fit."""
+    leaves = specs.flatten(manifest.observation_spec)
+    nests = []
+    for name in ("low", "high"):
+        found = [arrays.get(f"{name}_{index}") for index in range(len(leaves))]
+        sound = [
+            array is not None and (array.shape, array.dtype) == (leaf.shape, bounds_dtype(leaf.dtype))
+            for array, leaf in zip(found, leaves, strict=True)
+        ]
+        if not all(sound):
+            return None, None
+        nests.append(specs.pack_like(manifest.observation_spec, found))
+    return nests[0], nests[1]
 
 
 def verify(path: str | Path) -> None:
@@ -127,8 +156,9 @@ def verify(path: str | Path) -> None:
     directory = Path(path)
     manifest = read_manifest(directory)
     faults, sound = [], 0
-    for entry in manifest.shards:
-        problem = shard_problem(directory, manifest, entry)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        problems = list(threads.map(lambda entry: shard_problem(directory, manifest, entry), manifest.shards))
+    for entry, problem in zip(manifest.shards, problems, strict=True):
         if problem is None:
             sound += len(entry.lengths)
         else:

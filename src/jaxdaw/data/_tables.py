@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.data._arrays import from_arrays
+from jaxdaw.data._arrays import assemble
 from jaxdaw.data._demonstrations import Demonstrations
 from jaxdaw.data._npz import damaged, opened, refuse_too_large
 from jaxdaw.errors import ConfigError, SpecError, StorageError, missing_extra
@@ -216,7 +216,7 @@ def _episodes(
     if "episode" in columns:
         ends = _episode_ends(path, columns["episode"], table[columns["episode"]], rows)
     try:
-        return from_arrays(
+        return assemble(
             _nest(columns["observation"], table),
             _nest(columns["action"], table),
             table[columns["reward"]] if "reward" in columns else None,

@@ -1,4 +1,4 @@
-"""DemonstrationWriter: episodes onto the disk, one by one, each there for good when `add` returns."""
+"""DemonstrationWriter: episodes onto the disk, one by one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.data._episodes import Episode
 from jaxdaw.data._infer import cast, conform
-from jaxdaw.data._journal import encode, read_journal
-from jaxdaw.data._manifest import NAME, Manifest, read_manifest, sync, write_manifest
+from jaxdaw.data._journal import encode, encode_start, read_journal
+from jaxdaw.data._manifest import NAME, Manifest, numbered, read_manifest, sync, write_manifest
 from jaxdaw.data._report import Report
 from jaxdaw.data._store import add_shard, journal_refusal
 from jaxdaw.data._structure import structure_faults
@@ -30,8 +31,10 @@ _SHARD_BYTES = 64 * 2**20
 class DemonstrationWriter:
     """Writes demonstrations into a directory, which `read` reads.
 
-    An episode is durable when `add` returns: a process killed at any moment loses at most the one that it is adding. A
-    directory that was closed, or whose writer was killed, is continued. One writer at a time.
+    When `add` returns the system has the episode: a process killed at any moment loses at most the one that it is
+    adding. The disk is told to keep it at once, in the background; `flush` and `close` wait until it has, so that a
+    failing power supply loses nothing from before. A directory that was closed, or whose writer was killed, is
+    continued. One writer at a time.
 
     Args:
       path: of the directory; made if it is absent.
@@ -62,6 +65,9 @@ class DemonstrationWriter:
         self._directory = Path(path)
         self._shard_bytes = shard_bytes
         self._lock = self._journal = -1
+        self._syncs = ThreadPoolExecutor(1, "jaxdaw-sync")
+        self._sync: Future[None] | None = None
+        self._sync_error: BaseException | None = None
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._lock = lock(self._directory)
@@ -78,7 +84,8 @@ class DemonstrationWriter:
 
     def _open(self, wanted: Manifest) -> Manifest:
         """Returns the manifest of the directory, which is written if there is none."""
-        if not (self._directory / NAME).exists():
+        shards = numbered(self._directory, ".npz") or numbered(self._directory, ".journal")
+        if not (self._directory / NAME).exists() and not shards:
             others = [name for name in sorted(os.listdir(self._directory)) if not name.startswith(".")]
             if others:
                 raise StorageError(
@@ -115,34 +122,73 @@ class DemonstrationWriter:
         sync(self._directory)
 
     def add(self, episode: Episode) -> None:
-        """Adds an episode; it is on the disk when this returns. Its arrays may be reused.
+        """Adds an episode, which outlives the process when this returns; see `flush`. Its arrays may be reused.
 
         Raises:
           SpecError: the episode does not fit together, or not the specs, bounds of actions included; nothing is
             written.
           StorageError: the disk is full or failed, or the writer is closed; what was added before stays.
         """
-        self.extend([episode])
+        self._raise_if_closed()
+        self._append(encode(self._conform(episode)))
+        self._has_rewards = episode.reward is not None
+        if self._sync is None or self._sync.running() or self._sync.done():  # else one is to come, after this write
+            self._sync = self._syncs.submit(os.fsync, self._journal)
+            self._sync.add_done_callback(self._note)
 
     def extend(self, episodes: Iterable[Episode]) -> None:
-        """Adds many episodes, which are all on the disk when this returns; faster than one `add` for each.
+        """Adds many episodes, which are all on the disk when this returns.
 
         Raises:
           SpecError, StorageError: as `add`; those before the refused one are kept.
         """
-        if self._journal < 0:
-            fix = f"DemonstrationWriter({str(self._directory)!r}, ...) continues the directory"
-            raise StorageError("the writer is closed", fix=fix)
+        self._raise_if_closed()
         try:
             for episode in episodes:
                 self._append(encode(self._conform(episode)))
                 self._has_rewards = episode.reward is not None
         finally:
-            self._sync()
+            self.flush()
+
+    def flush(self) -> None:
+        """Waits until everything that was added is on the disk, whatever happens to the machine.
+
+        Raises:
+          StorageError: the disk failed.
+        """
+        self._raise_if_closed()
+        self._settle()
+        try:
+            os.fsync(self._journal)
+        except OSError as error:
+            raise failure(self._directory, error) from error
+
+    def _settle(self) -> None:
+        """Waits for what was begun in the background."""
+        if self._sync is not None:
+            wait([self._sync])
+            self._sync = None
+        self._raise_if_not_kept()
+
+    def _note(self, sync: Future[None]) -> None:
+        self._sync_error = self._sync_error or sync.exception()
+
+    def _raise_if_not_kept(self) -> None:
+        error, self._sync_error = self._sync_error, None
+        if isinstance(error, OSError):
+            raise failure(self._directory, error) from error
+
+    def _raise_if_closed(self) -> None:
+        if self._journal < 0:
+            fix = f"DemonstrationWriter({str(self._directory)!r}, ...) continues the directory"
+            raise StorageError("the writer is closed", fix=fix)
+        self._raise_if_not_kept()
 
     def _append(self, record: bytes) -> None:
         if self._size and self._size + len(record) > self._shard_bytes:
             self._start_shard()
+        if not self._size:
+            record = encode_start(self._manifest) + record
         try:
             _write(self._journal, record)
         except BaseException as error:
@@ -153,12 +199,6 @@ class DemonstrationWriter:
             raise
         self._size += len(record)
         self.num_episodes += 1
-
-    def _sync(self) -> None:
-        try:
-            os.fsync(self._journal)
-        except OSError as error:
-            raise failure(self._directory, error) from error
 
     def close(self) -> None:
         """Puts what is in the journal into a shard, and lets another writer in. A second call does nothing."""
@@ -194,6 +234,7 @@ class DemonstrationWriter:
         """Moves the episodes of the journal into a shard, and begins the next journal."""
         if not self._size:
             return
+        self._settle()
         old = self._directory / self._manifest.journal
         journal = read_journal(old, self._manifest)
         try:
@@ -211,6 +252,7 @@ class DemonstrationWriter:
         self._size = 0
 
     def _release(self) -> None:
+        self._syncs.shutdown()
         for descriptor in (self._journal, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)

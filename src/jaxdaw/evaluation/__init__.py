@@ -7,6 +7,7 @@ from jaxdaw.evaluation._describe import describe_demonstrations, plot_demonstrat
 from jaxdaw.evaluation._describe_off_policy import describe_off_policy, plot_off_policy
 from jaxdaw.evaluation._evaluate import Evaluation, evaluate
 from jaxdaw.evaluation._gate import passes_gate
+from jaxdaw.evaluation._human import record_human
 from jaxdaw.evaluation._off_policy import (
     ESTIMATORS,
     CandidateReport,
@@ -55,5 +56,6 @@ __all__ = [
     "policy_probabilities",
     "record",
     "record_demonstrations",
+    "record_human",
     "ridge_rewards",
 ]

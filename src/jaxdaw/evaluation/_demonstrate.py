@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from jaxdaw.environments import Environment
 from jaxdaw.errors import ConfigError
 from jaxdaw.policies import Policy
 from jaxdaw.specs import StepType
+from jaxdaw.trajectories import TimeStep
 
 
 def record_demonstrations(
@@ -41,20 +42,15 @@ def record_demonstrations(
       ConfigError: a pure environment, which has no episodes on the host.
       StorageError: the directory holds something else, or cannot be written.
     """
-    world = environments.make(environment, num_envs=1)
-    if not isinstance(world, Environment):
-        raise ConfigError(
-            "demonstrations are recorded in a Gymnasium environment",
-            expected="CartPole-v1",
-            got=environment,
-            fix=f"--env {environment.removeprefix('jax:')}",
-        )
+    refuse_pure(environment, "--env")
+    world = environments.GymnasiumEnvironment.make(environment)
     metadata = {"environment": environment, "policy": policy.name}
     try:
         with DemonstrationWriter(path, world.observation_spec, world.action_spec, metadata=metadata) as writer:
             for number in range(episodes):
                 episode = _one_episode(policy, world, seed + number)
                 writer.add(episode)
+                writer.flush()
                 if watch is not None:
                     watch(number + 1, float(np.sum(np.asarray(episode.reward))))
     finally:
@@ -62,30 +58,69 @@ def record_demonstrations(
     return Path(path)
 
 
+class EpisodeInTheMaking:
+    """The steps of an episode that goes on, in an environment of one row.
+
+    Args:
+      step: the first one.
+    """
+
+    def __init__(self, step: TimeStep):
+        self._last = step
+        self._observations: list[Any] = [step.observation]
+        self._actions: list[Any] = []
+        self._rewards: list[float] = []
+
+    def __len__(self) -> int:
+        """Returns the number of actions so far."""
+        return len(self._actions)
+
+    @property
+    def total(self) -> float:
+        """The sum of the rewards so far."""
+        return float(sum(self._rewards))
+
+    def add(self, action: Any, step: TimeStep) -> None:
+        """Adds an action, `[1, ...]`, and the step that followed it."""
+        self._last = step
+        self._observations.append(step.observation)
+        self._actions.append(action)
+        self._rewards.append(float(step.reward[0]))
+
+    def finished(self, info: Mapping[str, Any]) -> Episode:
+        """Returns the episode, as its last step says that it ended."""
+
+        def stacked(nests: list[Any]) -> Any:
+            return specs.map_structure(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *nests)
+
+        terminated = bool(self._last.discount[0] == 0)
+        return Episode(
+            observation=stacked(self._observations),
+            action=stacked(self._actions),
+            reward=np.asarray(self._rewards, np.float32),
+            terminated=terminated,
+            truncated=not terminated,
+            info=info,
+        )
+
+
+def refuse_pure(environment: str, fix: str) -> None:
+    """Raises ConfigError for a pure environment, which has no episodes on the host; `fix` ends in the other's id."""
+    if environments.is_pure(environment):
+        raise ConfigError(
+            "demonstrations are recorded in a Gymnasium environment",
+            expected="CartPole-v1",
+            got=environment,
+            fix=f"{fix} {environment.removeprefix('jax:')}",
+        )
+
+
 def _one_episode(policy: Policy, world: Environment, seed: int) -> Episode:
     step, state = world.reset(seed=seed), policy.get_initial_state(1)
     seeds = np.random.default_rng(seed)
-    observations: list[Any] = [step.observation]
-    actions: list[Any] = []
-    rewards: list[float] = []
-    while True:
+    episode = EpisodeInTheMaking(step)
+    while step.step_type[0] != StepType.LAST:
         choice = policy.action(step, state, int(seeds.integers(2**32, dtype=np.uint32)))
         step, state = world.step(choice.action), choice.state
-        observations.append(step.observation)
-        actions.append(choice.action)
-        rewards.append(float(step.reward[0]))
-        if step.step_type[0] == StepType.LAST:
-            break
-
-    def stacked(nests: list[Any]) -> Any:
-        return specs.map_structure(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *nests)
-
-    terminated = bool(step.discount[0] == 0)
-    return Episode(
-        observation=stacked(observations),
-        action=stacked(actions),
-        reward=np.asarray(rewards, np.float32),
-        terminated=terminated,
-        truncated=not terminated,
-        info={"seed": seed},
-    )
+        episode.add(choice.action, step)
+    return episode.finished({"seed": seed})

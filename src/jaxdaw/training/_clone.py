@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxdaw import environments
 from jaxdaw.agents import BehavioralCloningAgent
-from jaxdaw.data import Demonstrations
+from jaxdaw.data import Demonstrations, check
 from jaxdaw.drivers import run_episodes
 from jaxdaw.environments import Environment
 from jaxdaw.errors import NonFiniteError
@@ -81,7 +81,8 @@ def clone(
 
     Raises:
       ConfigError: an unknown option, or a value outside its range.
-      SpecError: the demonstrations do not fit the environment; nothing was trained.
+      SpecError: the demonstrations do not fit the environment, or hold what is wrong; all of it is listed, with the
+        numbers of episodes and steps, and nothing was trained.
       StorageError: `out` already holds a run.
     """
     config = replaced(BcConfig() if config is None else config, options)
@@ -119,12 +120,13 @@ class _Session:
     ):
         observation_spec = demonstrations.observation_spec if world is None else world.observation_spec
         action_spec = demonstrations.action_spec if world is None else world.action_spec
+        check(demonstrations, observation_spec, action_spec).raise_if_faulty(source or "the demonstrations")
         kept = config.validation > 0 and len(demonstrations) > 1
         learn, validation = demonstrations.split(1.0 - config.validation, seed) if kept else (demonstrations, None)
         length = config.sequence_length if config.network == "rnn" else None
         updates = config.epochs * num_updates(learn, config.batch_size, length)
         agent = config.make_agent(time_step_spec(observation_spec), action_spec, seed, updates)
-        self.trainer = CloningTrainer(agent, learn, validation, config.batch_size, length, seed)
+        self.trainer = CloningTrainer(agent, learn, validation, config.batch_size, length, seed, is_checked=True)
         self.agent, self.config, self.seed, self._world = agent, config, seed, world
         self._watchers = [] if watch is None else [watch]
         self.directory = None if out is None else new_directory(Path(out))

@@ -59,6 +59,7 @@ class CloningTrainer:
       batch_size: steps, or sequences, in one gradient step; fewer if there are fewer.
       sequence_length: steps in a sequence, for an agent with `num_outer_dims=2`; None for one with 1.
       seed: of the order.
+      is_checked: whether `check` has found nothing in what both are parts of: it is not read again.
 
     Raises:
       SpecError: the demonstrations are not in the agent's specs, or hold what is wrong; all of it is listed.
@@ -72,6 +73,8 @@ class CloningTrainer:
         batch_size: int = 256,
         sequence_length: int | None = None,
         seed: int = 0,
+        *,
+        is_checked: bool = False,
     ):
         self.agent = agent
         self.state: AgentState = jax.tree.map(jnp.copy, agent.get_state())
@@ -80,7 +83,8 @@ class CloningTrainer:
         self._length = sequence_length or 1
         self._validation = validation
         frame: Trajectory = agent.training_data_spec
-        for part in (demonstrations,) if validation is None else (demonstrations, validation):
+        parts = (demonstrations,) if validation is None else (demonstrations, validation)
+        for part in () if is_checked else parts:
             check(part, frame.observation, frame.action).raise_if_faulty()
         self._demonstrations = demonstrations
         self._order = np.random.default_rng(seed)
