@@ -1,7 +1,7 @@
 """The only mutable room: the loop, run directories, checkpoints, policy files, summaries and progress."""
 
 from jaxdaw.training._checkpoint import Checkpointer, load_tree, save_tree
-from jaxdaw.training._clone import CloneRun, clone
+from jaxdaw.training._clone import CloneRun, clone, resume_clone
 from jaxdaw.training._cloning_config import BcConfig
 from jaxdaw.training._cloning_trainer import CloningTrainer, EpochReport
 from jaxdaw.training._config import DqnConfig
@@ -48,6 +48,7 @@ __all__ = [
     "read_config",
     "reports",
     "resume",
+    "resume_clone",
     "run_policy",
     "save_policy",
     "save_tree",

@@ -35,6 +35,7 @@ class BcConfig:
       max_episode_steps: time limit put on the environment; 0 keeps its own.
       eval_every: epochs between two evaluations in the environment; 0 only evaluates at the end.
       eval_episodes: greedy episodes in an evaluation.
+      checkpoint_every: epochs between two checkpoints; 0 only at the end.
     """
 
     epochs: int = 60
@@ -53,11 +54,12 @@ class BcConfig:
     max_episode_steps: int = 0
     eval_every: int = 10
     eval_episodes: int = 20
+    checkpoint_every: int = 5
 
     def __post_init__(self):
         for name in ("epochs", "lstm_size", "sequence_length", "batch_size", "eval_episodes"):
             check_range(name, getattr(self, name), 1, math.inf, integer=True)
-        for name in ("patience", "max_episode_steps", "eval_every"):
+        for name in ("patience", "max_episode_steps", "eval_every", "checkpoint_every"):
             check_range(name, getattr(self, name), 0, math.inf, integer=True)
         check_range("validation", self.validation, 0.0, 0.9)
         check_range("learning_rate", self.learning_rate, 0.0, math.inf, low_open=True)
