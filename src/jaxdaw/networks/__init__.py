@@ -6,7 +6,7 @@ from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
 from jaxdaw.networks._holding import holding
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._normalizers import EMANormalizer, StreamingNormalizer
+from jaxdaw.networks._normalizers import EMANormalizer, FixedNormalizer, StreamingNormalizer
 from jaxdaw.networks._projections import (
     CategoricalProjection,
     NormalProjection,
@@ -28,6 +28,7 @@ __all__ = [
     "DuelingQNetwork",
     "EMANormalizer",
     "EncodingNetwork",
+    "FixedNormalizer",
     "LSTMState",
     "Module",
     "Network",

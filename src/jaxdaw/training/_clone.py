@@ -26,6 +26,7 @@ from jaxdaw.training._config import from_json, replaced, resolved
 from jaxdaw.training._directory import new_directory, read_config, versions, write_json
 from jaxdaw.training._experiment import evaluation_row
 from jaxdaw.training._interrupt import Interrupts
+from jaxdaw.training._observation_scales import normalizing_layers
 from jaxdaw.training._policy_file import save_policy
 from jaxdaw.training._writers import MetricsWriter, plain_row
 from jaxdaw.trajectories import time_step_spec
@@ -222,7 +223,8 @@ class _Session:
         learn, validation = demonstrations.split(1.0 - config.validation, seed) if kept else (demonstrations, None)
         length = config.sequence_length if config.network == "rnn" else None
         updates = config.epochs * num_updates(learn, config.batch_size, length)
-        agent = config.make_agent(time_step_spec(observation_spec), action_spec, seed, updates)
+        self._layers = normalizing_layers(learn, observation_spec) if config.normalize else None
+        agent = config.make_agent(time_step_spec(observation_spec), action_spec, seed, updates, self._layers)
         self.trainer = CloningTrainer(agent, learn, validation, config.batch_size, length, seed)
         self.agent, self.config, self.seed, self._world, self._name = agent, config, seed, world, name
         self._watchers = [] if watch is None else [watch]
@@ -360,6 +362,7 @@ class _Session:
     def _best_policy(self, final: Policy) -> Policy:
         if self._best_weights is None:
             return final
-        agent = self.config.make_agent(self.agent.time_step_spec, self.agent.action_spec, self.seed)
+        specs = self.agent.time_step_spec, self.agent.action_spec
+        agent = self.config.make_agent(*specs, self.seed, preprocessing_layers=self._layers)
         agent.cloning_network.set_weights(jax.tree.map(jax.numpy.asarray, self._best_weights))
         return agent.policy

@@ -27,6 +27,7 @@ class BcConfig:
       conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none.
       lstm_size: units of the recurrent cell, with `network rnn`.
       sequence_length: steps in a training sequence, with `network rnn`.
+      normalize: bring float observations to mean 0 and deviation 1, by the episodes that are trained on.
       loss: what is minimised for float actions: log_likelihood, or the squared error of the mode or of a sample.
       learning_rate: of Adam at the beginning; it falls to 0 along a cosine over `epochs`.
       weight_decay: share of each weight that Adam takes away, times the learning rate.
@@ -46,6 +47,7 @@ class BcConfig:
     conv_layer_params: tuple[tuple[int, int, int], ...] = ()
     lstm_size: int = 64
     sequence_length: int = 32
+    normalize: bool = True
     loss: Literal["log_likelihood", "mode", "sample"] = "log_likelihood"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -67,7 +69,12 @@ class BcConfig:
             check_range(name, getattr(self, name), 0.0, math.inf)
 
     def make_agent(
-        self, time_step_spec: Any, action_spec: Any, seed: int = 0, updates: int | None = None
+        self,
+        time_step_spec: Any,
+        action_spec: Any,
+        seed: int = 0,
+        updates: int | None = None,
+        preprocessing_layers: Any = None,
     ) -> BehavioralCloningAgent:
         """Returns the agent that these options describe.
 
@@ -75,6 +82,7 @@ class BcConfig:
           time_step_spec, action_spec: of the environment or of the data.
           seed: of the weights.
           updates: gradient steps in all epochs, over which the learning rate falls; None keeps it.
+          preprocessing_layers: a nest that matches the observation, see `EncodingNetwork`; the normalizers, say.
         """
         leaves, actions = specs.flatten(time_step_spec.observation), specs.flatten(action_spec)
         bounded = all(
@@ -85,6 +93,7 @@ class BcConfig:
         )
         projection: Any = networks.NormalProjection
         common: dict[str, Any] = {
+            "preprocessing_layers": preprocessing_layers,
             "preprocessing_combiner": networks.concatenate if len(leaves) > 1 else None,
             "conv_layer_params": [tuple(layer) for layer in self.conv_layer_params] or None,
             "continuous_projection_net": projection if bounded else functools.partial(projection, mean_transform=None),
