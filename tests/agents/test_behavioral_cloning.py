@@ -243,6 +243,19 @@ def test_sample_is_the_default_costs_the_variance_and_is_drawn_anew_at_every_ste
     assert (np.asarray(shrinking.cloning_network.log_scale[...]) < np.log(2.0)).all()
 
 
+def test_each_seed_of_a_population_has_noise_of_its_own():
+    agent, frames = make(STEER, Linear(OBSERVATION, (2,), 2.0)), batch(STEER)
+    states = jax.vmap(agent.init)(jax.random.split(jax.random.key(0), 3))
+    alike = states._replace(params=jax.tree.map(lambda x: jnp.broadcast_to(x[0], x.shape), states.params))
+    update = jax.jit(jax.vmap(agent.update, in_axes=(0, None)))
+    later, info = update(alike, frames)
+    assert len(np.unique(info.loss)) == 3  # of the same weights
+    np.testing.assert_array_equal(update(alike, frames)[1].loss, info.loss)
+    assert not np.isin(update(later, frames)[1].loss, info.loss).any()
+    of_one_key = alike._replace(target=jnp.broadcast_to(alike.target[0], (3,)))
+    assert len(np.unique(update(of_one_key, frames)[1].loss)) == 1
+
+
 # loss_fn.
 
 

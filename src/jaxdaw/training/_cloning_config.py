@@ -116,7 +116,7 @@ class BcConfig:
             )
         rate = self.learning_rate if updates is None else optax.cosine_decay_schedule(self.learning_rate, updates)
         plain = len(actions) == 1 and (specs.is_continuous(actions[0]) or actions[0].shape == ())
-        return BehavioralCloningAgent(
+        agent = BehavioralCloningAgent(
             time_step_spec,
             action_spec,
             network,
@@ -126,6 +126,9 @@ class BcConfig:
             gradient_clipping=self.gradient_clipping or None,
             loss=self.loss,
         )
+        if self.loss == "sample":
+            agent.initialize(seed)  # the noise too is drawn from it
+        return agent
 
 
 def _has_bounds(spec: specs.TensorSpec) -> bool:
