@@ -7,6 +7,7 @@ import functools
 import math
 from typing import Any, Literal
 
+import jax
 import numpy as np
 import optax
 
@@ -127,7 +128,7 @@ class BcConfig:
             loss=self.loss,
         )
         if self.loss == "sample":
-            agent.initialize(seed)  # the noise too is drawn from it
+            agent.set_state(agent.get_state()._replace(target=jax.random.key(seed)))  # of the noise
         return agent
 
 
