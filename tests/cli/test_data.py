@@ -1,10 +1,16 @@
 """The commands about demonstrations, and cloning from them."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
+from jaxdaw import training
 from jaxdaw.cli import main
 
 
@@ -60,3 +66,51 @@ def test_demonstrations_of_another_environment_are_refused_before_training(table
     assert main(["train", "bc", str(table), "--env", "CartPole-v1", "--out", str(tmp_path / "run"), *columns]) == 2
     assert "observation" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def waited_for(process, out, rows):
+    deadline = time.time() + 90
+    while not (out / "metrics.jsonl").exists() or (out / "metrics.jsonl").read_text().count("\n") < rows:
+        assert time.time() < deadline, process.poll()
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def test_an_interrupted_or_killed_clone_goes_on(tmp_path, capsys):
+    table, out = tmp_path / "steps.csv", tmp_path / "run"
+    lines = [f"{seen},{int(seen > 4)},{episode}" for episode in range(4) for seen in range(10)]
+    table.write_text("\n".join(["x,a,id", *lines]) + "\n")
+    columns = ["--columns", '{"observation": ["x"], "action": "a", "episode": "id"}']
+    options = ["--epochs", "1M", "--patience", "0", "--checkpoint-every", "1", "--fc-layer-params", "8"]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "jaxdaw", "train", "bc"]
+    process = subprocess.Popen(
+        [*command, str(table), *columns, *options, "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    waited_for(process, out, 3)
+    asked = time.time()
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert time.time() - asked < 10  # 2 s on an idle machine, with the process's own end
+    assert process.returncode == 130
+    assert f"jaxdaw train bc --resume {out}" in error
+    assert "Traceback" not in error
+    assert training.run_policy(out).action(np.zeros((1, 1), int)).action.shape == (1,)
+
+    before = (out / "metrics.jsonl").read_text().count("\n")
+    process = subprocess.Popen([*command, "--resume", str(out), "--quiet"], env=environment)
+    waited_for(process, out, before + 5)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert (
+        main(["train", "bc", "--resume", str(out), "--epochs", "3"]) == 0
+    )  # less than it has: nothing more is learned
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    epochs = [row["epoch"] for row in rows if row["kind"] == "epoch"]
+    assert epochs == list(range(1, len(epochs) + 1))  # none is missing, none is there twice
+    assert len(epochs) >= before
+    assert main(["train", "bc", "--quiet"]) == 2
+    assert "jaxdaw train bc --resume RUN" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jaxdaw import specs, trajectories
 from jaxdaw.agents import DqnAgent
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError
-from jaxdaw.networks import EMANormalizer, QNetwork, Sequential, StreamingNormalizer
+from jaxdaw.networks import EMANormalizer, FixedNormalizer, QNetwork, Sequential, StreamingNormalizer
 from jaxdaw.policies import QPolicy
 from jaxdaw.training import load_policy, save_policy
 
@@ -322,3 +322,26 @@ def test_what_does_not_fit_is_refused(kind):
 def test_rates_outside_their_range_are_refused(rate):
     with pytest.raises(ConfigError, match="norm_update_rate"):
         EMANormalizer(VECTOR, rate)
+
+
+def test_fixed_normalizer_computes_what_it_says_and_keeps_its_numbers():
+    normalizer = FixedNormalizer(VECTOR, [3.0, -1.0], [2.0, 1e-3], clip_value=4.0)
+    expected = np.clip((ROWS.astype(np.float64) - [3.0, -1.0]) / [2.0, 1e-3], -4.0, 4.0)
+    assert np.abs(expected).max() == 4.0
+    for network in (normalizer, normalizer.copy(), normalizer.clone()):
+        np.testing.assert_allclose(network(ROWS)[0], expected, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(network(ROWS[None])[0][0], expected, rtol=1e-3, atol=1e-6)
+    assert normalizer.variables == []
+    one = FixedNormalizer(VECTOR, 1.0, 2.0, clip_value=0.0)
+    np.testing.assert_allclose(one(ROWS)[0], (ROWS - 1) / 2, rtol=1e-6)
+
+
+def test_fixed_normalizer_refuses_what_it_cannot_divide_by():
+    with pytest.raises(SpecError, match="another shape"):
+        FixedNormalizer(VECTOR, [1.0, 2.0, 3.0], 1.0)
+    with pytest.raises(SpecError, match="floats"):
+        FixedNormalizer(specs.TensorSpec((2,), np.int32), 0.0, 1.0)
+    with pytest.raises(ConfigError, match="scale"):
+        FixedNormalizer(VECTOR, 0.0, [1.0, 0.0])
+    with pytest.raises(ConfigError, match="mean"):
+        FixedNormalizer(VECTOR, np.nan, 1.0)

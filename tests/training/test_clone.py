@@ -3,13 +3,18 @@
 import json
 import os
 import signal
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
 from jaxdaw import data, training
 from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.evaluation import plot_cloning
+from jaxdaw.training import CloningTrainer
+from jaxdaw.training import _clone as session
+from jaxdaw.training import _cloning_trainer as module
 
 from .demonstrations import OBSERVATION, TWICE, continuous, discrete
 
@@ -74,12 +79,6 @@ def test_training_stops_when_validation_does_not_improve():
     assert best[-3]
 
 
-def test_the_same_seed_gives_the_same_weights():
-    first, second = (training.clone(discrete(), seed=5, **SMALL) for _ in range(2))
-    for a, b in zip(first.final_policy.variables(), second.final_policy.variables(), strict=True):
-        np.testing.assert_array_equal(a.get_value(), b.get_value())
-
-
 def test_demonstrations_of_another_environment_are_refused(tmp_path):
     with pytest.raises(SpecError, match="observation"):
         training.clone(discrete(), "CartPole-v1", out=tmp_path / "run", **SMALL)
@@ -88,12 +87,85 @@ def test_demonstrations_of_another_environment_are_refused(tmp_path):
         training.clone(discrete(), epoch=3)
 
 
-def test_an_interrupt_saves_what_there_is(tmp_path):
-    def interrupt(row):
-        if row["epoch"] == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+def rows_of(run):
+    """Returns what a run wrote, but for how long it took and where it was taken up again."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{**row, "seconds": None} for row in rows if row["kind"] != "resume"]
 
-    run = training.clone(discrete(), out=tmp_path / "run", watch=interrupt, **SMALL)
+
+def saved_bytes(run):
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    files = (newest / "arrays.safetensors", run / "policy" / "weights.safetensors")
+    return newest.name, [path.read_bytes() for path in files]
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """An environment in which a policy's return is the sum of its weights."""
+
+    def run_episodes(policy, environment, episodes, seed, weights):
+        return SimpleNamespace(returns=np.full(episodes, sum(float(x.sum()) for x in jax.tree.leaves(weights)) + seed))
+
+    monkeypatch.setattr(session, "run_episodes", run_episodes)
+    return SimpleNamespace(observation_spec=OBSERVATION, action_spec=TWICE)
+
+
+@pytest.mark.parametrize("where", ["on the device", "from the disk"])
+def test_interrupted_and_resumed_is_the_same_as_uninterrupted(tmp_path, monkeypatch, world, where):
+    demonstrations = continuous(episodes=8)
+    if where == "from the disk":
+        monkeypatch.setattr(module, "_ON_DEVICE", 0)
+    monkeypatch.setattr(module, "_UPDATES_IN_A_CALL", 2)
+    options = {**SMALL, "epochs": 9, "patience": 2, "learning_rate": 0.1, "loss": "sample", "eval_every": 1}
+    options["batch_size"] = 20
+    training.clone(demonstrations, world, out=tmp_path / "whole", **options)
+
+    learn = CloningTrainer._learn
+
+    def in_the_middle(self):
+        for number, loss in enumerate(learn(self)):
+            if self.epoch == 1 and number == 1:
+                interrupt()
+            yield loss
+
+    def before_an_evaluation(row):
+        if row["kind"] == "epoch" and row["epoch"] == 3:
+            interrupt()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CloningTrainer, "_learn", in_the_middle)
+        run = training.clone(demonstrations, world, out=tmp_path / "cut", **options)
     assert run.interrupted
-    assert len(run.epochs) == 2
-    assert training.run_policy(tmp_path / "run").action_spec == run.policy.action_spec
+    assert [row["epoch"] for row in run.epochs] == [1]
+    checkpoints = [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()]
+    assert checkpoints == ["step_000000012"]  # 7 episodes of 25 steps are 4 calls of 2 in epoch 1, then 2 calls
+    saved = training.run_policy(tmp_path / "cut").action(np.ones((2, 3), np.float32)).action
+    np.testing.assert_array_equal(saved, run.policy.action(np.ones((2, 3), np.float32)).action)
+    if where == "on the device":
+        run = training.resume_clone(tmp_path / "cut", demonstrations, world, watch=before_an_evaluation)
+        assert run.interrupted
+    run = training.resume_clone(tmp_path / "cut", demonstrations, world)
+    assert not run.interrupted
+    assert 3 < len(run.epochs) < 9  # patience ended it
+    assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
+    assert saved_bytes(tmp_path / "cut") == saved_bytes(tmp_path / "whole")
+    assert [row["validation_loss"] for row in run.epochs] == [
+        row["validation_loss"] for row in rows_of(tmp_path / "whole") if row["kind"] == "epoch"
+    ]
+
+
+def test_a_resumed_run_wants_its_own_demonstrations(tmp_path):
+    training.clone(discrete(), out=tmp_path / "run", **{**SMALL, "epochs": 1})
+    with pytest.raises(ConfigError, match="does not say where its demonstrations came from"):
+        training.resume_clone(tmp_path / "run")
+    with pytest.raises(ConfigError, match="not those of the run") as refusal:
+        training.resume_clone(tmp_path / "run", discrete(11))
+    assert "12 episodes, 300 steps" in str(refusal.value)
+    with pytest.raises(ConfigError, match="train bc --resume"):
+        training.resume(tmp_path / "run")
+    with pytest.raises(StorageError, match="holds no run"):
+        training.resume_clone(tmp_path, discrete())

@@ -21,18 +21,15 @@ def test_numbers_outside_their_range_are_refused(options):
         BcConfig(**options)
 
 
+FREE, LEVERS = specs.TensorSpec((2,), np.float32), specs.BoundedTensorSpec((2,), np.int32, 0, 4)
+MIXED = {"free": FREE, "gear": SIGN, "levers": LEVERS, "steer": TWICE}
+
+
 @pytest.mark.parametrize(
-    "action",
-    [
-        SIGN,
-        TWICE,
-        specs.TensorSpec((2,), np.float32),
-        specs.BoundedTensorSpec((2,), np.int32, 0, 4),
-        {"gear": SIGN, "steer": TWICE},
-    ],
+    ("network", "action"),
+    [("mlp", SIGN), ("mlp", TWICE), ("mlp", FREE), ("mlp", LEVERS), ("mlp", MIXED), ("rnn", MIXED)],
     ids=str,
 )
-@pytest.mark.parametrize("network", ["mlp", "rnn"])
 def test_every_kind_of_action_has_an_agent(action, network):
     config = BcConfig(fc_layer_params=(8,), lstm_size=4, network=network)
     nested = {"a": OBSERVATION, "b": specs.TensorSpec((2,), np.int32)}

@@ -112,6 +112,7 @@ class BehavioralCloningAgent(Agent):
         self._loss_fn: Callable[..., Any] = nested_loss if loss_fn is None else loss_fn
         self._parameters = inspect.signature(self._loss_fn).parameters
         self._kind = loss
+        self._draws = "key" in self._parameters and (loss == "sample" or loss_fn is not None)
         self._ignore_boundaries = ignore_boundaries
         policy, collect_policy = self._get_policies(time_step_spec, action_spec, cloning_network, epsilon_greedy)
         self._explorer = collect_policy
@@ -149,6 +150,18 @@ class BehavioralCloningAgent(Agent):
 
     # The algorithm (pure).
 
+    def init(self, key: jax.Array) -> AgentState:
+        """Returns a fresh state, with a key of its own for the noise of the loss; pure, see `Agent`."""
+        if not self._draws:
+            return super().init(key)
+        key_weights, key_noise = jax.random.split(key)
+        return super().init(key_weights)._replace(target=key_noise)
+
+    def _make_target(self, weights: dict[str, Weights], fresh: bool) -> Any:
+        """Returns the key of the loss's noise: that of an agent which was given no seed."""
+        del weights, fresh
+        return jax.random.key(0) if self._draws else ()
+
     def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
         frames = _frames_of(experience)
         weights = Weights(params["cloning_network"], state.rest["cloning_network"])
@@ -160,7 +173,8 @@ class BehavioralCloningAgent(Agent):
             output, _, rest = self._cloning_network.apply(
                 weights, frames.observation, frames.step_type, training=training
             )
-            extra = {"action_spec": self._action_spec, "kind": self._kind, "key": self._noise(state)}
+            key = jax.random.fold_in(state.target, state.train_step) if self._draws else None
+            extra = {"action_spec": self._action_spec, "kind": self._kind, "key": key}
             taken = {name: value for name, value in extra.items() if name in self._parameters}
             losses = jnp.asarray(self._loss_fn(output, frames.action, **taken))
         per_frame = _one_for_each_example(losses, frames.step_type.shape)
@@ -179,9 +193,6 @@ class BehavioralCloningAgent(Agent):
             rest={"cloning_network": rest},
             debug={"loss/cloning_loss": per_frame},
         )
-
-    def _noise(self, state: AgentState) -> jax.Array:
-        return jax.random.fold_in(jax.random.key(0), state.train_step)
 
     def policy_weights(self, state: AgentState) -> Weights:
         """Returns the cloning network's weights in `state`; pure."""

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxdaw.cli._data import Columns, Data, read
+from jaxdaw.cli._data import Columns, Data, mapping, read
 from jaxdaw.cli._directories import default_directory
 from jaxdaw.errors import ConfigError
-from jaxdaw.training import BcConfig, DqnConfig
+from jaxdaw.training import BcConfig, CloneRun, DqnConfig
 
 Environment = Annotated[
     str,
@@ -87,7 +87,7 @@ class TrainDqn:
 class TrainBc:
     """Clone a policy from demonstrations and save its run."""
 
-    demonstrations: Data
+    demonstrations: Data = ""
     config: Annotated[BcConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=BcConfig)
     env: str = ""
     """Environment to evaluate in: its specs are those of the policy."""
@@ -96,6 +96,8 @@ class TrainBc:
     """Seed of everything random."""
     out: Path | None = None
     """Run directory; by default one under runs/ named after the data, the seed and the time."""
+    resume: Path | None = None
+    """Go on with this run from its latest checkpoint; --epochs may raise its total, DATA says where its data is now."""
     quiet: bool = False
     """Show nothing while training."""
 
@@ -103,26 +105,52 @@ class TrainBc:
         """Trains; returns the exit status."""
         from jaxdaw import evaluation, training
 
+        if self.resume is None and self.demonstrations == "":
+            raise ConfigError(
+                "train needs demonstrations, or a run to resume",
+                expected="jaxdaw train bc DATA",
+                got="neither",
+                fix="jaxdaw train bc --resume RUN",
+            )
+        if self.resume is not None:
+            out, run = self._resume(self.resume)
+        else:
+            out, run = self._train()
+        if run.interrupted:
+            print(f"stopped; everything is saved. Go on with:\n  jaxdaw train bc --resume {out}", file=sys.stderr)
+            return training.exit_status()
+        print(f"plot    {evaluation.plot_cloning(out, out / 'learning_curve.png')}")
+        print(f"run     {out}")
+        if training.read_config(out)["environment"]:
+            print(f"next    jaxdaw evaluate {out}")
+        return 0
+
+    def _train(self) -> tuple[Path, CloneRun]:
+        from jaxdaw import training
+
         demonstrations = read(self.demonstrations, self.columns)
-        out = self.out or default_directory(self.env or Path(self.demonstrations).stem, "bc", self.seed)
+        place = Path(self.demonstrations)
+        out = self.out or default_directory(self.env or place.stem, "bc", self.seed)
         with training.Progress(self.config.epochs, f"bc {self.demonstrations}", quiet=self.quiet) as progress:
-            run = training.clone(
+            return out, training.clone(
                 demonstrations,
                 self.env or None,
                 config=self.config,
                 seed=self.seed,
                 out=out,
                 watch=progress.update,
-                source=self.demonstrations,
+                source=str(place.resolve()) if place.exists() else self.demonstrations,
+                columns=mapping(self.columns),
             )
-        if run.interrupted:
-            print(f"stopped; the policy so far is saved in {out}", file=sys.stderr)
-            return training.exit_status()
-        print(f"plot    {evaluation.plot_cloning(out, out / 'learning_curve.png')}")
-        print(f"run     {out}")
-        if self.env:
-            print(f"next    jaxdaw evaluate {out}")
-        return 0
+
+    def _resume(self, out: Path) -> tuple[Path, CloneRun]:
+        from jaxdaw import training
+
+        epochs = self.config.epochs if self.config.epochs != BcConfig().epochs else None
+        total = epochs or training.read_config(out)["options"].get("epochs", 1)
+        found = read(self.demonstrations, self.columns) if self.demonstrations else None
+        with training.Progress(total, f"bc {out}", quiet=self.quiet) as progress:
+            return out, training.resume_clone(out, found, epochs=epochs, watch=progress.update)
 
 
 def _say_where(out: Path, runs: list) -> None:

@@ -27,10 +27,11 @@ def read(path: str, columns: str) -> Any:
     """Returns the demonstrations of a path; `columns` is JSON, or empty."""
     from jaxdaw import data
 
-    return data.read_demonstrations(path, columns=_mapping(columns))
+    return data.read_demonstrations(path, columns=mapping(columns))
 
 
-def _mapping(columns: str) -> Any:
+def mapping(columns: str) -> Any:
+    """Returns what the flag `--columns` says, None if it is empty."""
     try:
         return json.loads(columns) if columns else None
     except ValueError as error:
@@ -145,7 +146,7 @@ class Convert:
         """Converts; returns the exit status."""
         from jaxdaw import data
 
-        options = {"columns": _mapping(self.columns)} if self.columns else {}
+        options = {"columns": mapping(self.columns)} if self.columns else {}
         found = data.convert(self.demonstrations, self.out, **options)
         print(f"{self.out}: {len(found):,} episodes, {found.num_steps:,} steps")
         return 0

@@ -9,7 +9,7 @@ from jaxdaw.networks._holding import holding
 from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._normalizers import EMANormalizer, StreamingNormalizer
+from jaxdaw.networks._normalizers import EMANormalizer, FixedNormalizer, StreamingNormalizer
 from jaxdaw.networks._per_arm import GlobalAndArmCommonTowerNetwork, GlobalAndArmDotProductNetwork, PerArmNetwork
 from jaxdaw.networks._prediction import RewardBelief, RewardPrediction, mean_of
 from jaxdaw.networks._projections import (
@@ -34,6 +34,7 @@ __all__ = [
     "EMANormalizer",
     "EncodingNetwork",
     "EnsembleNetwork",
+    "FixedNormalizer",
     "GlobalAndArmCommonTowerNetwork",
     "GlobalAndArmDotProductNetwork",
     "HeteroscedasticQNetwork",

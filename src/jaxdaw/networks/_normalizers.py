@@ -1,4 +1,4 @@
-"""Normalizers of observations: networks whose only variables are the statistics of what they have seen."""
+"""Normalizers of observations, by statistics of what they have seen, or by numbers that are given."""
 
 from __future__ import annotations
 
@@ -270,6 +270,63 @@ class EMANormalizer(_Normalizer):
             average, square = (jnp.sum(x, axis=0) / jnp.maximum(num_rows, 1.0) for x in (distance, distance**2))
             mean.add(rate * average)
             variance.add(rate * variance.distance(square))
+
+
+class FixedNormalizer(Network):
+    """Normalizes one float array by numbers that are given: `clip((x - mean) / scale, -clip_value, clip_value)`.
+
+    It has no variables. Its numbers are constructor arguments, so that copies, populations of seeds and saved policies
+    have them, and training leaves them alone. It is made to be one of an encoder's `preprocessing_layers`.
+
+    Args:
+      tensor_spec: the float spec of one observation, without outer axes.
+      mean: a number, or numbers of the spec's shape as nested lists.
+      scale: likewise, above 0: standard deviations.
+      clip_value: in units of scale; 0 or less does not clip.
+      name: defaults to the class name.
+
+    Raises:
+      SpecError: integers, or numbers of another shape.
+      ConfigError: numbers that are not finite, or a scale that is not above 0.
+
+    >>> normalizer = FixedNormalizer(specs.TensorSpec((2,), "float32"), mean=[1.0, 0.0], scale=[0.5, 1e4])
+    >>> normalizer(jnp.array([[2.0, -5e3]]))[0]
+    Array([[ 2. , -0.5]], dtype=float32)
+    """
+
+    def __init__(
+        self, tensor_spec: specs.TensorSpec, mean: Any, scale: Any, clip_value: float = 10.0, name: str | None = None
+    ):
+        super().__init__(tensor_spec, (), name)
+        if not specs.is_continuous(tensor_spec):
+            raise SpecError(f"{self.name} normalizes floats", expected="a float spec", got=str(tensor_spec))
+        self._mean = _numbers(self.name, "mean", mean, tensor_spec.shape)
+        self._scale = _numbers(self.name, "scale", scale, tensor_spec.shape)
+        if not all(number > 0 for number in self._scale):
+            raise ConfigError(f"scale of {self.name} is outside its range", expected="(0, inf)", got=repr(scale)[:60])
+        self._clip_value = float(clip_value)
+
+    def call(self, observation: Any) -> tuple[jax.Array, Any]:
+        """Returns the normalized observation, float32, and `()`."""
+        spec = self.input_tensor_spec
+        mean, scale = (
+            np.asarray(numbers, np.float32).reshape(spec.shape if len(numbers) > 1 else ())
+            for numbers in (self._mean, self._scale)
+        )
+        x = (jnp.asarray(observation, jnp.float32) - mean) / scale
+        return jnp.clip(x, -self._clip_value, self._clip_value) if self._clip_value > 0 else x, ()
+
+
+def _numbers(network: str, name: str, given: Any, shape: tuple[int, ...]) -> tuple[float, ...]:
+    """Returns numbers as a tuple, which nnx does not take for a variable."""
+    array = np.asarray(given, np.float64)
+    if array.shape not in ((), shape):
+        raise SpecError(
+            f"{name} of {network} has another shape than the spec", expected=str(shape), got=str(array.shape)
+        )
+    if not np.isfinite(array).all():
+        raise ConfigError(f"{name} of {network} is not finite", expected="finite numbers", got=repr(given)[:60])
+    return tuple(array.ravel().tolist())
 
 
 def _as_rows(leaf: Any, shape: tuple[int, ...]) -> jax.Array:

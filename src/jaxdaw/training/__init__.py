@@ -5,7 +5,7 @@ from jaxdaw.training._bandit_config import BanditConfig
 from jaxdaw.training._bandit_loop import BanditLoop, OnlineState
 from jaxdaw.training._bandits import BANDITS, make_bandit
 from jaxdaw.training._checkpoint import Checkpointer, load_tree, save_tree
-from jaxdaw.training._clone import CloneRun, clone
+from jaxdaw.training._clone import CloneRun, clone, resume_clone
 from jaxdaw.training._cloning_config import BcConfig
 from jaxdaw.training._cloning_trainer import CloningTrainer, EpochReport
 from jaxdaw.training._config import DqnConfig
@@ -58,6 +58,7 @@ __all__ = [
     "read_config",
     "reports",
     "resume",
+    "resume_clone",
     "run_policy",
     "save_policy",
     "save_tree",

@@ -1,4 +1,4 @@
-"""One call from demonstrations to a trained, evaluated, saved policy in a run directory."""
+"""One call from demonstrations to a trained, evaluated, saved policy in a run directory, and going on with one."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ import numpy as np
 
 from jaxdaw import environments
 from jaxdaw.agents import BehavioralCloningAgent
-from jaxdaw.data import Demonstrations, check
+from jaxdaw.data import Demonstrations, check, read_demonstrations
 from jaxdaw.drivers import run_episodes
 from jaxdaw.environments import Environment
-from jaxdaw.errors import NonFiniteError
+from jaxdaw.errors import ConfigError, NonFiniteError
 from jaxdaw.policies import Policy
+from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._cloning_config import BcConfig
 from jaxdaw.training._cloning_trainer import CloningTrainer, EpochReport, num_updates
-from jaxdaw.training._config import FORMAT, replaced
-from jaxdaw.training._directory import new_directory, versions, write_json
+from jaxdaw.training._config import from_json, replaced, resolved
+from jaxdaw.training._directory import new_directory, read_config, versions, write_json
 from jaxdaw.training._experiment import evaluation_row
 from jaxdaw.training._interrupt import Interrupts
+from jaxdaw.training._observation_scales import normalizing_layers
 from jaxdaw.training._policy_file import save_policy
-from jaxdaw.training._writers import MetricsWriter
+from jaxdaw.training._writers import MetricsWriter, plain_row
 from jaxdaw.trajectories import time_step_spec
 
 
@@ -55,6 +57,9 @@ class CloneRun:
     interrupted: bool = False
 
 
+Watcher = Callable[[dict[str, Any]], Any]
+
+
 def clone(
     demonstrations: Demonstrations,
     environment: Any = None,
@@ -62,8 +67,9 @@ def clone(
     config: BcConfig | None = None,
     seed: int = 0,
     out: str | Path | None = None,
-    watch: Callable[[dict[str, Any]], Any] | None = None,
+    watch: Watcher | None = None,
     source: str = "",
+    columns: Any = None,
     **options: Any,
 ) -> CloneRun:
     """Trains a policy to do what was demonstrated, and returns its run.
@@ -76,7 +82,8 @@ def clone(
       seed: of everything random.
       out: the run directory, which must not hold a run; None writes nothing.
       watch: is called with every row of metrics.
-      source: where the demonstrations came from, for the run's config.
+      source: where the demonstrations came from, for the run's config: what `read_demonstrations` reads.
+      columns: those that `read_demonstrations` was given, likewise.
       **options: fields of the config to replace: `epochs=50`.
 
     Raises:
@@ -86,6 +93,100 @@ def clone(
       StorageError: `out` already holds a run.
     """
     config = replaced(BcConfig() if config is None else config, options)
+    name = environment if isinstance(environment, str) or environment is None else type(environment).__name__
+    described = resolved("bc", name or "", seed, config) | {
+        "demonstrations": {"source": source, "columns": columns, **_figures(demonstrations)}
+    }
+
+    def begin(session: _Session) -> None:
+        if out is not None:
+            session.write_to(new_directory(Path(out)))
+            write_json(Path(out) / "config.json", described)
+            write_json(Path(out) / "versions.json", versions())
+
+    return _run(demonstrations, environment, config, described, watch, begin)
+
+
+def resume_clone(
+    directory: str | Path,
+    demonstrations: Demonstrations | None = None,
+    environment: Any = None,
+    *,
+    epochs: int | None = None,
+    watch: Watcher | None = None,
+) -> CloneRun:
+    """Goes on with a run of cloning from its latest checkpoint, exactly as if it had not been interrupted.
+
+    Args:
+      directory: a run directory.
+      demonstrations: those of the run; None reads them from where they came from.
+      environment: that of the run, if it was not given by name.
+      epochs: the new total, over which the learning rate falls; None keeps that of the run.
+      watch: is called with every row of metrics.
+
+    Raises:
+      StorageError: no run or no checkpoint there.
+      ConfigError: the run is not one of cloning, or the demonstrations are not those of the run.
+    """
+    directory = Path(directory)
+    described = read_config(directory)
+    if described["algorithm"] != "bc":
+        raise ConfigError(
+            f"{directory} is not a run of cloning",
+            expected="bc",
+            got=described["algorithm"],
+            fix=f"jaxdaw train {described['algorithm']} --resume {directory}",
+        )
+    recorded = described["demonstrations"]
+    if demonstrations is None:
+        if not recorded["source"]:
+            raise ConfigError(
+                f"{directory} does not say where its demonstrations came from",
+                expected="demonstrations",
+                got="None",
+                fix=f"resume_clone({str(directory)!r}, demonstrations)",
+            )
+        demonstrations = read_demonstrations(recorded["source"], columns=recorded["columns"])
+    figures = _figures(demonstrations)
+    if any(recorded[name] != value for name, value in figures.items()):
+        raise ConfigError(
+            "these demonstrations are not those of the run",
+            expected=", ".join(f"{recorded[name]} {name}" for name in figures),
+            got=", ".join(f"{value} {name}" for name, value in figures.items()),
+            cause="data that has changed since.",
+            fix=f"jaxdaw train bc DATA --resume {directory}",
+        )
+    config = BcConfig(**from_json(described["options"]))
+    if epochs is not None:
+        config = replaced(config, {"epochs": epochs})
+        described["options"] = dataclasses.asdict(config)
+
+    def begin(session: _Session) -> None:
+        session.write_to(directory)
+        session.restore()
+        write_json(directory / "config.json", described)
+
+    world = environment or described["environment"] or None
+    return _run(demonstrations, world, config, described, watch, begin)
+
+
+def _figures(demonstrations: Demonstrations) -> dict[str, Any]:
+    returns = demonstrations.returns
+    return {
+        "episodes": len(demonstrations),
+        "steps": demonstrations.num_steps,
+        "mean_return": None if returns is None else float(np.mean(returns)),
+    }
+
+
+def _run(
+    demonstrations: Demonstrations,
+    environment: Any,
+    config: BcConfig,
+    described: dict[str, Any],
+    watch: Watcher | None,
+    begin: Callable[[_Session], None],
+) -> CloneRun:
     world: Any = environment
     if isinstance(environment, str):
         world = environments.make(
@@ -95,7 +196,8 @@ def clone(
         )
     session = None
     try:
-        session = _Session(demonstrations, world, environment, config, seed, out, watch, source)
+        session = _Session(demonstrations, world, described["environment"] or None, config, described["seed"], watch)
+        begin(session)
         return session.go()
     finally:
         if session is not None:
@@ -111,12 +213,10 @@ class _Session:
         self,
         demonstrations: Demonstrations,
         world: Any,
-        environment: Any,
+        name: str | None,
         config: BcConfig,
         seed: int,
-        out: str | Path | None,
-        watch: Callable[[dict[str, Any]], Any] | None,
-        source: str,
+        watch: Watcher | None,
     ):
         observation_spec = demonstrations.observation_spec if world is None else world.observation_spec
         action_spec = demonstrations.action_spec if world is None else world.action_spec
@@ -125,51 +225,43 @@ class _Session:
         learn, validation = demonstrations.split(1.0 - config.validation, seed) if kept else (demonstrations, None)
         length = config.sequence_length if config.network == "rnn" else None
         updates = config.epochs * num_updates(learn, config.batch_size, length)
-        agent = config.make_agent(time_step_spec(observation_spec), action_spec, seed, updates)
+        self._layers = normalizing_layers(learn, observation_spec) if config.normalize else None
+        agent = config.make_agent(time_step_spec(observation_spec), action_spec, seed, updates, self._layers)
         self.trainer = CloningTrainer(agent, learn, validation, config.batch_size, length, seed, is_checked=True)
-        self.agent, self.config, self.seed, self._world = agent, config, seed, world
+        self.agent, self.config, self.seed, self._world, self._name = agent, config, seed, world, name
         self._watchers = [] if watch is None else [watch]
-        self.directory = None if out is None else new_directory(Path(out))
-        self._writer = None if self.directory is None else MetricsWriter(self.directory)
-        self._name = environment if isinstance(environment, str) or environment is None else type(environment).__name__
+        self.directory: Path | None = None
+        self._writer: MetricsWriter | None = None
+        self._checkpointer: Checkpointer | None = None
         self.epochs: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []
         self._best, self._best_weights, self._since_best = math.inf, None, 0
-        returns = demonstrations.returns
-        expert = None if returns is None else float(np.mean(returns))
-        if self.directory is not None:
-            described = {
-                "format": FORMAT,
-                "algorithm": "bc",
-                "environment": self._name or "",
-                "demonstrations": {
-                    "source": source,
-                    "episodes": len(demonstrations),
-                    "steps": demonstrations.num_steps,
-                    "mean_return": expert,
-                },
-                "seed": seed,
-                "options": dataclasses.asdict(config),
-            }
-            write_json(self.directory / "config.json", described)
-            write_json(self.directory / "versions.json", versions())
+        self._seconds = 0.0  # of the epoch under way
+
+    def write_to(self, directory: Path) -> None:
+        self.directory = directory
+        self._writer = MetricsWriter(directory)
+        self._checkpointer = Checkpointer(directory / "checkpoints", keep=2)
 
     def go(self) -> CloneRun:
         trainer, config = self.trainer, self.config
         with Interrupts(trainer.stop):
-            while trainer.epoch < config.epochs and not trainer.stopped:
+            self._evaluate_if_due()
+            while not trainer.stopped and not self._is_finished():
                 started = time.perf_counter()
                 report = trainer.run()
-                self._report(report, time.perf_counter() - started)
-                if config.eval_every and report.epoch % config.eval_every == 0 and not trainer.stopped:
-                    self._evaluate(report.epoch)
-                if config.patience and self._since_best >= config.patience:
-                    break
-        trainer.sync()
-        final = self.agent.policy
-        best = self._best_policy(final)
-        if self._world is not None and not trainer.stopped:
-            self._evaluate(trainer.epoch, best)
+                self._seconds += time.perf_counter() - started
+                if report is not None:
+                    self._report(report)
+                    self._evaluate_if_due()
+                    if config.checkpoint_every and report.epoch % config.checkpoint_every == 0:
+                        self._checkpoint()
+            trainer.sync()
+            final = self.agent.policy
+            best = self._best_policy(final)
+            if not trainer.stopped:
+                self._evaluate(best)
+        self._checkpoint()
         if self.directory is not None:
             note = {"environment": self._name, "epoch": trainer.epoch}
             save_policy(final, self.directory / "policy", note)
@@ -183,21 +275,61 @@ class _Session:
         if self._writer is not None:
             self._writer.close()
 
-    def _report(self, report: EpochReport, seconds: float) -> None:
+    def restore(self) -> None:
+        assert self._checkpointer is not None
+        assert self._writer is not None
+        _, tree, kept = self._checkpointer.restore(self._tree())
+        self.trainer.restore(tree["trainer"])
+        self._best, self._since_best = math.inf if kept["best"] is None else kept["best"], kept["since_best"]
+        self._best_weights = None if kept["best"] is None else jax.device_get(tree["best"])
+        self.epochs, self.evaluations = (
+            [{key: math.nan if value is None else value for key, value in row.items()} for row in kept[name]]
+            for name in ("epochs", "evaluations")
+        )
+        self._seconds = kept["seconds"]
+        self._writer.go_back(kept["metrics"])
+        restored = "weights, optimizer, random keys, place in the epoch, best policy, metrics"
+        epoch = self.trainer.epoch
+        self._emit({"kind": "resume", "step": epoch, "unit": "epoch", "restored": restored, "lost": None})
+
+    def _checkpoint(self) -> None:
+        if self._checkpointer is None or self._writer is None:
+            return
+        kept = {
+            "best": None if self._best_weights is None else self._best,
+            "since_best": self._since_best,
+            "epochs": [plain_row(row) for row in self.epochs],
+            "evaluations": [plain_row(row) for row in self.evaluations],
+            "seconds": self._seconds,
+            "metrics": self._writer.position,
+        }
+        self._checkpointer.save(self.trainer.updates, self._tree(), kept)
+
+    def _tree(self) -> dict[str, Any]:
+        best = self._best_weights
+        now = self.agent.policy_weights(self.trainer.state)
+        return {"trainer": self.trainer.tree(), "best": now if best is None else best}
+
+    def _is_finished(self) -> bool:
+        patience = self.config.patience
+        return self.trainer.epoch >= self.config.epochs or bool(patience and self._since_best >= patience)
+
+    def _report(self, report: EpochReport) -> None:
         measured = report.validation_loss if self.trainer.validates else report.loss
         best = measured < self._best
         self._since_best = 0 if best else self._since_best + 1
         if best:
             self._best = measured
             self._best_weights = jax.device_get(self.agent.policy_weights(self.trainer.state))
-        row = {"kind": "epoch", "step": report.epoch, **report._asdict(), "seconds": seconds, "best": best}
+        row = {"kind": "epoch", "step": report.epoch, **report._asdict(), "seconds": self._seconds, "best": best}
+        self._seconds = 0.0
         self.epochs.append(row)
         self._emit(row)
         if self._writer is not None:
             scalars = {"Losses/loss": report.loss, "Losses/validation": report.validation_loss,
                        "Metrics/ActionMatch": report.match, "Metrics/ActionError": report.error}  # fmt: skip
             self._writer.scalars(scalars, report.epoch)
-        if not math.isfinite(report.loss) and not self.trainer.stopped:
+        if not math.isfinite(report.loss):
             raise NonFiniteError(
                 "every gradient step of an epoch was refused: not finite",
                 got=f"{report.refused} refused steps in epoch {report.epoch}",
@@ -205,12 +337,19 @@ class _Session:
                 fix="--learning-rate 1e-4 --gradient-clipping 1",
             )
 
-    def _evaluate(self, epoch: int, policy: Policy | None = None) -> None:
-        if self._world is None:
+    def _evaluate_if_due(self) -> None:
+        epoch, every = self.trainer.epoch, self.config.eval_every
+        if every and epoch and epoch % every == 0 and not self.trainer.stopped:
+            self._evaluate()
+
+    def _evaluate(self, policy: Policy | None = None) -> None:
+        epoch, which = self.trainer.epoch, "now" if policy is None else "best"
+        known = any((row["step"], row["policy"]) == (epoch, which) for row in self.evaluations)
+        if self._world is None or known:
             return
         weights = self.agent.policy_weights(self.trainer.state) if policy is None else policy.get_weights()
         episodes = run_episodes(self.agent.policy, self._world, self.config.eval_episodes, self.seed + epoch, weights)
-        row = {**evaluation_row(epoch, episodes.returns, math.inf), "policy": "now" if policy is None else "best"}
+        row = {**evaluation_row(epoch, episodes.returns, math.inf), "policy": which}
         self.evaluations.append(row)
         self._emit(row)
         if self._writer is not None:
@@ -225,6 +364,7 @@ class _Session:
     def _best_policy(self, final: Policy) -> Policy:
         if self._best_weights is None:
             return final
-        agent = self.config.make_agent(self.agent.time_step_spec, self.agent.action_spec, self.seed)
+        specs = self.agent.time_step_spec, self.agent.action_spec
+        agent = self.config.make_agent(*specs, self.seed, preprocessing_layers=self._layers)
         agent.cloning_network.set_weights(jax.tree.map(jax.numpy.asarray, self._best_weights))
         return agent.policy

@@ -7,6 +7,7 @@ import functools
 import math
 from typing import Any, Literal
 
+import jax
 import numpy as np
 import optax
 
@@ -27,6 +28,7 @@ class BcConfig:
       conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none.
       lstm_size: units of the recurrent cell, with `network rnn`.
       sequence_length: steps in a training sequence, with `network rnn`.
+      normalize: bring float observations to mean 0 and deviation 1, by the episodes that are trained on.
       loss: what is minimised for float actions: log_likelihood, or the squared error of the mode or of a sample.
       learning_rate: of Adam at the beginning; it falls to 0 along a cosine over `epochs`.
       weight_decay: share of each weight that Adam takes away, times the learning rate.
@@ -35,6 +37,7 @@ class BcConfig:
       max_episode_steps: time limit put on the environment; 0 keeps its own.
       eval_every: epochs between two evaluations in the environment; 0 only evaluates at the end.
       eval_episodes: greedy episodes in an evaluation.
+      checkpoint_every: epochs between two checkpoints; 0 only at the end.
     """
 
     epochs: int = 60
@@ -45,6 +48,7 @@ class BcConfig:
     conv_layer_params: tuple[tuple[int, int, int], ...] = ()
     lstm_size: int = 64
     sequence_length: int = 32
+    normalize: bool = True
     loss: Literal["log_likelihood", "mode", "sample"] = "log_likelihood"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -53,11 +57,12 @@ class BcConfig:
     max_episode_steps: int = 0
     eval_every: int = 10
     eval_episodes: int = 20
+    checkpoint_every: int = 5
 
     def __post_init__(self):
         for name in ("epochs", "lstm_size", "sequence_length", "batch_size", "eval_episodes"):
             check_range(name, getattr(self, name), 1, math.inf, integer=True)
-        for name in ("patience", "max_episode_steps", "eval_every"):
+        for name in ("patience", "max_episode_steps", "eval_every", "checkpoint_every"):
             check_range(name, getattr(self, name), 0, math.inf, integer=True)
         check_range("validation", self.validation, 0.0, 0.9)
         check_range("learning_rate", self.learning_rate, 0.0, math.inf, low_open=True)
@@ -65,7 +70,12 @@ class BcConfig:
             check_range(name, getattr(self, name), 0.0, math.inf)
 
     def make_agent(
-        self, time_step_spec: Any, action_spec: Any, seed: int = 0, updates: int | None = None
+        self,
+        time_step_spec: Any,
+        action_spec: Any,
+        seed: int = 0,
+        updates: int | None = None,
+        preprocessing_layers: Any = None,
     ) -> BehavioralCloningAgent:
         """Returns the agent that these options describe.
 
@@ -73,6 +83,7 @@ class BcConfig:
           time_step_spec, action_spec: of the environment or of the data.
           seed: of the weights.
           updates: gradient steps in all epochs, over which the learning rate falls; None keeps it.
+          preprocessing_layers: a nest that matches the observation, see `EncodingNetwork`; the normalizers, say.
         """
         leaves, actions = specs.flatten(time_step_spec.observation), specs.flatten(action_spec)
         bounded = all(
@@ -83,6 +94,7 @@ class BcConfig:
         )
         projection: Any = networks.NormalProjection
         common: dict[str, Any] = {
+            "preprocessing_layers": preprocessing_layers,
             "preprocessing_combiner": networks.concatenate if len(leaves) > 1 else None,
             "conv_layer_params": [tuple(layer) for layer in self.conv_layer_params] or None,
             "continuous_projection_net": projection if bounded else functools.partial(projection, mean_transform=None),
@@ -105,7 +117,7 @@ class BcConfig:
             )
         rate = self.learning_rate if updates is None else optax.cosine_decay_schedule(self.learning_rate, updates)
         plain = len(actions) == 1 and (specs.is_continuous(actions[0]) or actions[0].shape == ())
-        return BehavioralCloningAgent(
+        agent = BehavioralCloningAgent(
             time_step_spec,
             action_spec,
             network,
@@ -115,6 +127,9 @@ class BcConfig:
             gradient_clipping=self.gradient_clipping or None,
             loss=self.loss,
         )
+        if self.loss == "sample":
+            agent.set_state(agent.get_state()._replace(target=jax.random.key(seed)))  # of the noise
+        return agent
 
 
 def _has_bounds(spec: specs.TensorSpec) -> bool:

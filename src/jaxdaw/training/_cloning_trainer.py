@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import queue
 import threading
@@ -22,7 +23,11 @@ from jaxdaw.trajectories import Trajectory
 _ON_DEVICE = 2**30
 """Bytes of demonstrations that are kept on the device."""
 _UPDATES_IN_A_CALL = 200
-"""Gradient steps in one compiled call, after which an interrupt is seen."""
+"""Gradient steps in one compiled call at most, after which an interrupt is seen."""
+_OPERATIONS_IN_A_CALL = 2e10
+"""Multiplications and additions with weights in one call: well below a second on two CPU cores."""
+_BYTES_IN_A_CALL = 2**24
+"""Bytes of steps in one call: of images there are fewer, whose weights are each used many times."""
 _VALIDATION_STEPS = 8_192
 """Steps in one call of the validation."""
 
@@ -58,8 +63,11 @@ class CloningTrainer:
       validation: to measure on, or None.
       batch_size: steps, or sequences, in one gradient step; fewer if there are fewer.
       sequence_length: steps in a sequence, for an agent with `num_outer_dims=2`; None for one with 1.
-      seed: of the order.
+      seed: of the order, which is another in each epoch.
       is_checked: whether `check` has found nothing in what both are parts of: it is not read again.
+
+    Attributes:
+      epoch: whole epochs so far.
 
     Raises:
       SpecError: the demonstrations are not in the agent's specs, or hold what is wrong; all of it is listed.
@@ -87,20 +95,23 @@ class CloningTrainer:
         for part in () if is_checked else parts:
             check(part, frame.observation, frame.action).raise_if_faulty()
         self._demonstrations = demonstrations
-        self._order = np.random.default_rng(seed)
+        self._seed = seed
         self._batch_size = min(batch_size, _num_sequences(demonstrations, self._length))
-        batches = num_updates(demonstrations, batch_size, sequence_length)
-        self._calls = math.ceil(batches / _UPDATES_IN_A_CALL)
-        self._updates = batches // self._calls
-        compiler = agent.compiler_options()
-        self._many = jax.jit(agent.update_many, donate_argnums=0, compiler_options=compiler)
-        self._indexed = jax.jit(self._update_indexed, donate_argnums=0, compiler_options=compiler)
-        self._measure = jax.jit(self._measure_batch)
         steps = demonstrations.num_steps
         size = steps * sum(
             math.prod(spec.shape) * spec.dtype.itemsize
             for spec in specs.flatten((demonstrations.observation_spec, demonstrations.action_spec))
         )
+        batches = num_updates(demonstrations, batch_size, sequence_length)
+        most = min(batches, self._most_updates(size / steps))
+        self._updates = max(range((most + 1) // 2, most + 1), key=lambda count: (batches // count * count, count))
+        self._calls = batches // self._updates
+        self._position = 0  # calls of the epoch under way
+        self._losses = np.full((self._calls, self._updates), np.nan, np.float32)
+        compiler = agent.compiler_options()
+        self._many = jax.jit(agent.update_many, donate_argnums=0, compiler_options=compiler)
+        self._indexed = jax.jit(self._update_indexed, donate_argnums=0, compiler_options=compiler)
+        self._measure = jax.jit(self._measure_batch)
         self._data = (
             jax.device_put(self._prepared(demonstrations.windows(self._length))) if size <= _ON_DEVICE else None
         )
@@ -114,55 +125,96 @@ class CloningTrainer:
         """Asks `run` to return as soon as the state is consistent."""
         self.stopped = True
 
-    def run(self) -> EpochReport:
-        """Runs one epoch, or until asked to stop, and measures on the validation part."""
-        losses = []
+    @property
+    def updates(self) -> int:
+        """Gradient steps so far, those that were refused included."""
+        return (self.epoch * self._calls + self._position) * self._updates
+
+    def run(self) -> EpochReport | None:
+        """Runs to the end of the epoch, and measures on the validation part.
+
+        Returns:
+          What happened; None if it was asked to stop before. Another `run` goes on from there.
+        """
         for loss in self._learn():
-            losses.append(loss)
+            self._losses[self._position] = loss
+            self._position += 1
             if self.stopped:
-                break
-        self.epoch += 1
-        told = np.concatenate([np.ravel(jax.device_get(loss)) for loss in losses])
-        applied = np.isfinite(told)
-        validation, match, error = self.validate()
+                return None
+        validation = self._validate(hurry=True)
+        if validation is None:
+            return None
+        applied = np.isfinite(self._losses)
+        self.epoch, self._position = self.epoch + 1, 0
         return EpochReport(
             epoch=self.epoch,
             train_step=int(self.state.train_step),
-            loss=float(told[applied].mean()) if applied.any() else float("nan"),
+            loss=float(self._losses[applied].mean()) if applied.any() else float("nan"),
             refused=int((~applied).sum()),
-            validation_loss=validation,
-            match=match,
-            error=error,
+            validation_loss=validation[0],
+            match=validation[1],
+            error=validation[2],
         )
 
     def validate(self) -> tuple[float, float, float]:
         """Returns loss, match and error on the validation part, see `EpochReport`; NaN without one."""
+        measured = self._validate(hurry=False)
+        assert measured is not None
+        return measured
+
+    def _validate(self, hurry: bool) -> tuple[float, float, float] | None:
+        """Returns loss, match and error; None if in a hurry, and asked to stop."""
         if self._validation is None:
             return math.nan, math.nan, math.nan
         rows = max(_VALIDATION_STEPS // self._length, 1)
-        batches = self._validation.batches(rows, 0, num_steps=self._length, num_epochs=1, drop_remainder=False)
-        sums = np.sum([jax.device_get(self._measure(self.state, *self._prepared(batch))) for batch in batches], axis=0)
+        sums = np.zeros(6)
+        for batch in self._validation.batches(rows, 0, num_steps=self._length, num_epochs=1, drop_remainder=False):
+            if hurry and self.stopped:
+                return None
+            sums += jax.device_get(self._measure(self.state, *self._prepared(batch)))
         loss, matches, discrete, squares, continuous, steps = sums.tolist()
         match = matches / discrete if discrete else math.nan
         return loss / steps, match, math.sqrt(squares / continuous) if continuous else math.nan
+
+    def tree(self) -> dict[str, Any]:
+        """Returns everything that a checkpoint must hold; the data has to be there again."""
+        return {
+            "agent": self.state,
+            "losses": self._losses,
+            "counters": {"epoch": np.int64(self.epoch), "position": np.int64(self._position)},
+        }
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        """Goes on from a checkpoint's tree, exactly, in the middle of an epoch too."""
+        self.state = jax.tree.map(jnp.copy, tree["agent"])
+        self._losses = np.array(tree["losses"])
+        self.epoch, self._position = (int(tree["counters"][name]) for name in ("epoch", "position"))
 
     def sync(self) -> None:
         """Gives the agent a copy of the trained state: its networks, counter and optimizer."""
         self.agent.set_state(jax.tree.map(jnp.copy, self.state))
         self.agent.train_step_counter.value = int(self.state.train_step)
 
-    def _learn(self) -> Iterator[Any]:
-        """Yields the losses of one epoch's calls, each `[gradient steps]`."""
+    def _most_updates(self, step_bytes: float) -> int:
+        """Returns how many gradient steps one call takes at most, `step_bytes` being those of one step of the data."""
+        weights = sum(map(np.size, jax.tree.leaves(self.state.params)))
+        steps = self._batch_size * self._length
+        by_work = _OPERATIONS_IN_A_CALL / (6 * weights * steps)  # twice forwards, four times backwards
+        return max(int(min(_UPDATES_IN_A_CALL, by_work, _BYTES_IN_A_CALL / (step_bytes * steps))), 1)
+
+    def _learn(self) -> Iterator[np.ndarray]:
+        """Yields the losses of the epoch's calls from where it stands, each `[gradient steps]`."""
+        random = np.random.default_rng([self._seed, self.epoch])
         if self._data is not None:
             count = self._calls * self._updates * self._batch_size
-            order = self._order.permutation(len(self._data[1]))[:count].astype(np.int32)
-            for rows in order.reshape(self._calls, self._updates, self._batch_size):
+            order = random.permutation(len(self._data[1]))[:count].astype(np.int32)
+            for rows in order.reshape(self._calls, self._updates, self._batch_size)[self._position :]:
                 self.state, loss = self._indexed(self.state, self._data, rows)
-                yield loss
+                yield jax.device_get(loss)
             return
-        for stacked in _prefetched(self._stacked()):
+        for stacked in _prefetched(self._stacked(int(random.integers(2**31)))):
             self.state, info = self._many(self.state, *stacked)
-            yield info.loss
+            yield jax.device_get(info.loss)
 
     def _update_indexed(self, state: AgentState, recorded: Any, rows: Any) -> tuple[AgentState, Any]:
         def step(state: AgentState, rows: Any) -> tuple[AgentState, Any]:
@@ -172,12 +224,12 @@ class CloningTrainer:
 
         return jax.lax.scan(step, state, rows)
 
-    def _stacked(self) -> Iterator[Any]:
-        """Yields the batches of one epoch, as many as one call takes at a time."""
-        seed = int(self._order.integers(2**31))
+    def _stacked(self, seed: int) -> Iterator[Any]:
+        """Yields the batches of one epoch from where it stands, as many as one call takes at a time."""
         batches = self._demonstrations.batches(self._batch_size, seed, num_steps=self._length, num_epochs=1)
-        for _ in range(self._calls):
-            several = [self._prepared(next(batches)) for _ in range(self._updates)]
+        rest = itertools.islice(batches, self._position * self._updates, None)
+        for _ in range(self._position, self._calls):
+            several = [self._prepared(next(rest)) for _ in range(self._updates)]
             yield jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *several))
 
     def _prepared(self, sequences: Any) -> tuple[Trajectory, Any]:

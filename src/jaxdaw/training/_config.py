@@ -243,7 +243,7 @@ def from_json(options: dict[str, Any]) -> dict[str, Any]:
     return {key: as_tuple(value) for key, value in options.items()}
 
 
-def resolved(algorithm: str, environment: str, seed: int, config: DqnConfig) -> dict[str, Any]:
+def resolved(algorithm: str, environment: str, seed: int, config: Any) -> dict[str, Any]:
     """Returns what a run directory's config.json holds."""
     return {
         "format": FORMAT,

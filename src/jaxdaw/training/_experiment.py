@@ -130,6 +130,13 @@ def resume(directory: str | Path, *, steps: int | None = None, watch: Watcher | 
         raise ConfigError(
             "a population is not resumed as a whole", expected="one member's directory", got=str(directory)
         )
+    if saved["algorithm"] not in CONFIGS:
+        raise ConfigError(
+            f"{directory} is a run of another kind",
+            expected=", ".join(sorted(CONFIGS)),
+            got=saved["algorithm"],
+            fix=f"jaxdaw train {saved['algorithm']} --resume {directory}",
+        )
     config = CONFIGS[saved["algorithm"]](**from_json(saved["options"]))
     if steps is not None:
         config = replaced(config, {"steps": steps})

@@ -69,7 +69,7 @@ class Progress:
             return
         kind = row["kind"]
         if kind == "resume":
-            self._print(f"resumed at step {row['step']}: {row['restored']}")
+            self._print(f"resumed at {row.get('unit', 'step')} {row['step']}: {row['restored']}")
             if row["lost"]:
                 self._print(f"not restored: {row['lost']}")
             return

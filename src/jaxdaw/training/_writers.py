@@ -26,9 +26,18 @@ class MetricsWriter:
 
     def write(self, row: dict[str, Any]) -> None:
         """Appends one row; numbers that are not finite become null."""
-        clean = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
-        self._lines.write(json.dumps(clean) + "\n")
+        self._lines.write(json.dumps(plain_row(row)) + "\n")
         self._lines.flush()
+
+    @property
+    def position(self) -> int:
+        """Bytes of `metrics.jsonl` so far."""
+        return self._lines.tell()
+
+    def go_back(self, position: int) -> None:
+        """Drops the rows behind a position: they belong to a history that was left by restoring an earlier state."""
+        if self._lines.tell() > position:
+            self._lines.truncate(position)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Writes scalars by tag; those that are not finite are left out."""
@@ -50,6 +59,11 @@ class MetricsWriter:
         self._lines.close()
         if self._events is not None:
             self._events.close()
+
+
+def plain_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a row as JSON has it: numbers that are not finite become None."""
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
 
 
 def write_summaries(events: Any, summaries: dict[str, Any], step: int) -> None:
