@@ -196,6 +196,7 @@ def _run(
         )
     session = None
     try:
+        _refuse_faults(demonstrations, world, described["demonstrations"]["source"])
         session = _Session(demonstrations, world, described["environment"] or None, config, described["seed"], watch)
         begin(session)
         return session.go()
@@ -204,6 +205,16 @@ def _run(
             session.close()
         if isinstance(world, Environment) and isinstance(environment, str):
             world.close()
+
+
+def _specs_of(demonstrations: Demonstrations, world: Any) -> tuple[Any, Any]:
+    """Returns the specs of the policy: those of the environment, if there is one."""
+    place = demonstrations if world is None else world
+    return place.observation_spec, place.action_spec
+
+
+def _refuse_faults(demonstrations: Demonstrations, world: Any, source: str) -> None:
+    check(demonstrations, *_specs_of(demonstrations, world)).raise_if_faulty(source or "the demonstrations")
 
 
 class _Session:
@@ -218,9 +229,7 @@ class _Session:
         seed: int,
         watch: Watcher | None,
     ):
-        observation_spec = demonstrations.observation_spec if world is None else world.observation_spec
-        action_spec = demonstrations.action_spec if world is None else world.action_spec
-        check(demonstrations, observation_spec, action_spec).raise_if_faulty(source or "the demonstrations")
+        observation_spec, action_spec = _specs_of(demonstrations, world)
         kept = config.validation > 0 and len(demonstrations) > 1
         learn, validation = demonstrations.split(1.0 - config.validation, seed) if kept else (demonstrations, None)
         length = config.sequence_length if config.network == "rnn" else None
