@@ -119,12 +119,14 @@ class _Session:
     ):
         observation_spec = demonstrations.observation_spec if world is None else world.observation_spec
         action_spec = demonstrations.action_spec if world is None else world.action_spec
-        kept = config.validation > 0 and len(demonstrations) > 1
-        learn, validation = demonstrations.split(1.0 - config.validation, seed) if kept else (demonstrations, None)
+        kept = config.validation_episodes(len(demonstrations))
+        share = 1.0 - kept / len(demonstrations)
+        learn, validation = demonstrations.split(share, seed) if kept else (demonstrations, None)
         length = config.sequence_length if config.network == "rnn" else None
-        updates = config.epochs * num_updates(learn, config.batch_size, length)
+        updates = config.epochs * num_updates(learn, config.batch_size, length, config.epoch_updates)
         agent = config.make_agent(time_step_spec(observation_spec), action_spec, seed, updates)
-        self.trainer = CloningTrainer(agent, learn, validation, config.batch_size, length, seed)
+        self.trainer = CloningTrainer(agent, learn, validation, config.batch_size, length, seed, config.epoch_updates)
+        self.trainer.observe()
         self.agent, self.config, self.seed, self._world = agent, config, seed, world
         self._watchers = [] if watch is None else [watch]
         self.directory = None if out is None else new_directory(Path(out))

@@ -7,6 +7,7 @@ import functools
 import math
 from typing import Any, Literal
 
+import jax
 import numpy as np
 import optax
 
@@ -19,10 +20,13 @@ class BcConfig:
     """What `jaxdaw train bc` can be told. The defaults clone the experts of CartPole and Pendulum.
 
     Attributes:
-      epochs: passes over the data at most.
+      epochs: rounds of training at most, each of one pass over the data, or of more where the data is small.
+      epoch_updates: gradient steps in an epoch at least: small data is passed over as often as that takes.
       patience: epochs without a lower validation loss before training stops; 0 never stops early.
-      validation: share of the episodes, drawn at random, that is kept for the validation loss; 0 for none.
+      validation: share of the episodes, drawn at random, that is kept for the validation loss; 0 for none. None is a
+        tenth if that makes 5 episodes, else none: fewer say little, and training needs them more.
       network: mlp, or rnn (LSTM over sequences).
+      normalize: whether float observations are normalized by their mean and variance; never with convolutions.
       fc_layer_params: units of the hidden layers.
       conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none.
       lstm_size: units of the recurrent cell, with `network rnn`.
@@ -38,9 +42,11 @@ class BcConfig:
     """
 
     epochs: int = 60
+    epoch_updates: int = 100
     patience: int = 15
-    validation: float = 0.1
+    validation: float | None = None
     network: Literal["mlp", "rnn"] = "mlp"
+    normalize: bool = True
     fc_layer_params: tuple[int, ...] = (256, 256)
     conv_layer_params: tuple[tuple[int, int, int], ...] = ()
     lstm_size: int = 64
@@ -55,14 +61,21 @@ class BcConfig:
     eval_episodes: int = 20
 
     def __post_init__(self):
-        for name in ("epochs", "lstm_size", "sequence_length", "batch_size", "eval_episodes"):
+        for name in ("epochs", "epoch_updates", "lstm_size", "sequence_length", "batch_size", "eval_episodes"):
             check_range(name, getattr(self, name), 1, math.inf, integer=True)
         for name in ("patience", "max_episode_steps", "eval_every"):
             check_range(name, getattr(self, name), 0, math.inf, integer=True)
-        check_range("validation", self.validation, 0.0, 0.9)
+        check_range("validation", self.validation or 0.0, 0.0, 0.9)
         check_range("learning_rate", self.learning_rate, 0.0, math.inf, low_open=True)
         for name in ("weight_decay", "gradient_clipping"):
             check_range(name, getattr(self, name), 0.0, math.inf)
+
+    def validation_episodes(self, episodes: int) -> int:
+        """Returns how many of so many episodes are kept for validation."""
+        if self.validation is None:
+            tenth = round(episodes / 10)
+            return tenth if tenth >= 5 else 0
+        return min(max(round(self.validation * episodes), 1), episodes - 1) if self.validation else 0
 
     def make_agent(
         self, time_step_spec: Any, action_spec: Any, seed: int = 0, updates: int | None = None
@@ -83,6 +96,7 @@ class BcConfig:
         )
         projection: Any = networks.NormalProjection
         common: dict[str, Any] = {
+            "preprocessing_layers": self._normalizers(time_step_spec.observation),
             "preprocessing_combiner": networks.concatenate if len(leaves) > 1 else None,
             "conv_layer_params": [tuple(layer) for layer in self.conv_layer_params] or None,
             "continuous_projection_net": projection if bounded else functools.partial(projection, mean_transform=None),
@@ -116,7 +130,14 @@ class BcConfig:
             loss=self.loss,
         )
 
-
-def _has_bounds(spec: specs.TensorSpec) -> bool:
-    bounded = isinstance(spec, specs.BoundedTensorSpec)
-    return bounded and bool(np.isfinite([np.min(spec.minimum), np.max(spec.maximum)]).all())
+    def _normalizers(self, observation_spec: Any) -> Any:
+        if (
+            not self.normalize
+            or self.conv_layer_params
+            or not any(map(specs.is_continuous, specs.flatten(observation_spec)))
+        ):
+            return None
+        return specs.map_structure(
+            lambda spec: networks.StreamingNormalizer(spec) if specs.is_continuous(spec) else jax.nn.identity,
+            observation_spec,
+        )

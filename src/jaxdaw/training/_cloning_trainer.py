@@ -59,6 +59,7 @@ class CloningTrainer:
       batch_size: steps, or sequences, in one gradient step; fewer if there are fewer.
       sequence_length: steps in a sequence, for an agent with `num_outer_dims=2`; None for one with 1.
       seed: of the order.
+      epoch_updates: gradient steps in an epoch at least: it passes over the data as often as that takes.
 
     Raises:
       SpecError: the demonstrations are not in the agent's specs, or hold what is wrong; all of it is listed.
@@ -72,6 +73,7 @@ class CloningTrainer:
         batch_size: int = 256,
         sequence_length: int | None = None,
         seed: int = 0,
+        epoch_updates: int = 1,
     ):
         self.agent = agent
         self.state: AgentState = jax.tree.map(jnp.copy, agent.get_state())
@@ -85,7 +87,8 @@ class CloningTrainer:
         self._demonstrations = demonstrations
         self._order = np.random.default_rng(seed)
         self._batch_size = min(batch_size, _num_sequences(demonstrations, self._length))
-        batches = num_updates(demonstrations, batch_size, sequence_length)
+        self._passes = _num_passes(demonstrations, batch_size, sequence_length, epoch_updates)
+        batches = num_updates(demonstrations, batch_size, sequence_length, epoch_updates)
         self._calls = math.ceil(batches / _UPDATES_IN_A_CALL)
         self._updates = batches // self._calls
         compiler = agent.compiler_options()
@@ -105,6 +108,22 @@ class CloningTrainer:
     def validates(self) -> bool:
         """Whether there is something to measure on."""
         return self._validation is not None
+
+    def observe(self) -> None:
+        """Moves the statistics of the network's normalizers, if it has any, by all demonstrations: before training."""
+        network, held = self.agent.cloning_network, self.agent.policy_weights(self.state)
+        if not jax.tree.leaves(held.rest):
+            return
+
+        def moved(rest: Any, experience: Trajectory) -> Any:
+            weights = Weights(held.params, rest)
+            return network.apply(weights, experience.observation, experience.step_type, training=True)[2]
+
+        move, rest = jax.jit(moved), held.rest
+        rows = max(_VALIDATION_STEPS // self._length, 1)
+        for batch in self._demonstrations.batches(rows, 0, num_steps=self._length, num_epochs=1, drop_remainder=False):
+            rest = move(rest, self._prepared(batch)[0])
+        self.state = self.state._replace(rest={**self.state.rest, "cloning_network": rest})
 
     def stop(self) -> None:
         """Asks `run` to return as soon as the state is consistent."""
@@ -151,7 +170,10 @@ class CloningTrainer:
         """Yields the losses of one epoch's calls, each `[gradient steps]`."""
         if self._data is not None:
             count = self._calls * self._updates * self._batch_size
-            order = self._order.permutation(len(self._data[1]))[:count].astype(np.int32)
+            size = len(self._data[1])
+            whole = size - size % self._batch_size
+            passes = [self._order.permutation(size)[:whole] for _ in range(self._passes)]
+            order = np.concatenate(passes)[:count].astype(np.int32)
             for rows in order.reshape(self._calls, self._updates, self._batch_size):
                 self.state, loss = self._indexed(self.state, self._data, rows)
                 yield loss
@@ -171,7 +193,7 @@ class CloningTrainer:
     def _stacked(self) -> Iterator[Any]:
         """Yields the batches of one epoch, as many as one call takes at a time."""
         seed = int(self._order.integers(2**31))
-        batches = self._demonstrations.batches(self._batch_size, seed, num_steps=self._length, num_epochs=1)
+        batches = self._demonstrations.batches(self._batch_size, seed, num_steps=self._length, num_epochs=self._passes)
         for _ in range(self._calls):
             several = [self._prepared(next(batches)) for _ in range(self._updates)]
             yield jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *several))
@@ -205,8 +227,21 @@ class CloningTrainer:
         return jnp.stack([jnp.sum(weights * per_step), *sums[0], *sums[1], jnp.sum(weights)])
 
 
-def num_updates(demonstrations: Demonstrations, batch_size: int, sequence_length: int | None) -> int:
+def num_updates(
+    demonstrations: Demonstrations, batch_size: int, sequence_length: int | None, epoch_updates: int = 1
+) -> int:
     """Returns the gradient steps in one epoch, but for a few that are left out where they fill no call."""
+    passes = _num_passes(demonstrations, batch_size, sequence_length, epoch_updates)
+    return passes * _num_batches(demonstrations, batch_size, sequence_length)
+
+
+def _num_passes(
+    demonstrations: Demonstrations, batch_size: int, sequence_length: int | None, epoch_updates: int
+) -> int:
+    return max(math.ceil(epoch_updates / _num_batches(demonstrations, batch_size, sequence_length)), 1)
+
+
+def _num_batches(demonstrations: Demonstrations, batch_size: int, sequence_length: int | None) -> int:
     sequences = _num_sequences(demonstrations, sequence_length or 1)
     return sequences // min(batch_size, sequences)
 
