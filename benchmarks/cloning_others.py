@@ -4,7 +4,7 @@ moves all of them.
 Run: python benchmarks/cloning_others.py --python imitation=PATH --python d3rlpy=PATH --python tf_agents=PATH
 
 Measured with imitation 1.0.1, d3rlpy 2.8.1 (both on PyTorch) and TF-Agents 0.19 (TensorFlow 2.15, in
-`common.function`). Each trains an MLP of (256, 256) by Adam on batches of 256: once the same batch again and again, once
+`common.function`). Each trains an MLP of (256, 256) by Adam on batches of 256: once the same batch over and over, once
 an epoch over 100,000 steps by its own means, which TF-Agents does not have. Prints microseconds for each gradient step.
 """
 

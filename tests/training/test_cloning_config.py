@@ -13,12 +13,40 @@ from .demonstrations import OBSERVATION, SIGN, TWICE
 
 @pytest.mark.parametrize(
     "options",
-    [{"epochs": 0}, {"validation": 0.95}, {"learning_rate": 0.0}, {"batch_size": -1}, {"weight_decay": -1e-3}],
+    [
+        {"epochs": 0},
+        {"epoch_updates": 0},
+        {"validation": 0.95},
+        {"learning_rate": 0.0},
+        {"batch_size": -1},
+        {"weight_decay": -1e-3},
+    ],
     ids=str,
 )
 def test_numbers_outside_their_range_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         BcConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("share", "episodes", "kept"),
+    [(None, 57, 6), (None, 50, 5), (None, 44, 0), (None, 1, 0), (0.0, 99, 0), (0.3, 10, 3), (0.1, 2, 1), (0.5, 1, 0)],
+)
+def test_validation_keeps_its_share_and_by_default_only_what_can_be_spared(share, episodes, kept):
+    assert BcConfig(validation=share).validation_episodes(episodes) == kept
+
+
+def test_floats_are_normalized_integers_and_images_are_not():
+    def normalizers(observation, **options):
+        agent = BcConfig(fc_layer_params=(8,), **options).make_agent(time_step_spec(observation), SIGN)
+        return [m for m in agent.cloning_network.submodules if isinstance(m, networks.StreamingNormalizer)]
+
+    count = specs.BoundedTensorSpec((2,), np.int32, 0, 9)
+    (only,) = normalizers({"a": OBSERVATION, "b": count})
+    assert only.input_tensor_spec == OBSERVATION
+    assert normalizers(count) == []
+    assert normalizers(OBSERVATION, normalize=False) == []
+    assert normalizers(specs.TensorSpec((8, 8, 1), np.float32), conv_layer_params=((4, 3, 1),)) == []
 
 
 @pytest.mark.parametrize(

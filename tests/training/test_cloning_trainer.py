@@ -6,6 +6,7 @@ import pytest
 
 from jaxdaw.data import Demonstrations, DemonstrationWriter, read
 from jaxdaw.errors import SpecError
+from jaxdaw.networks import StreamingNormalizer
 from jaxdaw.training import BcConfig, CloningTrainer
 from jaxdaw.training import _cloning_trainer as module
 from jaxdaw.trajectories import time_step_spec
@@ -13,11 +14,11 @@ from jaxdaw.trajectories import time_step_spec
 from .demonstrations import OBSERVATION, SIGN, TWICE, continuous, discrete
 
 
-def make(data, action_spec, validation=None, length=None, batch_size=32, **options):
+def make(data, action_spec, validation=None, length=None, batch_size=32, epoch_updates=1, **options):
     options = {"fc_layer_params": (16,), "learning_rate": 1e-2, **options}
     config = BcConfig(network="rnn" if length else "mlp", lstm_size=8, **options)
     agent = config.make_agent(time_step_spec(OBSERVATION), action_spec)
-    return CloningTrainer(agent, data, validation, batch_size, length)
+    return CloningTrainer(agent, data, validation, batch_size, length, epoch_updates=epoch_updates)
 
 
 def test_an_epoch_sees_every_step_once_and_in_another_order_each_time():
@@ -28,6 +29,35 @@ def test_an_epoch_sees_every_step_once_and_in_another_order_each_time():
     assert np.isnan(report.validation_loss)
     second = trainer.run()
     assert (second.epoch, second.train_step) == (2, 20)
+
+
+@pytest.mark.parametrize("on_device", [True, False])
+def test_small_data_is_passed_over_until_an_epoch_has_its_updates(on_device, monkeypatch):
+    if not on_device:
+        monkeypatch.setattr(module, "_ON_DEVICE", 0)
+    trainer = make(discrete(), SIGN, batch_size=32, epoch_updates=20)
+    assert trainer.run().train_step == 27  # 300 steps are 9 batches, three times
+    assert trainer.run().train_step == 54
+    assert make(discrete(), SIGN, batch_size=32, epoch_updates=9).run().train_step == 9
+
+
+@pytest.mark.parametrize("length", [None, 10])
+def test_observations_are_normalized_by_the_demonstrations(length):
+    data = discrete()
+    trainer = make(data, SIGN, length=length)
+    trainer.observe()
+    trainer.sync()
+    (normalizer,) = [m for m in trainer.agent.cloning_network.submodules if isinstance(m, StreamingNormalizer)]
+    seen = data.flat().observation
+    expected = (seen - seen.mean(0)) / np.sqrt(seen.var(0) + 1e-3)
+    np.testing.assert_allclose(normalizer.normalize(seen), np.clip(expected, -5, 5), atol=1e-4)
+
+
+def test_a_network_without_normalizers_has_nothing_to_observe():
+    trainer = make(discrete(), SIGN, normalize=False)
+    before = jax.tree.map(np.asarray, trainer.state)
+    trainer.observe()
+    jax.tree.map(np.testing.assert_array_equal, before, trainer.state)
 
 
 @pytest.mark.parametrize("length", [None, 10])

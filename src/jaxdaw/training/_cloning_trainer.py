@@ -120,8 +120,7 @@ class CloningTrainer:
             return network.apply(weights, experience.observation, experience.step_type, training=True)[2]
 
         move, rest = jax.jit(moved), held.rest
-        rows = max(_VALIDATION_STEPS // self._length, 1)
-        for batch in self._demonstrations.batches(rows, 0, num_steps=self._length, num_epochs=1, drop_remainder=False):
+        for batch in self._demonstrations.batches(_VALIDATION_STEPS, 0, num_epochs=1, drop_remainder=False):
             rest = move(rest, self._prepared(batch)[0])
         self.state = self.state._replace(rest={**self.state.rest, "cloning_network": rest})
 
