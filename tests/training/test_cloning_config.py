@@ -13,7 +13,14 @@ from .demonstrations import OBSERVATION, SIGN, TWICE
 
 @pytest.mark.parametrize(
     "options",
-    [{"epochs": 0}, {"validation": 0.95}, {"learning_rate": 0.0}, {"batch_size": -1}, {"weight_decay": -1e-3}],
+    [
+        {"epochs": 0},
+        {"epoch_updates": 0},
+        {"validation": 0.95},
+        {"learning_rate": 0.0},
+        {"batch_size": -1},
+        {"weight_decay": -1e-3},
+    ],
     ids=str,
 )
 def test_numbers_outside_their_range_are_refused(options):
@@ -23,6 +30,14 @@ def test_numbers_outside_their_range_are_refused(options):
 
 FREE, LEVERS = specs.TensorSpec((2,), np.float32), specs.BoundedTensorSpec((2,), np.int32, 0, 4)
 MIXED = {"free": FREE, "gear": SIGN, "levers": LEVERS, "steer": TWICE}
+
+
+@pytest.mark.parametrize(
+    ("share", "episodes", "kept"),
+    [(None, 57, 6), (None, 50, 5), (None, 44, 0), (None, 1, 0), (0.0, 99, 0), (0.3, 10, 3), (0.1, 2, 1), (0.5, 1, 0)],
+)
+def test_validation_keeps_its_share_and_by_default_only_what_can_be_spared(share, episodes, kept):
+    assert BcConfig(validation=share).validation_episodes(episodes) == kept
 
 
 @pytest.mark.parametrize(

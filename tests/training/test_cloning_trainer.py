@@ -15,11 +15,11 @@ from jaxdaw.trajectories import time_step_spec
 from .demonstrations import OBSERVATION, SIGN, TWICE, continuous, discrete
 
 
-def make(data, action_spec, validation=None, length=None, batch_size=32, **options):
+def make(data, action_spec, validation=None, length=None, batch_size=32, epoch_updates=1, **options):
     options = {"fc_layer_params": (16,), "learning_rate": 1e-2, **options}
     config = BcConfig(network="rnn" if length else "mlp", lstm_size=8, **options)
     agent = config.make_agent(time_step_spec(OBSERVATION), action_spec)
-    return CloningTrainer(agent, data, validation, batch_size, length)
+    return CloningTrainer(agent, data, validation, batch_size, length, epoch_updates=epoch_updates)
 
 
 def test_an_epoch_sees_every_step_once_and_in_another_order_each_time():
@@ -35,6 +35,16 @@ def test_an_epoch_sees_every_step_once_and_in_another_order_each_time():
     assert (second.epoch, second.train_step) == (2, 20)
     assert [sorted(order.ravel()) for order in rows] == [list(range(300))] * 2
     assert not np.array_equal(*rows)
+
+
+@pytest.mark.parametrize("on_device", [True, False])
+def test_small_data_is_passed_over_until_an_epoch_has_its_updates(on_device, monkeypatch):
+    if not on_device:
+        monkeypatch.setattr(module, "_ON_DEVICE", 0)
+    trainer = make(discrete(), SIGN, batch_size=32, epoch_updates=20)
+    assert trainer.run().train_step == 27  # 300 steps are 9 batches, three times
+    assert trainer.run().train_step == 54
+    assert make(discrete(), SIGN, batch_size=32, epoch_updates=9).run().train_step == 9
 
 
 @pytest.mark.parametrize("length", [None, 10])

@@ -230,13 +230,16 @@ class _Session:
         watch: Watcher | None,
     ):
         observation_spec, action_spec = _specs_of(demonstrations, world)
-        kept = config.validation > 0 and len(demonstrations) > 1
-        learn, validation = demonstrations.split(1.0 - config.validation, seed) if kept else (demonstrations, None)
+        kept = config.validation_episodes(len(demonstrations))
+        share = 1.0 - kept / len(demonstrations)
+        learn, validation = demonstrations.split(share, seed) if kept else (demonstrations, None)
         length = config.sequence_length if config.network == "rnn" else None
-        updates = config.epochs * num_updates(learn, config.batch_size, length)
+        updates = config.epochs * num_updates(learn, config.batch_size, length, config.epoch_updates)
         self._layers = normalizing_layers(learn, observation_spec) if config.normalize else None
         agent = config.make_agent(time_step_spec(observation_spec), action_spec, seed, updates, self._layers)
-        self.trainer = CloningTrainer(agent, learn, validation, config.batch_size, length, seed, is_checked=True)
+        self.trainer = CloningTrainer(
+            agent, learn, validation, config.batch_size, length, seed, config.epoch_updates, is_checked=True
+        )
         self.agent, self.config, self.seed, self._world, self._name = agent, config, seed, world, name
         self._watchers = [] if watch is None else [watch]
         self.directory: Path | None = None

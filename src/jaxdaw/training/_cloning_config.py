@@ -20,9 +20,11 @@ class BcConfig:
     """What `jaxdaw train bc` can be told. The defaults clone the experts of CartPole and Pendulum.
 
     Attributes:
-      epochs: passes over the data at most.
+      epochs: rounds of training at most, each of one pass over the data, or of more where the data is small.
+      epoch_updates: gradient steps in an epoch at least: small data is passed over as often as that takes.
       patience: epochs without a lower validation loss before training stops; 0 never stops early.
-      validation: share of the episodes, drawn at random, that is kept for the validation loss; 0 for none.
+      validation: share of the episodes, drawn at random, that is kept for the validation loss; 0 for none. None is a
+        tenth if that makes 5 episodes, else none: fewer say little, and training needs them more.
       network: mlp, or rnn (LSTM over sequences).
       fc_layer_params: units of the hidden layers.
       conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none.
@@ -41,8 +43,9 @@ class BcConfig:
     """
 
     epochs: int = 60
+    epoch_updates: int = 100
     patience: int = 15
-    validation: float = 0.1
+    validation: float | None = None
     network: Literal["mlp", "rnn"] = "mlp"
     fc_layer_params: tuple[int, ...] = (256, 256)
     conv_layer_params: tuple[tuple[int, int, int], ...] = ()
@@ -60,14 +63,21 @@ class BcConfig:
     checkpoint_every: int = 5
 
     def __post_init__(self):
-        for name in ("epochs", "lstm_size", "sequence_length", "batch_size", "eval_episodes"):
+        for name in ("epochs", "epoch_updates", "lstm_size", "sequence_length", "batch_size", "eval_episodes"):
             check_range(name, getattr(self, name), 1, math.inf, integer=True)
         for name in ("patience", "max_episode_steps", "eval_every", "checkpoint_every"):
             check_range(name, getattr(self, name), 0, math.inf, integer=True)
-        check_range("validation", self.validation, 0.0, 0.9)
+        check_range("validation", self.validation or 0.0, 0.0, 0.9)
         check_range("learning_rate", self.learning_rate, 0.0, math.inf, low_open=True)
         for name in ("weight_decay", "gradient_clipping"):
             check_range(name, getattr(self, name), 0.0, math.inf)
+
+    def validation_episodes(self, episodes: int) -> int:
+        """Returns how many of so many episodes are kept for validation."""
+        if self.validation is None:
+            tenth = round(episodes / 10)
+            return tenth if tenth >= 5 else 0
+        return min(max(round(self.validation * episodes), 1), episodes - 1) if self.validation else 0
 
     def make_agent(
         self,
@@ -130,8 +140,3 @@ class BcConfig:
         if self.loss == "sample":
             agent.set_state(agent.get_state()._replace(target=jax.random.key(seed)))  # of the noise
         return agent
-
-
-def _has_bounds(spec: specs.TensorSpec) -> bool:
-    bounded = isinstance(spec, specs.BoundedTensorSpec)
-    return bounded and bool(np.isfinite([np.min(spec.minimum), np.max(spec.maximum)]).all())

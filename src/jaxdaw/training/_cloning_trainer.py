@@ -64,6 +64,7 @@ class CloningTrainer:
       batch_size: steps, or sequences, in one gradient step; fewer if there are fewer.
       sequence_length: steps in a sequence, for an agent with `num_outer_dims=2`; None for one with 1.
       seed: of the order, which is another in each epoch.
+      epoch_updates: gradient steps in an epoch at least: it passes over the data as often as that takes.
       is_checked: whether `check` has found nothing in what both are parts of: it is not read again.
 
     Attributes:
@@ -81,6 +82,7 @@ class CloningTrainer:
         batch_size: int = 256,
         sequence_length: int | None = None,
         seed: int = 0,
+        epoch_updates: int = 1,
         *,
         is_checked: bool = False,
     ):
@@ -102,7 +104,8 @@ class CloningTrainer:
             math.prod(spec.shape) * spec.dtype.itemsize
             for spec in specs.flatten((demonstrations.observation_spec, demonstrations.action_spec))
         )
-        batches = num_updates(demonstrations, batch_size, sequence_length)
+        self._passes = _num_passes(demonstrations, batch_size, sequence_length, epoch_updates)
+        batches = num_updates(demonstrations, batch_size, sequence_length, epoch_updates)
         most = min(batches, self._most_updates(size / steps))
         self._updates = max(range((most + 1) // 2, most + 1), key=lambda count: (batches // count * count, count))
         self._calls = batches // self._updates
@@ -207,7 +210,10 @@ class CloningTrainer:
         random = np.random.default_rng([self._seed, self.epoch])
         if self._data is not None:
             count = self._calls * self._updates * self._batch_size
-            order = random.permutation(len(self._data[1]))[:count].astype(np.int32)
+            size = len(self._data[1])
+            whole = size - size % self._batch_size
+            passes = [random.permutation(size)[:whole] for _ in range(self._passes)]
+            order = np.concatenate(passes)[:count].astype(np.int32)
             for rows in order.reshape(self._calls, self._updates, self._batch_size)[self._position :]:
                 self.state, loss = self._indexed(self.state, self._data, rows)
                 yield jax.device_get(loss)
@@ -226,7 +232,7 @@ class CloningTrainer:
 
     def _stacked(self, seed: int) -> Iterator[Any]:
         """Yields the batches of one epoch from where it stands, as many as one call takes at a time."""
-        batches = self._demonstrations.batches(self._batch_size, seed, num_steps=self._length, num_epochs=1)
+        batches = self._demonstrations.batches(self._batch_size, seed, num_steps=self._length, num_epochs=self._passes)
         rest = itertools.islice(batches, self._position * self._updates, None)
         for _ in range(self._position, self._calls):
             several = [self._prepared(next(rest)) for _ in range(self._updates)]
@@ -261,8 +267,21 @@ class CloningTrainer:
         return jnp.stack([jnp.sum(weights * per_step), *sums[0], *sums[1], jnp.sum(weights)])
 
 
-def num_updates(demonstrations: Demonstrations, batch_size: int, sequence_length: int | None) -> int:
+def num_updates(
+    demonstrations: Demonstrations, batch_size: int, sequence_length: int | None, epoch_updates: int = 1
+) -> int:
     """Returns the gradient steps in one epoch, but for a few that are left out where they fill no call."""
+    passes = _num_passes(demonstrations, batch_size, sequence_length, epoch_updates)
+    return passes * _num_batches(demonstrations, batch_size, sequence_length)
+
+
+def _num_passes(
+    demonstrations: Demonstrations, batch_size: int, sequence_length: int | None, epoch_updates: int
+) -> int:
+    return max(math.ceil(epoch_updates / _num_batches(demonstrations, batch_size, sequence_length)), 1)
+
+
+def _num_batches(demonstrations: Demonstrations, batch_size: int, sequence_length: int | None) -> int:
     sequences = _num_sequences(demonstrations, sequence_length or 1)
     return sequences // min(batch_size, sequences)
 
