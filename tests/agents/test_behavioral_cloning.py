@@ -251,7 +251,7 @@ def test_each_seed_of_a_population_has_noise_of_its_own():
     assert len(np.unique(info.loss)) == 3  # of the same weights
     np.testing.assert_array_equal(update(alike, frames)[1].loss, info.loss)
     assert not np.isin(update(later, frames)[1].loss, info.loss).any()
-    of_one_key = alike._replace(target=jnp.broadcast_to(alike.target[0], (3,)))
+    of_one_key = alike._replace(target=jnp.broadcast_to(alike.target[0], alike.target.shape))
     assert len(np.unique(update(of_one_key, frames)[1].loss)) == 1
 
 

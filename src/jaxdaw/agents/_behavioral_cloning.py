@@ -155,12 +155,12 @@ class BehavioralCloningAgent(Agent):
         if not self._draws:
             return super().init(key)
         key_weights, key_noise = jax.random.split(key)
-        return super().init(key_weights)._replace(target=key_noise)
+        return super().init(key_weights)._replace(target=jax.random.key_data(key_noise))
 
     def _make_target(self, weights: dict[str, Weights], fresh: bool) -> Any:
         """Returns the key of the loss's noise: that of an agent which was given no seed."""
         del weights, fresh
-        return jax.random.key(0) if self._draws else ()
+        return jax.random.key_data(jax.random.key(0)) if self._draws else ()
 
     def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
         frames = _frames_of(experience)
@@ -173,7 +173,9 @@ class BehavioralCloningAgent(Agent):
             output, _, rest = self._cloning_network.apply(
                 weights, frames.observation, frames.step_type, training=training
             )
-            key = jax.random.fold_in(state.target, state.train_step) if self._draws else None
+            key = None
+            if self._draws:
+                key = jax.random.fold_in(jax.random.wrap_key_data(state.target), state.train_step)
             extra = {"action_spec": self._action_spec, "kind": self._kind, "key": key}
             taken = {name: value for name, value in extra.items() if name in self._parameters}
             losses = jnp.asarray(self._loss_fn(output, frames.action, **taken))

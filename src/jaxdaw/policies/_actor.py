@@ -10,11 +10,11 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.distributions import Categorical, Deterministic, Independent, Joint
-from jaxdaw.errors import ConfigError, SpecError, explain
+from jaxdaw.errors import SpecError, explain
 from jaxdaw.networks import Network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
-from jaxdaw.policies._q import check_input_of
+from jaxdaw.policies._q import check_input_of, require_network
 from jaxdaw.trajectories import PolicyStep, TimeStep
 
 
@@ -59,14 +59,9 @@ class ActorPolicy(Policy):
         *,
         emit_log_probability: bool = False,
     ):
-        for label, network in (("actor_network", actor_network), ("observation_normalizer", observation_normalizer)):
-            if not isinstance(network, Network) and (network is not None or label == "actor_network"):
-                raise ConfigError(
-                    f"{label} is not a Network",
-                    expected="jaxdaw.networks.Network",
-                    got=type(network).__name__,
-                    fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
-                )
+        require_network("actor_network", actor_network)
+        if observation_normalizer is not None:
+            require_network("observation_normalizer", observation_normalizer)
         super().__init__(
             time_step_spec,
             action_spec,

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
 from jaxdaw.networks import Module, Network
+from jaxdaw.policies._admission import Admission, emitted_bounds, rows_without_action
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
 from jaxdaw.policies._info import with_log_probability
-from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, Trajectory, trajectory_spec
+from jaxdaw.trajectories import PolicyStep, TimeStep, Trajectory, trajectory_spec
 
 
 class Policy(Module):
@@ -77,9 +78,9 @@ class Policy(Module):
         self._entropy = np.random.default_rng()
         self.compiled_act = jax.jit(self._act_from_seed)
         self._compiled_distribution = jax.jit(self.distribute)
-        self._checked: set[Any] = set()
+        self._admission = Admission(self.name, time_step_spec)
         self._action_leaves = jax.tree.leaves(action_spec)
-        self._emitted_bounds = [_emitted_bounds(spec) for spec in self._action_leaves]
+        self._emitted_bounds = [emitted_bounds(spec) for spec in self._action_leaves]
 
     # What a subclass writes (pure).
 
@@ -342,50 +343,12 @@ class Policy(Module):
 
     def _admit(self, time_step: Any) -> tuple[TimeStep, bool]:
         """Returns the time step `[B, ...]` with exactly the declared leaves, and whether it came batched."""
-        if not isinstance(time_step, TimeStep):
-            time_step = self._from_observation(time_step)
-        signature = _signature(time_step)
-        if signature not in self._checked:
-            time_step = specs.prune_extra_keys(self._time_step_spec, time_step)
-            rank = np.ndim(time_step.step_type)
-            if rank > 1:
-                raise SpecError(
-                    f"{self.name} acts on one step or on a batch of steps",
-                    expected="observation [B, ...]",
-                    got=f"{rank} outer axes",
-                    cause="a batch of sequences.",
-                    fix="act on one frame at a time, with the policy state of the call before",
-                )
-            specs.check(
-                time_step, self._time_step_spec, rank, what=f"time step given to {self.name}", check_bounds=False
-            )
-            if _signature(time_step) == signature:
-                self._checked.add(signature)
-        batched = np.ndim(time_step.step_type) == 1
-        if not batched:
-            time_step = specs.map_structure(lambda x: x[None], specs.map_structure(_as_array, time_step))
+        time_step, batched = self._admission.admit(time_step)
         self._check_mask(time_step)
         return time_step, batched
 
     def _from_observation(self, observation: Any) -> TimeStep:
-        spec = self._time_step_spec.observation
-        if isinstance(spec, specs.TensorSpec) and isinstance(observation, list):
-            observation = np.asarray(observation)  # a list of numbers is one array here, not a nest
-        observation = specs.map_structure(_as_array, observation)
-        observation = specs.prune_extra_keys(spec, observation)
-        specs.assert_same_structure(spec, observation, what=f"observation given to {self.name}")
-        observation = specs.map_structure(_cast_safely, observation, spec)
-        if isinstance(spec, specs.TensorSpec):
-            refuse_other_shapes(self.name, observation, spec)
-        outer = specs.outer_shape(observation, spec)
-        on_device = any(isinstance(leaf, jax.Array) for leaf in specs.flatten(observation))
-        xp = jnp if on_device else np
-        return TimeStep(
-            step_type=xp.full(outer, StepType.MID, np.int32),
-            reward=xp.zeros(outer + self._time_step_spec.reward.shape, self._time_step_spec.reward.dtype),
-            discount=xp.ones(outer, np.float32),
-            observation=observation,
-        )
+        return self._admission.from_observation(observation)
 
     def _admit_state(self, policy_state: Any, batch_size: int, batched: bool) -> Any:
         spec = self._policy_state_spec
@@ -402,20 +365,6 @@ class Policy(Module):
         if self._splitter is not None:
             _, mask = split_observation(self._splitter, time_step.observation)
             check_mask_values(mask, int(np.max(specs.num_values(specs.flatten(self._action_spec)[0]))))
-
-    def _check_emitted(self, leaves: list[Any]) -> None:
-        """Raises if a row's action is the sentinel: masks were checked before, so the values were not finite."""
-        for leaf, (low, high) in zip(leaves, self._emitted_bounds, strict=True):
-            emitted = np.asarray(leaf)
-            if low is None:
-                valid = np.isfinite(emitted)
-            elif emitted.size == 1 and low <= emitted.item() <= high:  # the usual case, ten times as fast
-                continue
-            else:
-                valid = (emitted >= low) & (emitted <= high)
-            if not valid.all():
-                rows = np.flatnonzero(~valid.reshape(len(emitted), -1).all(axis=-1))
-                raise self._no_action(f"{len(rows)} of {len(emitted)} rows (first row {rows[0]})")
 
     def _no_action(self, rows: str) -> Exception:
         """Returns the error for rows, named in words, that have no action although their masks allow one."""
@@ -436,35 +385,15 @@ class Policy(Module):
             for index, spec in enumerate(self._action_leaves):
                 if leaves[index].dtype != spec.dtype:
                     leaves[index] = leaves[index].astype(spec.dtype)
-        self._check_emitted(leaves[:actions])
+        rows = rows_without_action(leaves[:actions], self._emitted_bounds)
+        if rows is not None:
+            raise self._no_action(rows)
         return structure.unflatten(leaves if batched else [leaf[0] for leaf in leaves])
-
-
-def refuse_other_shapes(name: str, observation: Any, spec: specs.TensorSpec) -> None:
-    """Raises SpecError unless an array is one observation or a batch of them."""
-    shape = observation.shape
-    if shape != spec.shape and (not shape or shape[1:] != spec.shape):
-        batch = f"(N, {', '.join(map(str, spec.shape))})" if spec.shape else "(N,)"
-        raise SpecError(
-            f"{name} expects one observation or a batch of them",
-            expected=f"{spec.shape} or {batch}",
-            got=str(shape),
-            cause="an extra axis, or one row's axes in another order.",
-            fix=f"observation.reshape({spec.shape})",
-        )
 
 
 def reset_rows(state: Any, is_first: Any) -> Any:
     """Returns the state with the rows of new episodes zeroed; leaves are `[B, ...]`, `is_first` is `[B]`."""
     return jax.tree.map(lambda x: jnp.where(is_first.reshape((-1,) + (1,) * (x.ndim - 1)), jnp.zeros_like(x), x), state)
-
-
-def _emitted_bounds(spec: specs.TensorSpec) -> tuple[Any, Any]:
-    """Returns the least and the greatest integer action, as numbers if an action is one; None for other actions."""
-    if not (isinstance(spec, specs.BoundedTensorSpec) and specs.is_discrete(spec)):
-        return None, None
-    scalar = spec.shape == ()
-    return (spec.minimum.item(), spec.maximum.item()) if scalar else (spec.minimum, spec.maximum)
 
 
 def clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
@@ -477,34 +406,6 @@ def clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
 def _as_declared(action: Any, spec: specs.TensorSpec) -> Any:
     """Returns a float action in the dtype of its spec: distributions compute in float32 at least."""
     return action.astype(jax.dtypes.canonicalize_dtype(spec.dtype)) if specs.is_continuous(spec) else action
-
-
-def _signature(time_step: TimeStep) -> Any:
-    a, b, c, d = time_step
-    if type(a) is np.ndarray and type(b) is np.ndarray and type(c) is np.ndarray and type(d) is np.ndarray:
-        # The usual case, in a quarter of the time.
-        return a.dtype, a.shape, b.dtype, b.shape, c.dtype, c.shape, d.dtype, d.shape
-    leaves, structure = jax.tree.flatten(time_step)
-    return structure, tuple(
-        [(getattr(x, "dtype", None), getattr(x, "ndim", None), getattr(x, "shape", None)) for x in leaves]
-    )
-
-
-def _as_array(value: Any) -> Any:
-    return value if isinstance(value, jax.Array) else np.asarray(value)
-
-
-def _cast_safely(value: Any, spec: specs.TensorSpec) -> Any:
-    """Casts Python numbers, float64 and same-kind integers to the spec; anything else is left for `check` to refuse."""
-    return (
-        value.astype(spec.dtype)
-        if np.can_cast(value.dtype, spec.dtype, "same_kind") or _is_integral(value, spec)
-        else value
-    )
-
-
-def _is_integral(value: Any, spec: specs.TensorSpec) -> bool:
-    return np.issubdtype(value.dtype, np.integer) and np.issubdtype(spec.dtype, np.floating)
 
 
 def _as_seed(seed: int | jax.Array) -> Any:

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.policies._base import Policy, refuse_other_shapes
+from jaxdaw.policies._admission import refuse_other_shapes
+from jaxdaw.policies._base import Policy
 from jaxdaw.trajectories import StepType, TimeStep
 
 

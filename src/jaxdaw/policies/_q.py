@@ -43,13 +43,7 @@ class QPolicy(Policy):
         validate_action_spec_and_network: bool = True,
         name: str | None = None,
     ):
-        if not isinstance(q_network, Network):
-            raise ConfigError(
-                "q_network is not a Network",
-                expected="jaxdaw.networks.Network",
-                got=type(q_network).__name__,
-                fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
-            )
+        require_network("q_network", q_network)
         super().__init__(
             time_step_spec,
             action_spec,
@@ -85,6 +79,17 @@ class QPolicy(Policy):
         spec = specs.flatten(self._action_spec)[0]
         choice = Categorical(values, as_bool(mask), minimum=int(spec.minimum), dtype=np.dtype(spec.dtype))
         return PolicyStep(action=specs.pack_like(self._action_spec, [choice]), state=state)
+
+
+def require_network(label: str, network: Any) -> None:
+    """Raises ConfigError unless `network`, given as the argument `label`, is a Network."""
+    if not isinstance(network, Network):
+        raise ConfigError(
+            f"{label} is not a Network",
+            expected="jaxdaw.networks.Network",
+            got=type(network).__name__,
+            fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
+        )
 
 
 def draw_uniforms(key: Any, num_steps: int, batch_size: int) -> Any:

@@ -96,12 +96,7 @@ class BcConfig:
           preprocessing_layers: a nest that matches the observation, see `EncodingNetwork`; the normalizers, say.
         """
         leaves, actions = specs.flatten(time_step_spec.observation), specs.flatten(action_spec)
-        bounded = all(
-            isinstance(spec, specs.BoundedTensorSpec)
-            and np.isfinite([np.min(spec.minimum), np.max(spec.maximum)]).all()
-            for spec in actions
-            if specs.is_continuous(spec)
-        )
+        bounded = all(_has_bounds(spec) for spec in actions if specs.is_continuous(spec))
         projection: Any = networks.NormalProjection
         common: dict[str, Any] = {
             "preprocessing_layers": preprocessing_layers,
@@ -138,5 +133,11 @@ class BcConfig:
             loss=self.loss,
         )
         if self.loss == "sample":
-            agent.set_state(agent.get_state()._replace(target=jax.random.key(seed)))  # of the noise
+            noise = jax.random.key_data(jax.random.key(seed))
+            agent.set_state(agent.get_state()._replace(target=noise))
         return agent
+
+
+def _has_bounds(spec: specs.TensorSpec) -> bool:
+    bounded = isinstance(spec, specs.BoundedTensorSpec)
+    return bounded and bool(np.isfinite([np.min(spec.minimum), np.max(spec.maximum)]).all())

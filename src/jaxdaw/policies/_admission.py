@@ -1,0 +1,139 @@
+"""What a policy is given and what it emits, looked at on the host: time steps, bare observations and sentinels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+from jaxdaw.errors import SpecError
+from jaxdaw.trajectories import StepType, TimeStep
+
+
+class Admission:
+    """Lets time steps and bare observations in; what was looked at once is known by its shapes and dtypes.
+
+    Args:
+      name: of the policy, in messages.
+      time_step_spec: a TimeStep of specs.
+    """
+
+    def __init__(self, name: str, time_step_spec: TimeStep):
+        self._name = name
+        self._spec = time_step_spec
+        self._checked: set[Any] = set()
+
+    def admit(self, time_step: Any) -> tuple[TimeStep, bool]:
+        """Returns the time step `[B, ...]` with exactly the declared leaves, and whether it came batched."""
+        if not isinstance(time_step, TimeStep):
+            time_step = self.from_observation(time_step)
+        signature = _signature(time_step)
+        if signature not in self._checked:
+            time_step = specs.prune_extra_keys(self._spec, time_step)
+            rank = np.ndim(time_step.step_type)
+            if rank > 1:
+                raise SpecError(
+                    f"{self._name} acts on one step or on a batch of steps",
+                    expected="observation [B, ...]",
+                    got=f"{rank} outer axes",
+                    cause="a batch of sequences.",
+                    fix="act on one frame at a time, with the policy state of the call before",
+                )
+            specs.check(time_step, self._spec, rank, what=f"time step given to {self._name}", check_bounds=False)
+            if _signature(time_step) == signature:
+                self._checked.add(signature)
+        batched = np.ndim(time_step.step_type) == 1
+        if not batched:
+            time_step = specs.map_structure(lambda x: x[None], specs.map_structure(_as_array, time_step))
+        return time_step, batched
+
+    def from_observation(self, observation: Any) -> TimeStep:
+        """Returns the time step in the middle of an episode that a bare observation stands for."""
+        spec = self._spec.observation
+        if isinstance(spec, specs.TensorSpec) and isinstance(observation, list):
+            observation = np.asarray(observation)  # a list of numbers is one array here, not a nest
+        observation = specs.map_structure(_as_array, observation)
+        observation = specs.prune_extra_keys(spec, observation)
+        specs.assert_same_structure(spec, observation, what=f"observation given to {self._name}")
+        observation = specs.map_structure(_cast_safely, observation, spec)
+        if isinstance(spec, specs.TensorSpec):
+            refuse_other_shapes(self._name, observation, spec)
+        outer = specs.outer_shape(observation, spec)
+        on_device = any(isinstance(leaf, jax.Array) for leaf in specs.flatten(observation))
+        xp = jnp if on_device else np
+        return TimeStep(
+            step_type=xp.full(outer, StepType.MID, np.int32),
+            reward=xp.zeros(outer + self._spec.reward.shape, self._spec.reward.dtype),
+            discount=xp.ones(outer, np.float32),
+            observation=observation,
+        )
+
+
+def refuse_other_shapes(name: str, observation: Any, spec: specs.TensorSpec) -> None:
+    """Raises SpecError unless an array is one observation or a batch of them."""
+    shape = observation.shape
+    if shape != spec.shape and (not shape or shape[1:] != spec.shape):
+        batch = f"(N, {', '.join(map(str, spec.shape))})" if spec.shape else "(N,)"
+        raise SpecError(
+            f"{name} expects one observation or a batch of them",
+            expected=f"{spec.shape} or {batch}",
+            got=str(shape),
+            cause="an extra axis, or one row's axes in another order.",
+            fix=f"observation.reshape({spec.shape})",
+        )
+
+
+def rows_without_action(leaves: list[Any], bounds: Sequence[tuple[Any, Any]]) -> str | None:
+    """Returns, in words, the rows whose action is the sentinel: values that were not finite. None if there are none."""
+    for leaf, (low, high) in zip(leaves, bounds, strict=True):
+        emitted = np.asarray(leaf)
+        if low is None:
+            valid = np.isfinite(emitted)
+        elif emitted.size == 1 and low <= emitted.item() <= high:  # the usual case, ten times as fast
+            continue
+        else:
+            valid = (emitted >= low) & (emitted <= high)
+        if not valid.all():
+            rows = np.flatnonzero(~valid.reshape(len(emitted), -1).all(axis=-1))
+            return f"{len(rows)} of {len(emitted)} rows (first row {rows[0]})"
+    return None
+
+
+def emitted_bounds(spec: specs.TensorSpec) -> tuple[Any, Any]:
+    """Returns the least and the greatest integer action, as numbers if an action is one; None for other actions."""
+    if not (isinstance(spec, specs.BoundedTensorSpec) and specs.is_discrete(spec)):
+        return None, None
+    scalar = spec.shape == ()
+    return (spec.minimum.item(), spec.maximum.item()) if scalar else (spec.minimum, spec.maximum)
+
+
+def _signature(time_step: TimeStep) -> Any:
+    a, b, c, d = time_step
+    if type(a) is np.ndarray and type(b) is np.ndarray and type(c) is np.ndarray and type(d) is np.ndarray:
+        # The usual case, in a quarter of the time.
+        return a.dtype, a.shape, b.dtype, b.shape, c.dtype, c.shape, d.dtype, d.shape
+    leaves, structure = jax.tree.flatten(time_step)
+    return structure, tuple(
+        [(getattr(x, "dtype", None), getattr(x, "ndim", None), getattr(x, "shape", None)) for x in leaves]
+    )
+
+
+def _as_array(value: Any) -> Any:
+    return value if isinstance(value, jax.Array) else np.asarray(value)
+
+
+def _cast_safely(value: Any, spec: specs.TensorSpec) -> Any:
+    """Casts Python numbers, float64 and same-kind integers to the spec; anything else is left for `check` to refuse."""
+    return (
+        value.astype(spec.dtype)
+        if np.can_cast(value.dtype, spec.dtype, "same_kind") or _is_integral(value, spec)
+        else value
+    )
+
+
+def _is_integral(value: Any, spec: specs.TensorSpec) -> bool:
+    return np.issubdtype(value.dtype, np.integer) and np.issubdtype(spec.dtype, np.floating)
