@@ -79,6 +79,7 @@ class CloningTrainer:
         self.state: AgentState = jax.tree.map(jnp.copy, agent.get_state())
         self.epoch = 0
         self.stopped = False
+        self._observed = False
         self._length = sequence_length or 1
         self._validation = validation
         frame: Trajectory = agent.training_data_spec
@@ -92,7 +93,7 @@ class CloningTrainer:
         self._calls = math.ceil(batches / _UPDATES_IN_A_CALL)
         self._updates = batches // self._calls
         compiler = agent.compiler_options()
-        self._many = jax.jit(agent.update_many, donate_argnums=0, compiler_options=compiler)
+        self._many = jax.jit(self._update_stacked, donate_argnums=0, compiler_options=compiler)
         self._indexed = jax.jit(self._update_indexed, donate_argnums=0, compiler_options=compiler)
         self._measure = jax.jit(self._measure_batch)
         steps = demonstrations.num_steps
@@ -110,7 +111,11 @@ class CloningTrainer:
         return self._validation is not None
 
     def observe(self) -> None:
-        """Moves the statistics of the network's normalizers, if it has any, by all demonstrations: before training."""
+        """Moves the statistics of normalizers by all demonstrations, before training, which then leaves them so.
+
+        Within a gradient step they include the batch at hand, as in any training mode, and go back afterwards. For
+        networks that keep nothing else beside their weights: what dropout counts would stand still too.
+        """
         network, held = self.agent.cloning_network, self.agent.policy_weights(self.state)
         if not jax.tree.leaves(held.rest):
             return
@@ -123,6 +128,7 @@ class CloningTrainer:
         for batch in self._demonstrations.batches(_VALIDATION_STEPS, 0, num_epochs=1, drop_remainder=False):
             rest = move(rest, self._prepared(batch)[0])
         self.state = self.state._replace(rest={**self.state.rest, "cloning_network": rest})
+        self._observed = True
 
     def stop(self) -> None:
         """Asks `run` to return as soon as the state is consistent."""
@@ -178,16 +184,22 @@ class CloningTrainer:
                 yield loss
             return
         for stacked in _prefetched(self._stacked()):
-            self.state, info = self._many(self.state, *stacked)
-            yield info.loss
+            self.state, loss = self._many(self.state, stacked)
+            yield loss
 
     def _update_indexed(self, state: AgentState, recorded: Any, rows: Any) -> tuple[AgentState, Any]:
         def step(state: AgentState, rows: Any) -> tuple[AgentState, Any]:
-            experience, weights = jax.tree.map(lambda leaf: leaf[rows], recorded)
-            state, info = self.agent.update(state, experience, weights if self._length > 1 else None)
-            return state, info.loss
+            return self._update(state, jax.tree.map(lambda leaf: leaf[rows], recorded))
 
         return jax.lax.scan(step, state, rows)
+
+    def _update_stacked(self, state: AgentState, stacked: Any) -> tuple[AgentState, Any]:
+        return jax.lax.scan(self._update, state, stacked)
+
+    def _update(self, state: AgentState, batch: Any) -> tuple[AgentState, Any]:
+        experience, weights = batch
+        after, info = self.agent.update(state, experience, weights if self._length > 1 else None)
+        return after._replace(rest=state.rest) if self._observed else after, info.loss
 
     def _stacked(self) -> Iterator[Any]:
         """Yields the batches of one epoch, as many as one call takes at a time."""
