@@ -24,7 +24,7 @@ from jaxdaw import data, training
 from jaxdaw.evaluation import bootstrap_interval, iqm
 
 ENVIRONMENTS = {"CartPole-v1": "cartpole_0", "Pendulum-v1": "pendulum_0"}
-SIZES = (1, 2, 5, 10, 25)
+SIZES = (1, 2, 5, 10, 25, 57)  # the last is all: of Pendulum there are 56
 UPDATES = 6_000
 COLORS = {"jaxdaw": "#2b6cb0", "imitation": "#a0aec0"}
 
@@ -118,11 +118,11 @@ def main() -> None:
     for environment, directory in ENVIRONMENTS.items():
         returns = data.read_demonstrations(Path(options.experts, directory, "rollouts", "final.npz")).returns
         experts[environment] = float(np.mean(returns))
-        print(f"{environment}: IQM over {options.seeds} seeds (95 %); the expert's mean {experts[environment]:.1f}")
-        print(f"{'episodes':>8s}  " + "".join(f"{library:<32s}" for library in COLORS))
+        print(f"{environment}, IQM over {options.seeds} seeds (95 %); the expert's mean {experts[environment]:.1f}")
+        print("| episodes | " + " | ".join(COLORS) + " |\n|" + "---|" * (1 + len(COLORS)))
         for row, size in enumerate(SIZES):
             cells = ["{:.1f} ({:.1f} to {:.1f})".format(*tables[environment][library][row]) for library in COLORS]
-            print(f"{size:8d}  " + "".join(f"{cell:<32s}" for cell in cells))
+            print(f"| {min(size, len(returns))} | " + " | ".join(cells) + " |")
     if options.plot:
         plot(tables, experts, options.seeds, options.plot)
 

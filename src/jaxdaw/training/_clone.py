@@ -37,7 +37,7 @@ class CloneRun:
     """A run of cloning: what was trained, how it went, and where it lies.
 
     Attributes:
-      policy: that of the lowest validation loss; the final one without validation.
+      policy: that of the lowest validation loss; without validation, of the lowest training loss.
       final_policy: the policy after the last epoch.
       agent: the agent, with its final weights.
       config: the options.
@@ -75,7 +75,7 @@ def clone(
     """Trains a policy to do what was demonstrated, and returns its run.
 
     Args:
-      demonstrations: what to learn from; a part of the episodes is kept for validation.
+      demonstrations: what to learn from; of many episodes a part is kept for validation.
       environment: a Gymnasium id, a pure one such as `jax:CartPole-v1`, or an environment, whose specs the
         demonstrations must have, and in which the policy is evaluated; None trains from the data alone.
       config: the options; None is the defaults.
