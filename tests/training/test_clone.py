@@ -18,7 +18,15 @@ from jaxdaw.training import _cloning_trainer as module
 
 from .demonstrations import OBSERVATION, TWICE, continuous, discrete
 
-SMALL = {"epochs": 6, "fc_layer_params": (16,), "learning_rate": 1e-2, "batch_size": 32, "eval_episodes": 2}
+SMALL = {
+    "epoch_updates": 1,
+    "validation": 0.1,
+    "epochs": 6,
+    "fc_layer_params": (16,),
+    "learning_rate": 1e-2,
+    "batch_size": 32,
+    "eval_episodes": 2,
+}
 
 
 def cartpole(episodes=4):
