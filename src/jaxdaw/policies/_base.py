@@ -335,6 +335,7 @@ class Policy(Module):
             specs.check(
                 time_step, self._time_step_spec, rank, what=f"time step given to {self.name}", check_bounds=False
             )
+            time_step = specs.in_native_order(time_step)
             if _signature(time_step) == signature:
                 self._checked.add(signature)
         batched = np.ndim(time_step.step_type) == 1

@@ -20,7 +20,7 @@ from jaxdaw.specs._sample import sample
 from jaxdaw.specs._sealed import JSON_LIMIT, seal, unseal
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, is_bounded, is_continuous, is_discrete, num_values
 from jaxdaw.specs._step_type import StepType
-from jaxdaw.specs._transform import add_outer_dims, remove_outer_dims, with_dtype
+from jaxdaw.specs._transform import add_outer_dims, in_native_order, remove_outer_dims, with_dtype
 from jaxdaw.specs._zeros import to_shape_dtype_struct, zeros, zeros_numpy
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "from_dm_env",
     "from_gymnasium",
     "from_json",
+    "in_native_order",
     "is_batched",
     "is_bounded",
     "is_continuous",
