@@ -46,13 +46,3 @@ def test_with_dtype_recasts_bounds_or_refuses():
     assert specs.with_dtype(NEST["a"], np.uint8) == BoundedTensorSpec((2,), "uint8", [0, 1], 5, "x")
     with pytest.raises(SpecError, match="outside uint8"):
         specs.with_dtype(BoundedTensorSpec((), "int32", -1, 1), np.uint8)
-
-
-def test_arrays_of_the_other_byte_order_become_native_and_others_stay():
-    given = {"a": np.array([1, -2], ">i4"), "b": (np.ones(2, "<f4"), 3.0)}
-    found = specs.in_native_order(given)
-    assert found["a"].dtype == np.dtype("=i4")
-    assert found["a"].tolist() == [1, -2]
-    assert found["a"].tobytes() == np.array([1, -2], np.int32).tobytes()
-    assert found["b"][0] is given["b"][0]
-    assert found["b"][1] == 3.0

@@ -4,7 +4,7 @@ Spec objects are leaves of every nest. `None` is not: nothing is `()`.
 """
 
 from jaxdaw.specs._batch import is_batched, outer_shape
-from jaxdaw.specs._check import check
+from jaxdaw.specs._check import check, in_native_order
 from jaxdaw.specs._convert import from_dm_env, from_gymnasium, to_gymnasium
 from jaxdaw.specs._json import from_json, to_json
 from jaxdaw.specs._nest import (
@@ -20,7 +20,7 @@ from jaxdaw.specs._sample import sample
 from jaxdaw.specs._sealed import JSON_LIMIT, seal, unseal
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, is_bounded, is_continuous, is_discrete, num_values
 from jaxdaw.specs._step_type import StepType
-from jaxdaw.specs._transform import add_outer_dims, in_native_order, remove_outer_dims, with_dtype
+from jaxdaw.specs._transform import add_outer_dims, remove_outer_dims, with_dtype
 from jaxdaw.specs._zeros import to_shape_dtype_struct, zeros, zeros_numpy
 
 __all__ = [

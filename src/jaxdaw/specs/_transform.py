@@ -13,22 +13,6 @@ from jaxdaw.specs._nest import map_structure
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec
 
 
-def in_native_order(nest: Any) -> Any:
-    """Returns a nest of arrays in the byte order of this machine: what a file or a network wrote may have the other.
-
-    A compiled JAX function takes an array of the other order for one of its own, and computes with other numbers.
-
-    >>> in_native_order({"x": np.array([1.0, 2.0], ">f4")})["x"]
-    array([1., 2.], dtype=float32)
-    """
-
-    def native(leaf: Any) -> Any:
-        foreign = isinstance(leaf, np.ndarray) and not leaf.dtype.isnative
-        return leaf.astype(leaf.dtype.newbyteorder("=")) if foreign else leaf
-
-    return map_structure(native, nest)
-
-
 def add_outer_dims(spec: Any, dims: Sequence[int]) -> Any:
     """Returns the nest of specs of shape `[*dims, *shape]`; bounds and names stay.
 
