@@ -12,7 +12,7 @@ import pytest
 
 from jaxdaw import networks, specs, trajectories
 from jaxdaw.agents import Agent, BehavioralCloningAgent, DqnAgent
-from jaxdaw.errors import JaxdawError, SpecError, SpecTypeError
+from jaxdaw.errors import ConfigError, JaxdawError, SpecError, SpecTypeError
 from jaxdaw.policies import Policy
 from jaxdaw.specs import BoundedTensorSpec
 from jaxdaw.testing import random_experience
@@ -176,3 +176,10 @@ def test_a_state_of_other_rows_or_structure_is_refused():
         with pytest.raises(SpecError):
             policy.action(step, state)
     assert specs.flatten(policy.action(step, policy.get_initial_state(2)).state)
+
+
+def test_a_network_that_starts_as_nan_is_refused():
+    network = networks.QNetwork(OBSERVATION, TURN, fc_layer_params=(4,))
+    network.set_weights(jax.tree.map(lambda leaf: leaf * np.nan, network.get_weights()))
+    with pytest.raises(ConfigError, match=r"q_network starts with weights that are not finite at "):
+        DqnAgent(STEP, TURN, network, optax.adam(0.1), target_update_period=2, gamma=0.9)
