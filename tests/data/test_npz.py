@@ -115,3 +115,25 @@ def test_what_is_no_file_is_refused(tmp_path: Path):
     for path in (tmp_path, tmp_path / "absent", Path("/dev/null")):
         with pytest.raises(StorageError, match="cannot read"), opened(path):
             pass
+
+
+def test_a_flipped_bit_in_a_member_that_is_not_compressed_is_found(tmp_path: Path):
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.random.default_rng(0).normal(size=1000))
+    contents = bytearray(path.read_bytes())
+    contents[2000] ^= 1
+    path.write_bytes(contents)
+    for read in (lambda path: read_npz(path, ("a",), 10**6), lambda path: map_npz(path, verify=True)):
+        with pytest.raises(StorageError, match="the array a, as its CRC-32 tells it"):
+            read(path)
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f8", "u1"])
+def test_read_npz_gives_aligned_arrays_of_any_layout(dtype: str, tmp_path: Path):
+    array = np.arange(35).reshape(5, 7).astype(dtype)
+    np.savez(tmp_path / "x.npz", a=array, b=np.asfortranarray(array), c=array[:0])
+    found = read_npz(tmp_path / "x.npz", ("a", "b", "c"), 10**6)
+    for name, wanted in (("a", array), ("b", array), ("c", array[:0])):
+        assert found[name].dtype == array.dtype
+        assert found[name].flags.aligned
+        np.testing.assert_array_equal(found[name], wanted)

@@ -179,3 +179,19 @@ def test_an_empty_directory_and_a_set_without_episodes_are_refused(tmp_path: Pat
     DemonstrationWriter(tmp_path / "d", OBSERVATION_SPEC, ACTION_SPEC).close()
     with pytest.raises(StorageError, match="holds no episodes"):
         read(tmp_path / "d")
+
+
+@pytest.mark.parametrize("name", ["observation_0", "action_0", "reward", "about"])
+def test_read_may_compare_every_array_with_its_checksum(tmp_path: Path, name: str):
+    with DemonstrationWriter(tmp_path, OBSERVATION_SPEC, ACTION_SPEC) as writer:
+        writer.extend(episode(index, 9) for index in range(4))
+    assert len(read(tmp_path, verify=True)) == 4
+    path = tmp_path / "shard-000000.npz"
+    with np.load(path) as arrays:
+        inside = arrays[name].tobytes()
+    contents = path.read_bytes()
+    at = contents.index(inside) + len(inside) // 2
+    path.write_bytes(contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :])
+    read(tmp_path)
+    with pytest.raises(StorageError, match=rf"the array {name}, as its CRC-32 tells it(.|\n)*repair"):
+        read(tmp_path, verify=True)

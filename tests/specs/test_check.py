@@ -157,3 +157,13 @@ def test_check_of_many_leaves_costs_microseconds():
         return (time.perf_counter() - start) / 200
 
     assert min(seconds_per_leaf() for _ in range(50)) < 5e-6  # 0.6 us on an idle core; room for a busy machine
+
+
+def test_arrays_of_the_other_byte_order_become_native_and_others_stay():
+    given = {"a": np.array([1, -2], ">i4"), "b": (np.ones(2, "<f4"), 3.0)}
+    found = specs.in_native_order(given)
+    assert found["a"].dtype == np.dtype("=i4")
+    assert found["a"].tolist() == [1, -2]
+    assert found["a"].tobytes() == np.array([1, -2], np.int32).tobytes()
+    assert found["b"][0] is given["b"][0]
+    assert found["b"][1] == 3.0

@@ -75,7 +75,10 @@ class Admission:
                     JaxdawWarning,
                     stacklevel=4,
                 )
-                return pruned, weights
+                return specs.in_native_order(pruned), weights
+            native = specs.in_native_order(pruned)
+            if any(one is not other for one, other in zip(jax.tree.leaves(native), jax.tree.leaves(pruned))):
+                return self.admit(native, weights, many)
             self._known.add(signature)
             if len(self._known) == _MANY_SHAPES:
                 warnings.warn(

@@ -35,7 +35,7 @@ def check(episodes: Sequence[Episode], observation_spec: Any = None, action_spec
         None: their own.
 
     >>> report = check([Episode(np.zeros((4, 2)), np.array([0, 1, 7]), terminated=True)],
-    ...                action_spec=BoundedTensorSpec((), "int64", 0, 1))
+    ...                action_spec=specs.BoundedTensorSpec((), "int64", 0, 1))
     >>> print(report.errors[0].text)
     action is out of range, at episode 0 step 2
       expected  0 to 1          got  7

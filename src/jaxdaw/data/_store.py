@@ -114,7 +114,10 @@ def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry, *, verify:
         size = file.seek(0, 2)
     if size != entry.size:
         raise _broken(directory, path, f"{entry.size:,} bytes", f"{size:,} bytes")
-    arrays = map_npz(path, verify=verify)
+    try:
+        arrays = map_npz(path, verify=verify)
+    except StorageError as error:
+        raise _repairable(directory, error) from error
     for name, (shape, dtype) in expected_arrays(manifest, entry).items():
         array = arrays.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
@@ -201,6 +204,9 @@ def journal_refusal(directory: Path, manifest: Manifest, journal: Journal, count
 
 
 def _broken(directory: Path, path: Path, expected: str, got: str) -> StorageError:
-    error = damaged(path, expected, got)
-    text = str(error).replace("Fix: copy the file again", f"Fix: jaxdaw.data.repair({str(directory)!r})")
-    return StorageError(text)
+    return _repairable(directory, damaged(path, expected, got))
+
+
+def _repairable(directory: Path, error: StorageError) -> StorageError:
+    """Returns the error for a file that `repair` moves aside."""
+    return StorageError(str(error).replace("Fix: copy the file again", f"Fix: jaxdaw.data.repair({str(directory)!r})"))

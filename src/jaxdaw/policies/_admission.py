@@ -44,6 +44,7 @@ class Admission:
                     fix="act on one frame at a time, with the policy state of the call before",
                 )
             specs.check(time_step, self._spec, rank, what=f"time step given to {self._name}", check_bounds=False)
+            time_step = specs.in_native_order(time_step)
             if _signature(time_step) == signature:
                 self._checked.add(signature)
         batched = np.ndim(time_step.step_type) == 1

@@ -4,7 +4,7 @@ Spec objects are leaves of every nest. `None` is not: nothing is `()`.
 """
 
 from jaxdaw.specs._batch import is_batched, outer_shape
-from jaxdaw.specs._check import check
+from jaxdaw.specs._check import check, in_native_order
 from jaxdaw.specs._convert import from_dm_env, from_gymnasium, to_gymnasium
 from jaxdaw.specs._json import from_json, to_json
 from jaxdaw.specs._nest import (
@@ -36,6 +36,7 @@ __all__ = [
     "from_dm_env",
     "from_gymnasium",
     "from_json",
+    "in_native_order",
     "is_batched",
     "is_bounded",
     "is_continuous",

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdaw.errors import SpecError
 from jaxdaw.specs._mismatch import explain_leaf, shape_fits
-from jaxdaw.specs._nest import assert_same_structure, dissect, flatten_with_path, location
+from jaxdaw.specs._nest import assert_same_structure, dissect, flatten_with_path, location, map_structure
 from jaxdaw.specs._spec import BoundedTensorSpec, bounds_as, has_dtype
 
 _PYTHON_NUMBERS = frozenset({bool, int, float})
@@ -101,3 +101,18 @@ def _refusal(
             got=f"{tuple(shape[:outer_dims])}",
         )
     return explain_leaf(leaf, spec, names, headline)
+
+
+def in_native_order(nest: Any) -> Any:
+    """Returns a nest of arrays in the byte order of this machine: what a file or a network wrote may have the other.
+
+    A compiled JAX function takes an array of the other order for one of its own, and computes with other numbers.
+
+    >>> in_native_order({"x": np.array([1.0, 2.0], ">f4")})["x"]
+    array([1., 2.], dtype=float32)
+    """
+
+    def native(leaf: Any) -> Any:
+        return leaf if getattr(leaf, "dtype", np.dtype(int)).isnative else leaf.astype(leaf.dtype.newbyteorder("="))
+
+    return map_structure(native, nest)
