@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdaw import networks, specs, testing, trajectories
+from jaxdaw import math, networks, specs, testing, trajectories
 from jaxdaw.agents import (
     Agent,
     BehavioralCloningAgent,
@@ -19,6 +19,7 @@ from jaxdaw.agents import (
     GreedyRewardPredictionAgent,
     LinearThompsonSamplingAgent,
     LinearUCBAgent,
+    NeuralEpsilonGreedyAgent,
     nested_loss,
 )
 from jaxdaw.policies import FalconPolicy, SquareCBPolicy
@@ -76,6 +77,51 @@ def cloning_recurrent(**options: Any) -> Agent:
     return cloning(STEER, network, num_outer_dims=2, loss="log_likelihood", **options)
 
 
+def bandit(observation: Any = OBSERVATION, network: Any = None, **options: Any) -> Agent:
+    if network is None:
+        network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    step = trajectories.time_step_spec(observation)
+    return NeuralEpsilonGreedyAgent(step, ACTION, network, optax.adam(1e-2), 0.2, **options)
+
+
+def bandit_masked() -> Agent:
+    return bandit(
+        MASKED,
+        observation_and_action_constraint_splitter=lambda both: (both["observation"], both["mask"]),
+        emit_policy_info=("predicted_rewards_mean", "bandit_policy_type"),
+    )
+
+
+ARMS = {
+    "global": OBSERVATION,
+    "per_arm": specs.BoundedTensorSpec((4, 2), np.float32, -1.0, 1.0),
+    "num_actions": specs.BoundedTensorSpec((), np.int32, 2, 4),
+}
+
+
+def bandit_over_arms() -> Agent:
+    network = networks.GlobalAndArmCommonTowerNetwork(ARMS, (5,), (5,), (5,))
+    return bandit(ARMS, network, accepts_per_arm_features=True)
+
+
+def bandit_with_noise() -> Agent:
+    network = networks.HeteroscedasticQNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return bandit(network=network, laplacian_matrix=math.ordinal_laplacian(4), laplacian_smoothing_weight=0.1)
+
+
+def bandit_that_counts() -> Agent:
+    return GreedyRewardPredictionAgent(
+        trajectories.time_step_spec(OBSERVATION),
+        ACTION,
+        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
+        optax.adam(1e-2),
+        num_samples_list=[0, 0, 0, 0],
+        gradient_clipping=0.5,
+        debug_summaries=True,
+        summary_interval=1,
+    )
+
+
 PROPENSITY = ("log_probability",)
 
 
@@ -84,19 +130,15 @@ def linear(kind: type[LinearUCBAgent] | type[LinearThompsonSamplingAgent], **opt
 
 
 def ensemble(**options: Any) -> Agent:
-    step, network = (
-        trajectories.time_step_spec(OBSERVATION),
-        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
-    )
+    step = trajectories.time_step_spec(OBSERVATION)
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
     options = {"num_members": 5, "emit_policy_info": PROPENSITY, **options}
     return EnsembleThompsonSamplingAgent(step, ACTION, network, optax.adam(1e-2), **options)
 
 
 def exploring(explorer: Callable[[Any], Any]) -> Agent:
-    step, network = (
-        trajectories.time_step_spec(OBSERVATION),
-        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
-    )
+    step = trajectories.time_step_spec(OBSERVATION)
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
     return GreedyRewardPredictionAgent(
         step, ACTION, network, optax.adam(1e-2), emit_policy_info=PROPENSITY, explorer=explorer
     )
@@ -132,6 +174,10 @@ AGENTS: dict[str, Callable[[], Agent]] = {
         debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
     ),
     "ddqn": lambda: agent(DdqnAgent),
+    "bandit masked": bandit_masked,
+    "bandit over arms": bandit_over_arms,
+    "bandit heteroscedastic, smoothed": bandit_with_noise,
+    "bandit greedy, counting": bandit_that_counts,
     **EXPLORERS,
 }
 

@@ -18,13 +18,19 @@ from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.policies import (
     ActorPolicy,
     BoltzmannPolicy,
+    EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
+    FalconPolicy,
     GaussianPolicy,
     GreedyPolicy,
+    GreedyRewardPredictionPolicy,
+    LinearThompsonSamplingPolicy,
+    LinearUCBPolicy,
     OUNoisePolicy,
     Policy,
     QPolicy,
     RandomPolicy,
+    SquareCBPolicy,
 )
 from jaxdaw.training import load_policy, save_policy
 from jaxdaw.trajectories import StepType, TimeStep
@@ -119,6 +125,48 @@ POLICIES |= {
     "actor greedy": lambda: GreedyPolicy(actor(MIXED, emit_log_probability=True)),
     "gaussian": lambda: GaussianPolicy(deterministic(), 0.25, clip=False, emit_log_probability=True, name="noisy"),
     "drifting": lambda: OUNoisePolicy(deterministic(), 0.25, 0.125, clip=False),
+}
+
+
+ARMS = {"global": PLAIN, "per_arm": specs.TensorSpec((4, 2), np.float32)}
+
+
+def bandit(**options: Any) -> GreedyRewardPredictionPolicy:
+    network = networks.HeteroscedasticQNetwork(PLAIN, ACTION, fc_layer_params=(8,), max_variance=9.0)
+    return GreedyRewardPredictionPolicy(trajectories.time_step_spec(PLAIN), ACTION, network, **options)
+
+
+def bandit_over_arms() -> GreedyRewardPredictionPolicy:
+    network = networks.GlobalAndArmCommonTowerNetwork(ARMS, (5,), (4,), (3,), activation_fn=jax.nn.tanh)
+    return GreedyRewardPredictionPolicy(
+        trajectories.time_step_spec(ARMS), ACTION, network, accepts_per_arm_features=True
+    )
+
+
+def believing(kind: Any, network: networks.Network, **options: Any) -> Policy:
+    return kind(trajectories.time_step_spec(PLAIN), ACTION, network, emit_policy_info=REPORT, **options)
+
+
+def at_step(policy: FalconPolicy, step: int) -> FalconPolicy:
+    policy.step = step
+    return policy
+
+
+REPORT = ("log_probability", "predicted_rewards_mean", "bandit_policy_type")
+POLICIES |= {
+    "bandit greedy": lambda: bandit(emit_policy_info=("predicted_rewards_mean",), name="model"),
+    "bandit exploring": lambda: EpsilonGreedyPolicy(bandit(emit_policy_info=REPORT), 0.5),
+    "bandit by its gaps": lambda: SquareCBPolicy(bandit(emit_policy_info=REPORT), 3.0),
+    "bandit by falcon": lambda: at_step(FalconPolicy(bandit(emit_policy_info=REPORT), 2.0), 300),
+    "linear upper bounds": lambda: believing(LinearUCBPolicy, networks.LinearRewardNetwork(PLAIN, ACTION), alpha=0.3),
+    "linear thompson": lambda: believing(
+        LinearThompsonSamplingPolicy, networks.LinearRewardNetwork(PLAIN, ACTION, add_bias=True), alpha=0.3
+    ),
+    "ensemble thompson": lambda: believing(
+        EnsembleThompsonSamplingPolicy,
+        networks.EnsembleNetwork(networks.QNetwork(PLAIN, ACTION, fc_layer_params=(8,)), 4, prior_scale=0.5),
+    ),
+    "bandit over arms, exploring": lambda: EpsilonGreedyPolicy(bandit_over_arms(), 0.5),
 }
 
 
@@ -224,6 +272,17 @@ def test_splitter_is_code_and_is_asked_for(tmp_path: Path):
     save_policy(q_policy(), tmp_path / "plain")
     with pytest.raises(StorageError, match="saved without a splitter"):
         load_policy(tmp_path / "plain", observation_and_action_constraint_splitter=split)
+
+
+def test_constraints_are_code_and_are_asked_for(tmp_path: Path):
+    def is_odd(observation: Any) -> Any:
+        return jnp.broadcast_to(jnp.arange(4) % 2 == 1, (len(observation), 4))
+
+    save_policy(EpsilonGreedyPolicy(bandit(constraints=(is_odd,)), 1.0), tmp_path / "p")
+    with pytest.raises(StorageError, match="another number of constraints"):
+        load_policy(tmp_path / "p")
+    back = load_policy(tmp_path / "p", constraints=(is_odd,))
+    assert set(back.action(steps(back), seed=0).action.tolist()) == {1, 3}
 
 
 def test_subclass_of_a_policy_is_not_saved_as_its_base(tmp_path: Path):

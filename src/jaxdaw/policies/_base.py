@@ -415,13 +415,17 @@ class Policy(Module):
                 valid = (emitted >= low) & (emitted <= high)
             if not valid.all():
                 rows = np.flatnonzero(~valid.reshape(len(emitted), -1).all(axis=-1))
-                raise NonFiniteError(
-                    f"{self.name} has no action for {len(rows)} of {len(emitted)} rows (first row {rows[0]})",
-                    expected="finite values of every allowed action",
-                    got="NaN",
-                    cause="NaN in the observation of that row, or weights that diverged.",
-                    fix="numpy.isfinite(time_step.observation)",
-                )
+                raise self._no_action(f"{len(rows)} of {len(emitted)} rows (first row {rows[0]})")
+
+    def _no_action(self, rows: str) -> Exception:
+        """Returns the error for rows, named in words, that have no action although their masks allow one."""
+        return NonFiniteError(
+            f"{self.name} has no action for {rows}",
+            expected="finite values of every allowed action",
+            got="NaN",
+            cause="NaN in the observation of that row, or weights that diverged.",
+            fix="numpy.isfinite(time_step.observation)",
+        )
 
     def _hand_back(self, step: PolicyStep, batched: bool, on_host: bool) -> PolicyStep:
         """Returns the step as it came in: NumPy or JAX arrays, a batch or a single one."""

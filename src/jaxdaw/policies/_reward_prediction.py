@@ -284,6 +284,17 @@ class GreedyRewardPredictionPolicy(Policy):
                     got=str(counts[wrong][:3].tolist()),
                 )
 
+    def _no_action(self, rows: str) -> Exception:
+        if not self._constraints:
+            return super()._no_action(rows)
+        return MaskError(
+            f"{self.name} has no action for {rows}",
+            expected="an action that the mask and all constraints allow",
+            got="none, or NaN in the predicted rewards",
+            cause="constraints that contradict each other there.",
+            fix="lambda observation: feasible | ~feasible.any(axis=-1, keepdims=True)",
+        )
+
 
 def check_bandit_action(action_spec: Any, owner: str) -> specs.BoundedTensorSpec:
     """Returns the spec of a bandit's action: the bare spec of one scalar int32 or int64 from 0.

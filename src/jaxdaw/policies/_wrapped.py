@@ -61,3 +61,6 @@ class WrappedPolicy(Policy):
     def get_weights(self) -> Any:
         """Returns the wrapped policy's weights."""
         return self._wrapped.get_weights()
+
+    def _no_action(self, rows: str) -> Exception:
+        return self._wrapped._no_action(rows)

@@ -81,7 +81,7 @@ def log_probability_is_that_of_the_distribution(make: Make) -> None:
     time_step, state = _time_step(policy, 64), policy.get_initial_state(64)
     step = policy.action(time_step, state, seed=3)
     distribution = Joint(policy.distribution(time_step, state).action)
-    emitted = jax.tree.leaves(step.info)[-1]
+    emitted = step.info["log_probability"] if isinstance(step.info, dict) else step.info.log_probability
     np.testing.assert_allclose(emitted, distribution.log_prob(step.action), rtol=1e-4, atol=1e-5)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -13,15 +13,22 @@ from jaxdaw.networks import Network
 from jaxdaw.policies import (
     ActorPolicy,
     BoltzmannPolicy,
+    Constraint,
+    EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
+    FalconPolicy,
     GaussianPolicy,
     GreedyPolicy,
+    GreedyRewardPredictionPolicy,
+    LinearThompsonSamplingPolicy,
+    LinearUCBPolicy,
     OUNoisePolicy,
     Policy,
     PolicyInfo,
     QPolicy,
     RandomPolicy,
     Splitter,
+    SquareCBPolicy,
 )
 from jaxdaw.training._description import describe, describe_network, make_network, restore
 from jaxdaw.training._saved import POLICY, format_refusal, read_arrays, read_document, write
@@ -32,25 +39,41 @@ _POLICIES: Mapping[str, type[Policy]] = {
     for cls in (
         ActorPolicy,
         BoltzmannPolicy,
+        EnsembleThompsonSamplingPolicy,
         EpsilonGreedyPolicy,
+        FalconPolicy,
         GaussianPolicy,
         GreedyPolicy,
+        GreedyRewardPredictionPolicy,
+        LinearThompsonSamplingPolicy,
+        LinearUCBPolicy,
         OUNoisePolicy,
         QPolicy,
         RandomPolicy,
+        SquareCBPolicy,
     )
 }
 """What can be saved, by name; a subclass behaves differently and cannot."""
+
+
+class _Given(NamedTuple):
+    """What `load_policy` is given, because no file can hold it: code."""
+
+    own: Mapping[str, type[Network]]
+    splitter: Splitter | None
+    constraints: Sequence[Constraint]
 
 
 def save_policy(policy: Policy, directory: str | Path, metadata: dict[str, Any] | None = None) -> Path:
     """Writes a policy, as a whole or not at all; `load_policy` reads it back without the agent.
 
     The directory holds `policy.json` and `weights.safetensors`. A schedule is saved as the number that it gives now. A
-    splitter and the classes of your own networks are code: they are not saved, and `load_policy` asks for them.
+    splitter, constraints and the classes of your own networks are code: they are not saved, and `load_policy` asks for
+    them.
 
     Args:
-      policy: a QPolicy, ActorPolicy or RandomPolicy, or a policy of greed, exploration or noise around one.
+      policy: a QPolicy, GreedyRewardPredictionPolicy, ActorPolicy or RandomPolicy, or a policy of greed, exploration or
+        noise around one.
       directory: a policy that lies there is replaced.
       metadata: JSON values to keep beside it.
 
@@ -71,6 +94,7 @@ def load_policy(
     *,
     networks: Sequence[type[Network]] = (),
     observation_and_action_constraint_splitter: Splitter | None = None,
+    constraints: Sequence[Constraint] = (),
 ) -> Policy:
     """Returns the policy that `save_policy` wrote.
 
@@ -78,20 +102,22 @@ def load_policy(
       directory: where.
       networks: the classes of your own networks in it, matched by name: nothing is imported because a file says so.
       observation_and_action_constraint_splitter: the splitter, if and only if the policy had one.
+      constraints: those that the policy had, in their order.
 
     Raises:
-      StorageError: not a policy, a damaged file, a newer format, an unknown class, or a splitter missing or too many.
+      StorageError: not a policy, a damaged file, a newer format, an unknown class, or a splitter or constraint missing
+        or too many.
       ConfigError: `networks` holds something else than classes of networks, or two of the same name.
     """
     directory = Path(directory)
-    own = _by_name(networks)
+    given = _Given(_by_name(networks), observation_and_action_constraint_splitter, constraints)
     document = read_document(directory, POLICY)
     refusal = format_refusal(directory, document)
     if refusal is not None:
         raise refusal
 
     def make() -> Policy:
-        return _make_policy(document["policy"], own, observation_and_action_constraint_splitter)
+        return _make_policy(document["policy"], given)
 
     try:
         # Traced first, which tells the shapes of the weights without making any: those in the file have to agree.
@@ -144,10 +170,12 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
             f"a {kind.__name__} cannot be saved", expected=", ".join(sorted(_POLICIES)), got=kind.__name__
         )
     described: dict[str, Any] = {"class": kind.__name__, "name": policy.name}
-    if isinstance(policy, GreedyPolicy | EpsilonGreedyPolicy | BoltzmannPolicy):
+    if isinstance(policy, GreedyPolicy | EpsilonGreedyPolicy | BoltzmannPolicy | SquareCBPolicy):
         described["policy"] = _describe_policy(policy.wrapped_policy)
         if not isinstance(policy, GreedyPolicy):
             described["number"] = float(policy.get_weights()[1])
+        if isinstance(policy, FalconPolicy):  # its rate is a coefficient at a step
+            described |= {"number": policy.coefficient_now(), "step": policy.step}
         return described
     if isinstance(policy, GaussianPolicy | OUNoisePolicy):
         return described | {"policy": _describe_policy(policy.wrapped_policy), "options": policy.options()}
@@ -159,6 +187,15 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
     }
     if isinstance(policy, QPolicy):
         described["q_network"] = describe_network(policy._networks()[0])
+    if isinstance(policy, GreedyRewardPredictionPolicy):
+        described |= {
+            "reward_network": describe_network(policy.reward_network),
+            "accepts_per_arm_features": policy.accepts_per_arm_features,
+            "constraints": len(policy.constraints),
+            "emit_policy_info": list(policy.emit_policy_info),
+        }
+    if isinstance(policy, LinearUCBPolicy | LinearThompsonSamplingPolicy):
+        described["alpha"] = policy.alpha
     if isinstance(policy, ActorPolicy):
         normalizer = policy.observation_normalizer
         reported = () if isinstance(policy.info_spec, PolicyInfo) else policy.info_spec
@@ -172,14 +209,17 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
     return described
 
 
-def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]], splitter: Splitter | None) -> Policy:
+def _make_policy(described: Mapping[str, Any], given: _Given) -> Policy:
+    own, splitter, constraints = given
     kind, name = _POLICIES[described["class"]], described["name"]
     if kind is GreedyPolicy:
-        return GreedyPolicy(_make_policy(described["policy"], own, splitter), name)
-    if kind is EpsilonGreedyPolicy or kind is BoltzmannPolicy:
-        return kind(_make_policy(described["policy"], own, splitter), described["number"], name)
+        return GreedyPolicy(_make_policy(described["policy"], given), name)
+    if kind in (EpsilonGreedyPolicy, BoltzmannPolicy, SquareCBPolicy, FalconPolicy):
+        explorer: Any = kind(_make_policy(described["policy"], given), described["number"], name)  # pyright: ignore
+        explorer.step = int(described.get("step", 0))
+        return explorer
     if kind is GaussianPolicy or kind is OUNoisePolicy:
-        return kind(_make_policy(described["policy"], own, splitter), name=name, **described["options"])
+        return kind(_make_policy(described["policy"], given), name=name, **described["options"])
     if described["splitter"] != (splitter is not None):
         saved_with = bool(described["splitter"])
         raise StorageError(
@@ -198,6 +238,24 @@ def _make_policy(described: Mapping[str, Any], own: Mapping[str, type[Network]],
         "observation_and_action_constraint_splitter": splitter,
         "name": name,
     }
+    if issubclass(kind, GreedyRewardPredictionPolicy):
+        if described["constraints"] != len(constraints):
+            raise StorageError(
+                "the policy was saved with another number of constraints",
+                expected=str(described["constraints"]),
+                got=str(len(constraints)),
+                cause="constraints are code, which is not saved.",
+                fix="load_policy(path, constraints=(is_feasible,))",
+            )
+        del common["emit_log_probability"]  # it is one of the names
+        return kind(
+            reward_network=make_network(described["reward_network"], own),
+            accepts_per_arm_features=described["accepts_per_arm_features"],
+            constraints=constraints,
+            emit_policy_info=tuple(described["emit_policy_info"]),
+            **({"alpha": described["alpha"]} if "alpha" in described else {}),
+            **common,
+        )
     if kind is RandomPolicy:
         return RandomPolicy(**common)
     if kind is ActorPolicy:
