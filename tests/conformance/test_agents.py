@@ -77,45 +77,6 @@ def cloning_recurrent(**options: Any) -> Agent:
     return cloning(STEER, network, num_outer_dims=2, loss="log_likelihood", **options)
 
 
-PROPENSITY = ("log_probability",)
-
-
-def linear(kind: type[LinearUCBAgent] | type[LinearThompsonSamplingAgent], **options: Any) -> Agent:
-    return kind(trajectories.time_step_spec(OBSERVATION), ACTION, emit_policy_info=PROPENSITY, **options)
-
-
-def ensemble(**options: Any) -> Agent:
-    step, network = (
-        trajectories.time_step_spec(OBSERVATION),
-        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
-    )
-    options = {"num_members": 5, "emit_policy_info": PROPENSITY, **options}
-    return EnsembleThompsonSamplingAgent(step, ACTION, network, optax.adam(1e-2), **options)
-
-
-def exploring(explorer: Callable[[Any], Any]) -> Agent:
-    step, network = (
-        trajectories.time_step_spec(OBSERVATION),
-        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
-    )
-    return GreedyRewardPredictionAgent(
-        step, ACTION, network, optax.adam(1e-2), emit_policy_info=PROPENSITY, explorer=explorer
-    )
-
-
-EXPLORERS: dict[str, Callable[[], Agent]] = {
-    "linear ucb": lambda: linear(LinearUCBAgent),
-    "linear thompson, forgetting": lambda: linear(LinearThompsonSamplingAgent, gamma=0.9, add_bias=True),
-    "linear ucb with summaries": lambda: linear(
-        LinearUCBAgent, debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
-    ),
-    "ensemble": ensemble,
-    "ensemble with priors": lambda: ensemble(prior_scale=1.0, bootstrap="bernoulli"),
-    "squarecb": lambda: exploring(lambda policy: SquareCBPolicy(policy, 10.0)),
-    "falcon": lambda: exploring(FalconPolicy),
-}
-
-
 def bandit(observation: Any = OBSERVATION, network: Any = None, **options: Any) -> Agent:
     if network is None:
         network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
@@ -161,6 +122,39 @@ def bandit_that_counts() -> Agent:
     )
 
 
+PROPENSITY = ("log_probability",)
+
+
+def linear(kind: type[LinearUCBAgent] | type[LinearThompsonSamplingAgent], **options: Any) -> Agent:
+    return kind(trajectories.time_step_spec(OBSERVATION), ACTION, emit_policy_info=PROPENSITY, **options)
+
+
+def ensemble(**options: Any) -> Agent:
+    step = trajectories.time_step_spec(OBSERVATION)
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    options = {"num_members": 5, "emit_policy_info": PROPENSITY, **options}
+    return EnsembleThompsonSamplingAgent(step, ACTION, network, optax.adam(1e-2), **options)
+
+
+def exploring(explorer: Callable[[Any], Any]) -> Agent:
+    step = trajectories.time_step_spec(OBSERVATION)
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
+    return GreedyRewardPredictionAgent(
+        step, ACTION, network, optax.adam(1e-2), emit_policy_info=PROPENSITY, explorer=explorer
+    )
+
+
+EXPLORERS: dict[str, Callable[[], Agent]] = {
+    "linear ucb": lambda: linear(LinearUCBAgent),
+    "linear thompson, forgetting": lambda: linear(LinearThompsonSamplingAgent, gamma=0.9, add_bias=True),
+    "linear ucb with summaries": lambda: linear(
+        LinearUCBAgent, debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
+    ),
+    "ensemble": ensemble,
+    "ensemble with priors": lambda: ensemble(prior_scale=1.0, bootstrap="bernoulli"),
+    "squarecb": lambda: exploring(lambda policy: SquareCBPolicy(policy, 10.0)),
+    "falcon": lambda: exploring(FalconPolicy),
+}
 AGENTS: dict[str, Callable[[], Agent]] = {
     "dqn": agent,
     "dqn n-step, soft target, clipped": lambda: agent(
@@ -180,11 +174,11 @@ AGENTS: dict[str, Callable[[], Agent]] = {
         debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
     ),
     "ddqn": lambda: agent(DdqnAgent),
-    **EXPLORERS,
     "bandit masked": bandit_masked,
     "bandit over arms": bandit_over_arms,
     "bandit heteroscedastic, smoothed": bandit_with_noise,
     "bandit greedy, counting": bandit_that_counts,
+    **EXPLORERS,
 }
 
 

@@ -93,7 +93,14 @@ def deterministic_actor() -> ActorPolicy:
     return ActorPolicy(STEP, wheel, networks.ActorNetwork(OBSERVATION, wheel, fc_layer_params=(8,)))
 
 
-def reward_policy(kind: Any, network: Any, **options: Any) -> Policy:
+ARMS = {
+    "global": OBSERVATION,
+    "per_arm": specs.BoundedTensorSpec((4, 2), np.float32, -1.0, 1.0),
+    "num_actions": specs.BoundedTensorSpec((), np.int32, 1, 4),
+}
+
+
+def reward_policy(kind: Any, network: Any, **options: Any) -> Any:
     """Returns a policy over predicted rewards and masks that reports its propensities."""
     return kind(
         trajectories.time_step_spec(MASKED),
@@ -105,25 +112,7 @@ def reward_policy(kind: Any, network: Any, **options: Any) -> Policy:
     )
 
 
-ARMS = {
-    "global": OBSERVATION,
-    "per_arm": specs.BoundedTensorSpec((4, 2), np.float32, -1.0, 1.0),
-    "num_actions": specs.BoundedTensorSpec((), np.int32, 1, 4),
-}
-
-
 def bandit() -> GreedyRewardPredictionPolicy:
-    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
-    return GreedyRewardPredictionPolicy(
-        trajectories.time_step_spec(MASKED),
-        ACTION,
-        network,
-        observation_and_action_constraint_splitter=lambda both: (both["place"], both["mask"]),
-        emit_policy_info=("log_probability", "predicted_rewards_mean", "bandit_policy_type"),
-    )
-
-
-def predicting() -> Policy:
     network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
     return reward_policy(GreedyRewardPredictionPolicy, network)
 
@@ -132,9 +121,8 @@ def ensemble() -> networks.EnsembleNetwork:
     return networks.EnsembleNetwork(networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)), 5)
 
 
-def bandit_over_arms() -> GreedyRewardPredictionPolicy:
-    network = networks.GlobalAndArmDotProductNetwork(ARMS, (5,), (5,))
-    return GreedyRewardPredictionPolicy(
+def over_arms(kind: Any, network: Any) -> Any:
+    return kind(
         trajectories.time_step_spec(ARMS),
         ACTION,
         network,
@@ -142,6 +130,15 @@ def bandit_over_arms() -> GreedyRewardPredictionPolicy:
         constraints=(lambda observation: observation["per_arm"][..., 0] >= -1.0,),
         emit_policy_info=("log_probability",),
     )
+
+
+def bandit_over_arms() -> GreedyRewardPredictionPolicy:
+    return over_arms(GreedyRewardPredictionPolicy, networks.GlobalAndArmDotProductNetwork(ARMS, (5,), (5,)))
+
+
+def thompson_over_arms() -> Policy:
+    network = networks.LinearRewardNetwork(ARMS, ACTION, accepts_per_arm_features=True)
+    return over_arms(LinearThompsonSamplingPolicy, network)
 
 
 POLICIES: dict[str, Callable[[], Policy]] = {
@@ -153,14 +150,15 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "epsilon greedy, scheduled": lambda: EpsilonGreedyPolicy(q_policy(), lambda step: 0.5),
     "epsilon greedy recurrent": lambda: EpsilonGreedyPolicy(recurrent(), 0.3),
     "boltzmann": lambda: BoltzmannPolicy(q_policy(emit_log_probability=True), 0.5),
-    "squarecb, masked": lambda: SquareCBPolicy(predicting(), 5.0),
-    "falcon, masked": lambda: FalconPolicy(predicting(), lambda step: 3.0),
+    "squarecb, masked": lambda: SquareCBPolicy(bandit(), 5.0),
+    "falcon, masked": lambda: FalconPolicy(bandit(), lambda step: 3.0),
     "linear ucb, masked": lambda: reward_policy(
         LinearUCBPolicy, networks.LinearRewardNetwork(OBSERVATION, ACTION), alpha=0.5
     ),
     "linear thompson, masked": lambda: reward_policy(
         LinearThompsonSamplingPolicy, networks.LinearRewardNetwork(OBSERVATION, ACTION), alpha=0.5
     ),
+    "linear thompson over arms": thompson_over_arms,
     "ensemble thompson, masked": lambda: reward_policy(EnsembleThompsonSamplingPolicy, ensemble()),
     "random": lambda: RandomPolicy(STEP, ACTION, emit_log_probability=True),
     "gaussian noise": lambda: GaussianPolicy(RandomPolicy(STEP, FLOATS), 0.1),

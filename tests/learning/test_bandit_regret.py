@@ -119,6 +119,6 @@ def test_networks_learn_what_linear_models_cannot(name: str):
     assert is_below(regrets(name, waves), regrets("linear ucb", waves))
 
 
-@pytest.mark.parametrize("name", ["squarecb", "ensemble thompson"])
+@pytest.mark.parametrize("name", ["squarecb", "falcon"])
 def test_exploration_that_looks_at_the_gap_is_better_than_a_fixed_share(name: str):
     assert is_below(regrets(name, linear), regrets("neural epsilon-greedy", linear))

@@ -18,20 +18,26 @@ from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.policies import (
     ActorPolicy,
     BoltzmannPolicy,
+    EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
+    FalconPolicy,
     GaussianPolicy,
     GreedyPolicy,
     GreedyRewardPredictionPolicy,
+    LinearThompsonSamplingPolicy,
+    LinearUCBPolicy,
     OUNoisePolicy,
     Policy,
     QPolicy,
     RandomPolicy,
+    SquareCBPolicy,
 )
 from jaxdaw.training import load_policy, save_policy
 from jaxdaw.trajectories import StepType, TimeStep
 
 OBSERVATION = {"place": specs.TensorSpec((3,), np.float32), "kind": specs.BoundedTensorSpec((), np.int32, 0, 4)}
 PLAIN = specs.BoundedTensorSpec((3,), np.float32, -1.0, np.inf, "observation")
+NARROW = specs.BoundedTensorSpec((3,), np.float32, -1.0, 1.0, "observation")
 ACTION = specs.BoundedTensorSpec((), np.int32, 0, 3, "action")
 
 
@@ -138,10 +144,29 @@ def bandit_over_arms() -> GreedyRewardPredictionPolicy:
     )
 
 
+def believing(kind: Any, network: networks.Network, **options: Any) -> Policy:
+    return kind(trajectories.time_step_spec(NARROW), ACTION, network, emit_policy_info=REPORT, **options)
+
+
+def at_step(policy: FalconPolicy, step: int) -> FalconPolicy:
+    policy.step = step
+    return policy
+
+
 REPORT = ("log_probability", "predicted_rewards_mean", "bandit_policy_type")
 POLICIES |= {
     "bandit greedy": lambda: bandit(emit_policy_info=("predicted_rewards_mean",), name="model"),
     "bandit exploring": lambda: EpsilonGreedyPolicy(bandit(emit_policy_info=REPORT), 0.5),
+    "bandit by its gaps": lambda: SquareCBPolicy(bandit(emit_policy_info=REPORT), 3.0),
+    "bandit by falcon": lambda: at_step(FalconPolicy(bandit(emit_policy_info=REPORT), 2.0), 300),
+    "linear upper bounds": lambda: believing(LinearUCBPolicy, networks.LinearRewardNetwork(NARROW, ACTION), alpha=0.3),
+    "linear thompson": lambda: believing(
+        LinearThompsonSamplingPolicy, networks.LinearRewardNetwork(NARROW, ACTION, add_bias=True), alpha=0.3
+    ),
+    "ensemble thompson": lambda: believing(
+        EnsembleThompsonSamplingPolicy,
+        networks.EnsembleNetwork(networks.QNetwork(NARROW, ACTION, fc_layer_params=(8,)), 4, prior_scale=0.5),
+    ),
     "bandit over arms, exploring": lambda: EpsilonGreedyPolicy(bandit_over_arms(), 0.5),
 }
 

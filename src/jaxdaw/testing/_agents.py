@@ -32,13 +32,9 @@ def random_experience(agent: Agent, batch_size: int = _ROWS, num_frames: int | N
 
     def draw(spec: specs.TensorSpec) -> np.ndarray:
         shape = (*outer, *spec.shape)
-        if spec.dtype.kind == "f" and not isinstance(spec, specs.BoundedTensorSpec):
+        if spec.dtype.kind == "f" and not specs.is_bounded(spec):
             return random.normal(size=shape).astype(spec.dtype)
-        if (
-            isinstance(spec, specs.BoundedTensorSpec)
-            and spec.dtype.kind == "f"
-            and np.isinf([spec.minimum, spec.maximum]).any()  # a log-probability
-        ):
+        if isinstance(spec, specs.BoundedTensorSpec) and np.isinf([spec.minimum, spec.maximum]).any():
             return np.clip(random.normal(size=shape), spec.minimum, spec.maximum).astype(spec.dtype)
         return np.asarray(specs.sample(spec, jax.random.key(random.integers(2**31)), outer))
 

@@ -16,6 +16,7 @@ from jaxdaw.policies import (
     Constraint,
     EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
+    FalconPolicy,
     GaussianPolicy,
     GreedyPolicy,
     GreedyRewardPredictionPolicy,
@@ -40,6 +41,7 @@ _POLICIES: Mapping[str, type[Policy]] = {
         BoltzmannPolicy,
         EnsembleThompsonSamplingPolicy,
         EpsilonGreedyPolicy,
+        FalconPolicy,
         GaussianPolicy,
         GreedyPolicy,
         GreedyRewardPredictionPolicy,
@@ -172,6 +174,8 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
         described["policy"] = _describe_policy(policy.wrapped_policy)
         if not isinstance(policy, GreedyPolicy):
             described["number"] = float(policy.get_weights()[1])
+        if isinstance(policy, FalconPolicy):  # its rate is a coefficient at a step
+            described |= {"number": policy.coefficient_now(), "step": policy.step}
         return described
     if isinstance(policy, GaussianPolicy | OUNoisePolicy):
         return described | {"policy": _describe_policy(policy.wrapped_policy), "options": policy.options()}
@@ -190,8 +194,8 @@ def _describe_policy(policy: Policy) -> dict[str, Any]:
             "constraints": len(policy.constraints),
             "emit_policy_info": list(policy.emit_policy_info),
         }
-        if isinstance(policy, LinearUCBPolicy | LinearThompsonSamplingPolicy):
-            described["alpha"] = policy.alpha
+    if isinstance(policy, LinearUCBPolicy | LinearThompsonSamplingPolicy):
+        described["alpha"] = policy.alpha
     if isinstance(policy, ActorPolicy):
         normalizer = policy.observation_normalizer
         reported = () if isinstance(policy.info_spec, PolicyInfo) else policy.info_spec
@@ -210,8 +214,10 @@ def _make_policy(described: Mapping[str, Any], given: _Given) -> Policy:
     kind, name = _POLICIES[described["class"]], described["name"]
     if kind is GreedyPolicy:
         return GreedyPolicy(_make_policy(described["policy"], given), name)
-    if kind is EpsilonGreedyPolicy or kind is BoltzmannPolicy or kind is SquareCBPolicy:
-        return kind(_make_policy(described["policy"], given), described["number"], name)
+    if kind in (EpsilonGreedyPolicy, BoltzmannPolicy, SquareCBPolicy, FalconPolicy):
+        explorer: Any = kind(_make_policy(described["policy"], given), described["number"], name)  # pyright: ignore
+        explorer.step = int(described.get("step", 0))
+        return explorer
     if kind is GaussianPolicy or kind is OUNoisePolicy:
         return kind(_make_policy(described["policy"], given), name=name, **described["options"])
     if described["splitter"] != (splitter is not None):
@@ -242,13 +248,12 @@ def _make_policy(described: Mapping[str, Any], given: _Given) -> Policy:
                 fix="load_policy(path, constraints=(is_feasible,))",
             )
         del common["emit_log_probability"]  # it is one of the names
-        alpha = {"alpha": described["alpha"]} if "alpha" in described else {}
         return kind(
             reward_network=make_network(described["reward_network"], own),
             accepts_per_arm_features=described["accepts_per_arm_features"],
             constraints=constraints,
             emit_policy_info=tuple(described["emit_policy_info"]),
-            **alpha,
+            **({"alpha": described["alpha"]} if "alpha" in described else {}),
             **common,
         )
     if kind is RandomPolicy:
