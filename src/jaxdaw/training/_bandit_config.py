@@ -145,14 +145,15 @@ class BanditConfig:
 
     def make_loop(self, agent: Any, environment: BanditEnvironment, capacity: int) -> BanditLoop:
         """Returns how the agent meets its decisions, of which the latest `capacity` are remembered."""
+        is_linear = self.exploration in _LINEAR
         return BanditLoop(
             agent,
             environment,
-            capacity,
+            1 if is_linear else capacity,
             self.updates,
             self.batch_size,
-            replays=self.exploration not in _LINEAR,
-            scales=self.exploration not in (*_LINEAR, "ensemble"),
+            replays=not is_linear,
+            scales=not is_linear and self.exploration != "ensemble",
         )
 
     def _is_log(self, reward: specs.TensorSpec) -> bool:
