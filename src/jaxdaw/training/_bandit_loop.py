@@ -52,7 +52,8 @@ class BanditLoop:
       agent: of bandits; decisions of a phase share its weights.
       environment: the bandit.
       capacity: decisions remembered, the latest; a multiple of the decisions of every phase.
-      updates: gradient steps in a learning phase.
+      updates: gradient steps in a learning phase after `learn_every` decisions; fewer for fewer, one at least.
+      learn_every: decisions of a usual phase.
       batch_size: decisions in a gradient step.
       replays: False learns from the decisions of a phase once, as exact models do; nothing else is then remembered.
       scales: whether the agent learns rewards divided by `OnlineState.scale`: its model is a QNetwork.
@@ -62,6 +63,7 @@ class BanditLoop:
     environment: BanditEnvironment
     capacity: int
     updates: int
+    learn_every: int
     batch_size: int
     replays: bool = True
     scales: bool = True
@@ -98,7 +100,8 @@ class BanditLoop:
         rounds = jax.tree.map(lambda x: x.reshape(phases, decisions, *x.shape[1:]), rounds)
         key_action, key_batch = jax.random.split(jax.random.fold_in(state.key_run, state.time))
         randomness = self.agent.collect_policy.draw(key_action, phases, decisions)
-        bits = jax.random.bits(key_batch, (phases, self.updates, self.batch_size), jnp.uint32)
+        updates = max(self.updates * decisions // self.learn_every, 1)
+        bits = jax.random.bits(key_batch, (phases, updates, self.batch_size), jnp.uint32)
 
         def phase(carry: Any, drawn: Any) -> tuple[Any, None]:
             state, sums = carry
