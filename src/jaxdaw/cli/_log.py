@@ -82,6 +82,8 @@ class Ope:
     """What each policy must satisfy for exit status 0: "lower_bound > logged"."""
     estimator: str = "dr"
     """The one that is compared and gated: ips, snips, clipped_ips, dm, dr, switch_dr, shrunk_dr."""
+    estimators: tuple[str, ...] = ()
+    """Which to compute; by default all. Without dm, dr, switch_dr and shrunk_dr no reward model is fitted."""
     confidence: float = 0.95
     """Of the intervals."""
     resamples: int = 200
@@ -105,6 +107,7 @@ class Ope:
         report = evaluation.evaluate_off_policy(
             decisions,
             {name: _candidate(name) for name in self.policy},
+            estimators=self.estimators or evaluation.ESTIMATORS,
             main=self.estimator,
             confidence=self.confidence,
             resamples=self.resamples,

@@ -39,8 +39,8 @@ def policy_probabilities(policy: Policy, decisions: Decisions) -> np.ndarray:
       MaskError, NonFiniteError: as `Policy.distribution`.
     """
     leaves = specs.flatten(policy.action_spec)
-    sizes = [specs.num_values(leaf) for leaf in leaves if specs.is_discrete(leaf) and leaf.shape == ()]
-    if len(leaves) != 1 or not sizes or int(sizes[0]) != decisions.num_arms:
+    sizes = [specs.num_values(leaf) for leaf in leaves if specs.is_bounded(leaf) and specs.is_discrete(leaf)]
+    if len(leaves) != 1 or not sizes or leaves[0].shape != () or int(sizes[0]) != decisions.num_arms:
         raise SpecError(
             f"{policy.name} does not choose among the arms of the log",
             expected=f"one integer action out of {decisions.num_arms}",
