@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
@@ -168,7 +169,7 @@ class _Learning:
             if self._writer is not None:
                 self._writer.close()
         self.rate = taken / max(time.perf_counter() - started, 1e-9)
-        self._agent.set_state(in_units(state, np.float32(self._scale)) if self._scale != 1.0 else state)
+        self._agent.set_state(in_units(state, jnp.float32(self._scale)) if self._scale != 1.0 else state)
         return self._stopped
 
     def _stop(self) -> None:
