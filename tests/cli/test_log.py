@@ -59,6 +59,15 @@ def test_what_is_not_trusted_passes_no_gate(tmp_path, capsys):
     assert (tmp_path / "o.png").exists()
 
 
+def test_a_log_is_converted(honest, tmp_path, capsys):
+    for name in ("log.dsjson", "parquet"):
+        assert main(["log", "convert", honest, "--out", str(tmp_path / name)]) == 0
+        assert "3,000 decisions" in capsys.readouterr().out
+        assert main(["log", "audit", str(tmp_path / name)]) == 0
+        capsys.readouterr()
+    assert main(["log", "convert", honest, "--out", str(tmp_path / "parquet")]) == 1
+
+
 def test_late_outcomes_have_a_default(tmp_path, capsys):
     rows = [{"decision_id": str(i), "time": i, "action": i % 2, "probability": 0.5} for i in range(400)]
     rows += [{"decision_id": str(i), "time": i + (1 if i % 4 else 99), "reward": 1.0} for i in range(400)]

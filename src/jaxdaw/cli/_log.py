@@ -65,6 +65,24 @@ class Audit:
 
 
 @dataclasses.dataclass(frozen=True)
+class Convert:
+    """Write logged decisions, outcomes joined, as .jsonl, .dsjson, or a directory of Parquet."""
+
+    log: Log
+    out: Annotated[Path, tyro.conf.arg(help="New .jsonl, .dsjson, or directory.")]
+    joining: Annotated[Joining, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Joining)
+
+    def run(self) -> int:
+        """Converts; returns the exit status."""
+        from jaxdaw import data
+
+        decisions = self.joining.read(self.log)
+        path = data.write_decisions(decisions, self.out)
+        print(f"{path}: {len(decisions):,} decisions; outcomes: {decisions.outcomes}")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Ope:
     """Estimate from a log what other policies would have earned."""
 
