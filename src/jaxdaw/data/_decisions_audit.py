@@ -114,7 +114,7 @@ def audit(
     Raises:
       ConfigError: alpha outside (0, 1), or shares of unknown versions.
 
-    >>> print(audit(Decisions(action=[0, 1] * 50, probability=[0.5] * 100)).checks[0].told)
+    >>> print(audit(Decisions(action=[0, 1] * 50, probabilities=[[0.5, 0.5]] * 100)).checks[0].told)
     frequencies agree with the logged probabilities
     """
     if not 0 < alpha < 1:
