@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/py$(if $(filter 3.11,$(VERSION)),311,312).txt
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c $(CONSTRAINTS) -e
 CODE := src tests scripts docs/conf.py $(wildcard benchmarks examples)
-BENCHMARKS := import_time train_step act loop cloning_step data_speed
+BENCHMARKS := import_time train_step act loop cloning_step data_speed log_speed
 DEMO := runs/demo
 
 .PHONY: help demo test lint format docs bench clean

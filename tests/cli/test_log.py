@@ -59,6 +59,15 @@ def test_what_is_not_trusted_passes_no_gate(tmp_path, capsys):
     assert (tmp_path / "o.png").exists()
 
 
+def test_a_log_is_converted(honest, tmp_path, capsys):
+    for name in ("log.dsjson", "parquet"):
+        assert main(["log", "convert", honest, "--out", str(tmp_path / name)]) == 0
+        assert "3,000 decisions" in capsys.readouterr().out
+        assert main(["log", "audit", str(tmp_path / name)]) == 0
+        capsys.readouterr()
+    assert main(["log", "convert", honest, "--out", str(tmp_path / "parquet")]) == 1
+
+
 def test_late_outcomes_have_a_default(tmp_path, capsys):
     rows = [{"decision_id": str(i), "time": i, "action": i % 2, "probability": 0.5} for i in range(400)]
     rows += [{"decision_id": str(i), "time": i + (1 if i % 4 else 99), "reward": 1.0} for i in range(400)]
@@ -97,3 +106,17 @@ def test_probabilities_that_were_not_logged_are_estimated(tmp_path, capsys):
     assert "were not logged" in capsys.readouterr().err
     assert main(["ope", path, "--policy", "uniform", "--json", "--estimate-propensities"]) == 0
     assert json.loads(capsys.readouterr().out)["candidates"][0]["trusted"] is True
+
+
+def test_a_policy_is_learned_from_a_log_and_judged_on_what_was_kept_aside(tmp_path, capsys):
+    path, run = write(tmp_path / "log.jsonl", log(3000)), tmp_path / "run"
+    options = ["--exploration", "greedy", "--updates", "4", "--quiet", "--out", str(run)]
+    assert main(["train", "bandit", "--log", path, *options]) == 0
+    out = capsys.readouterr().out
+    assert "learned, greedy" in out
+    assert f"jaxdaw decide {run}" in out
+    held = write(tmp_path / "held.jsonl", log(3000, seed=1))
+    assert main(["ope", held, "--policy", str(run), "--gate", "gain_lower_bound > 0"]) == 0
+    capsys.readouterr()
+    assert main(["train", "bandit", "digits", "--log", path]) == 2
+    assert "a log stands in place of a bandit" in capsys.readouterr().err

@@ -103,6 +103,21 @@ def test_lines_that_are_no_column_are_refused_by_number(tmp_path, rows, text):
     assert text in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"action": 100000000000000000000}',
+        '{"action": 0, "eligible": [0, 4000000000]}',
+        '{"action": 0, "reward": 1' + "0" * 400 + "}",
+        '{"action": 0, "context": ' + "[" * 900 + "1" + "]" * 900 + "}",
+        '{"action": 0, "context": ' + '{"a":' * 900 + "1" + "}" * 900 + "}",
+    ],
+)
+def test_numbers_and_nests_that_are_too_large_are_refused(tmp_path, line):
+    with pytest.raises((StorageError, SpecError)):
+        read_decisions(lines(tmp_path, line))
+
+
 def test_a_given_spec_decides_what_is_an_array(tmp_path):
     path = lines(tmp_path, {"action": 0, "context": [1, 2]}, {"action": 0, "context": [3, 4]})
     pair = (TensorSpec((), "float32"), TensorSpec((), "int64"))

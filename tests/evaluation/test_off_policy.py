@@ -97,6 +97,20 @@ def test_a_log_with_faults_is_refused_with_counts(columns, text):
         evaluate_off_policy(decisions, {"u": "uniform"})
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_few_rows_are_evaluated_and_not_trusted(rows):
+    report = evaluate_off_policy(log(rows), {"u": "uniform", "g": "greedy"})
+    assert all(np.isfinite(one.estimates["dr"].value) and not one.is_trusted for one in report.candidates)
+
+
+def test_wide_contexts_need_no_reward_model_for_weights_alone():
+    wide = log(200, context=np.random.default_rng(0).normal(size=(200, 600)))
+    table = np.full((200, 4), 0.25)
+    assert evaluate_off_policy(wide, {"u": table}, estimators=["ips", "snips"]).estimator == "ips"
+    with pytest.raises(ConfigError, match="so many features"):
+        evaluate_off_policy(wide, {"u": table})
+
+
 def test_an_empty_log_is_refused():
     with pytest.raises(SpecError, match="holds no decisions"):
         evaluate_off_policy(Decisions([]), {"u": "uniform"})

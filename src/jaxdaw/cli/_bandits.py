@@ -6,18 +6,19 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from jaxdaw.cli._directories import default_directory
+from jaxdaw.cli._log import Joining
 from jaxdaw.errors import ConfigError
 from jaxdaw.training import BanditConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainBandit:
-    """Learn a contextual bandit online, from a table or a generator, and save its run."""
+    """Learn a contextual bandit online, or from a log alone, and save its run."""
 
     bandit: Annotated[
         str,
@@ -33,6 +34,13 @@ class TrainBandit:
     """Folder that holds a table's file, where its package is not installed."""
     bandit_options: str = ""
     """Other fields of the bandit, as JSON: {"num_actions": 5}."""
+    log: str = ""
+    """Learn from these logged decisions in place of a bandit; what it is worth is told by those that are kept aside."""
+    joining: Annotated[Joining, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Joining)
+    importance: Literal["none", "uniform"] = "none"
+    """Of a log: weight rows as if all arms had been chosen equally often."""
+    aside: float = 0.3
+    """Of a log: share of the decisions, drawn at random, that is not learned from."""
     seed: int = 0
     """Seed of everything random."""
     seeds: int = 1
@@ -46,6 +54,8 @@ class TrainBandit:
         """Trains; returns the exit status."""
         from jaxdaw import evaluation, training
 
+        if self.log:
+            return self._learn_from_log()
         if (self.bandit == "") == (self.env == ""):
             raise ConfigError(
                 "train bandit needs a bandit",
@@ -68,6 +78,40 @@ class TrainBandit:
         for line in evaluation.describe_regret(run.summaries):
             print(line)
         print(f"plot    {evaluation.plot_regret(out, out / 'regret.png')}")
+        print(f"run     {out}")
+        if run.interrupted:
+            print(f"stopped; the policy so far is saved in {out}", file=sys.stderr)
+            return training.exit_status()
+        print(f"next    jaxdaw decide {out}")
+        return 0
+
+    def _learn_from_log(self) -> int:
+        import numpy as np
+
+        from jaxdaw import evaluation, training
+
+        if self.bandit or self.env or self.seeds != 1 or not 0 <= self.aside < 1:
+            raise ConfigError(
+                "a log stands in place of a bandit",
+                expected="--log LOG, no bandit, one seed, --aside in [0, 1)",
+                got=f"{self.bandit or self.env or 'no bandit'}, {self.seeds} seeds, --aside {self.aside}",
+                fix="jaxdaw train bandit --log LOG",
+            )
+        decisions = self.joining.read(self.log)
+        is_aside = np.random.default_rng(self.seed).random(len(decisions)) < self.aside
+        out = self.out or default_directory(Path(self.log).stem, "bandit", self.seed)
+        run = training.train_bandit_on_log(
+            decisions.select(~is_aside),
+            config=self.config,
+            importance=self.importance,
+            seed=self.seed,
+            out=out,
+            source=self.log,
+        )
+        if is_aside.any() and not np.isnan(decisions.probability).any():
+            learned = {"learned, greedy": run.policy.greedy(), "learned, as it explores": run.policy}
+            report = evaluation.evaluate_off_policy(decisions.select(is_aside), learned)
+            print(evaluation.describe_off_policy(report))
         print(f"run     {out}")
         if run.interrupted:
             print(f"stopped; the policy so far is saved in {out}", file=sys.stderr)

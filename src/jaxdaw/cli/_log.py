@@ -65,6 +65,24 @@ class Audit:
 
 
 @dataclasses.dataclass(frozen=True)
+class Convert:
+    """Write logged decisions, outcomes joined, as .jsonl, .dsjson, or a directory of Parquet."""
+
+    log: Log
+    out: Annotated[Path, tyro.conf.arg(help="New .jsonl, .dsjson, or directory.")]
+    joining: Annotated[Joining, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Joining)
+
+    def run(self) -> int:
+        """Converts; returns the exit status."""
+        from jaxdaw import data
+
+        decisions = self.joining.read(self.log)
+        path = data.write_decisions(decisions, self.out)
+        print(f"{path}: {len(decisions):,} decisions; outcomes: {decisions.outcomes}")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Ope:
     """Estimate from a log what other policies would have earned."""
 
@@ -82,6 +100,8 @@ class Ope:
     """What each policy must satisfy for exit status 0: "lower_bound > logged"."""
     estimator: str = "dr"
     """The one that is compared and gated: ips, snips, clipped_ips, dm, dr, switch_dr, shrunk_dr."""
+    estimators: tuple[str, ...] = ()
+    """Which to compute; by default all. Without dm, dr, switch_dr and shrunk_dr no reward model is fitted."""
     confidence: float = 0.95
     """Of the intervals."""
     resamples: int = 200
@@ -105,6 +125,7 @@ class Ope:
         report = evaluation.evaluate_off_policy(
             decisions,
             {name: _candidate(name) for name in self.policy},
+            estimators=self.estimators or evaluation.ESTIMATORS,
             main=self.estimator,
             confidence=self.confidence,
             resamples=self.resamples,

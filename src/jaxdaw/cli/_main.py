@@ -51,6 +51,7 @@ COMMANDS: dict[str, type] = {
     "data convert": _data.Convert,
     "data repair": _data.Repair,
     "log audit": _log.Audit,
+    "log convert": _log.Convert,
     "ope": _log.Ope,
     "doctor": _commands.Doctor,
 }

@@ -12,6 +12,7 @@ from jaxdaw.data._convert import convert
 from jaxdaw.data._decisions import Decisions
 from jaxdaw.data._decisions_audit import Audit, AuditCheck, audit
 from jaxdaw.data._decisions_check import check_decisions
+from jaxdaw.data._decisions_convert import write_decisions
 from jaxdaw.data._decisions_dsjson import write_dsjson
 from jaxdaw.data._decisions_experience import DecisionExperience, decision_experience
 from jaxdaw.data._decisions_log import DecisionWriter
@@ -66,5 +67,6 @@ __all__ = [
     "repair",
     "summary",
     "verify",
+    "write_decisions",
     "write_dsjson",
 ]

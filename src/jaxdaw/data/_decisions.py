@@ -12,7 +12,7 @@ from jaxdaw import specs
 from jaxdaw.data._outcomes import Outcomes
 from jaxdaw.errors import SpecError, SpecTypeError
 
-_MAX_ARMS = 1_000_000
+MAX_ARMS = 1_000_000
 _PER_ARM = ("eligible", "probabilities")
 
 
@@ -73,10 +73,10 @@ class Decisions:
         given = [leaf.shape[1] for leaf in (columns[name] for name in _PER_ARM) if leaf is not None and leaf.ndim == 2]
         seen = given[0] if given else int(action.max(initial=0)) + 1
         num_arms = seen if self.num_arms is None else int(self.num_arms)
-        if not 1 <= num_arms <= _MAX_ARMS:
+        if not 1 <= num_arms <= MAX_ARMS:
             raise SpecError(
                 "a log has another number of arms than can be",
-                expected=f"1 to {_MAX_ARMS:,}",
+                expected=f"1 to {MAX_ARMS:,}",
                 got=f"{num_arms:,}",
                 cause="ids of items in place of the numbers of arms, which count from 0.",
                 fix="arms, action = numpy.unique(ids, return_inverse=True)",

@@ -28,7 +28,7 @@ from jaxdaw.data._outcomes import OutcomeTable, empty_table
 from jaxdaw.errors import SpecError
 
 _MAX_FEATURES = 4096
-_MARKS = (b'"_label_cost"', b'"_label_Action"', b'"_labelIndex"', b'"_label_probability"')
+_MARKS = (b'"_label_cost"', b'"_label_Action"', b'"_labelIndex"', b'"_label_probability"', b'"RewardValue"')
 
 
 def is_dsjson(start: bytes) -> bool:

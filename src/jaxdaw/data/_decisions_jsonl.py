@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.data._decisions import Decisions
+from jaxdaw.data._decisions import MAX_ARMS, Decisions
 from jaxdaw.data._infer import conform
 from jaxdaw.data._npz import opened, refuse_too_large
 from jaxdaw.data._outcomes import OutcomeTable, empty_table
@@ -101,8 +101,12 @@ def read_jsonl(path: Path, shape: Shape, limit_bytes: int) -> tuple[Decisions, O
     odd = [n for row, n in apart if "reward" not in row or "decision_id" not in row]
     if odd:
         raise refusal(path, "neither a decision nor an outcome", "action, or decision_id and reward", "others", odd)
-    decisions = Column(path, made).decisions(shape)
-    return decisions, Column(path, apart).outcomes(), lines.unfinished
+    try:
+        decisions, outcomes = Column(path, made).decisions(shape), Column(path, apart).outcomes()
+    except (OverflowError, RecursionError) as error:
+        what, got = f"{path} holds numbers or nests that are too large", str(error)[:60]
+        raise StorageError(what, expected="numbers of 64 bits, a few levels", got=got) from error
+    return decisions, outcomes, lines.unfinished
 
 
 class Column:
@@ -124,6 +128,9 @@ class Column:
         action = self._of_types("action", {int}, "integers")
         eligible, probabilities, seen = self._arms()
         num_arms = shape.num_arms or max(seen, max(action) + 1, 1)
+        if num_arms > MAX_ARMS:
+            what, got = f"{self._path} names more arms than can be", str(num_arms - 1)[:30]
+            raise StorageError(what, expected=f"arms in 0..{MAX_ARMS - 1:,}", got=got)
         columns: dict[str, Any] = {
             "action": np.array(action, np.int64),
             "reward": self._floats("reward"),

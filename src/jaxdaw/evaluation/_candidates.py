@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.data import Decisions
+from jaxdaw.distributions import Deterministic
 from jaxdaw.errors import ConfigError, SpecError
-from jaxdaw.policies import Policy
+from jaxdaw.policies import GreedyPolicy, Policy
 
 Candidate = Policy | str | np.ndarray | Callable[[Decisions], Any]
 """A policy; `uniform`, `logged`, `greedy` or `constant:ARM`; probabilities `[N, A]`; or a function that gives them."""
@@ -25,7 +27,8 @@ def policy_probabilities(policy: Policy, decisions: Decisions) -> np.ndarray:
     """Returns the probability with which a policy takes each arm in each logged context.
 
     The context is the observation; of a log with arm features it is `{"global": context, "per_arm": arm_features}`,
-    unless the policy's observations have the form of the context alone.
+    unless the policy's observations have the form of the context alone. Where the log says which arms were eligible,
+    the policy chooses among these, as `jaxdaw decide` has it choose among the arms of a request.
 
     Args:
       policy: of one scalar integer action; one with memory acts from its initial state.
@@ -39,8 +42,8 @@ def policy_probabilities(policy: Policy, decisions: Decisions) -> np.ndarray:
       MaskError, NonFiniteError: as `Policy.distribution`.
     """
     leaves = specs.flatten(policy.action_spec)
-    sizes = [specs.num_values(leaf) for leaf in leaves if specs.is_discrete(leaf) and leaf.shape == ()]
-    if len(leaves) != 1 or not sizes or int(sizes[0]) != decisions.num_arms:
+    sizes = [specs.num_values(leaf) for leaf in leaves if specs.is_bounded(leaf) and specs.is_discrete(leaf)]
+    if len(leaves) != 1 or not sizes or leaves[0].shape != () or int(sizes[0]) != decisions.num_arms:
         raise SpecError(
             f"{policy.name} does not choose among the arms of the log",
             expected=f"one integer action out of {decisions.num_arms}",
@@ -49,15 +52,22 @@ def policy_probabilities(policy: Policy, decisions: Decisions) -> np.ndarray:
     lowest = int(leaves[0].minimum)
     count, found = len(decisions), np.zeros((len(decisions), decisions.num_arms or 1), np.float32)
     observation = _observation(policy, decisions)
+    eligible = None if decisions.eligible is None or decisions.eligible.all() else decisions.eligible
     size = min(_BATCH, count)
+    masked = policy.wrapped_policy if eligible is not None and isinstance(policy, GreedyPolicy) else policy
     for start in range(0, count, size):
         stop = min(start + size, count)
         rows = np.minimum(np.arange(start, start + size), count - 1)  # full batches only: nothing compiles twice
         batch = specs.map_structure(lambda leaf, rows=rows: leaf[rows], observation)
         try:
-            distribution = policy.distribution(batch).action
+            distribution = masked.distribution(batch).action
+            if eligible is not None and hasattr(distribution, "mask"):
+                own, allowed = distribution.mask, jnp.asarray(eligible[rows])
+                distribution = dataclasses.replace(distribution, mask=allowed if own is None else own & allowed)
         except SpecError as error:
             raise SpecError(f"{policy.name} does not fit the contexts of the log: {error}") from error
+        if masked is not policy:  # greedy among what is left, and not what is left of a greedy choice
+            distribution = Deterministic(distribution.mode())
         found[start:stop] = _probabilities(distribution, decisions.num_arms or 1, lowest)[: stop - start]
     return found
 

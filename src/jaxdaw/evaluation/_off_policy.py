@@ -185,8 +185,8 @@ def evaluate_off_policy(
     main = main or ("dr" if "dr" in estimators else estimators[0])
     count, reward = len(decisions), decisions.reward
     if isinstance(reward_model, str):
-        needed = "greedy" in candidates.values() if _hashable(candidates) else True
-        models = needed or not {"ips", "snips", "clipped_ips"} >= set(estimators)
+        is_greedy = any(isinstance(candidate, str) and candidate == "greedy" for candidate in candidates.values())
+        models = is_greedy or not {"ips", "snips", "clipped_ips"} >= set(estimators)
         q = ridge_rewards(decisions, folds, seed=seed) if models else np.zeros((count, 0), np.float32)
     else:
         q = np.asarray(reward_model)
@@ -271,10 +271,6 @@ def _check_options(
     for name, fits, expected, got in ranges:
         if not fits:
             raise ConfigError(f"{name} is outside its range", expected=expected, got=str(got))
-
-
-def _hashable(candidates: Mapping[str, Candidate]) -> bool:
-    return all(isinstance(candidate, str) for candidate in candidates.values())
 
 
 def _bootstrap_means(table: np.ndarray, resamples: int, seed: int) -> np.ndarray:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from jaxdaw import math
 from jaxdaw.data import Decisions
 
 _MIN_SAMPLE_SIZE = 100.0
-_MIN_SHARE = 0.01
+_MIN_SHARE = 0.001
 _DOMINATED = 0.1
 _UNSUPPORTED = 0.01
 _ALPHA = 1e-4
@@ -114,7 +114,7 @@ def measure_overlap(decisions: Decisions, candidate: np.ndarray | None, weight: 
     np.maximum.at(largest, action, weight)
     mean = float(weight.mean())
     off = abs(mean - (1.0 - unsupported))
-    p_value = 1.0 if off < 1e-6 else 0.0 if variance <= 0 else 2 * special.ndtr(-off * np.sqrt(count / variance))
+    p_value = 1.0 if off < 1e-6 else 0.0 if variance <= 0 else erfc(off * sqrt(count / variance / 2.0))
     return Overlap(
         num_decisions=count,
         effective_sample_size=float(math.effective_sample_size(weight)),

@@ -2,6 +2,7 @@
 
 from jaxdaw.training._bandit import BanditRun, train_bandit
 from jaxdaw.training._bandit_config import BanditConfig
+from jaxdaw.training._bandit_log import train_bandit_on_log
 from jaxdaw.training._bandit_loop import BanditLoop, OnlineState
 from jaxdaw.training._bandits import BANDITS, make_bandit
 from jaxdaw.training._checkpoint import Checkpointer, load_tree, save_tree
@@ -64,6 +65,7 @@ __all__ = [
     "save_tree",
     "train",
     "train_bandit",
+    "train_bandit_on_log",
     "train_seeds",
     "versions",
     "write_summaries",

@@ -117,7 +117,7 @@ class BanditLoop:
 
     def policy_state(self, state: OnlineState) -> AgentState:
         """Returns the agent's state with predictions in units of reward; pure."""
-        return _in_units(state.agent, state.scale) if self.scales else state.agent
+        return in_units(state.agent, state.scale) if self.scales else state.agent
 
     def _decide(
         self, state: OnlineState, sums: RegretState, rounds: Any, randomness: Any
@@ -169,7 +169,7 @@ def _learned(state: OnlineState, agent: AgentState, loss: jax.Array) -> OnlineSt
     return state._replace(agent=agent, refused=state.refused + refused)
 
 
-def _in_units(agent: AgentState, scale: jax.Array) -> AgentState:
+def in_units(agent: AgentState, scale: jax.Array) -> AgentState:
     """Returns the state with the last layer of the reward network multiplied, so that predictions are."""
     network = agent.params["reward_network"]
     head = jax.tree.map(lambda x: x * scale, network["q"])
