@@ -100,7 +100,7 @@ def reward_policy(kind: Any, network: Any, **options: Any) -> Policy:
         ACTION,
         network,
         observation_and_action_constraint_splitter=lambda both: (both["place"], both["mask"]),
-        emit_policy_info=("log_probability",),
+        emit_policy_info=("log_probability", "predicted_rewards_mean", "bandit_policy_type"),
         **options,
     )
 

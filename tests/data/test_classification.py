@@ -29,7 +29,7 @@ def test_digits_are_those_of_scikit_learn():
     np.testing.assert_array_equal(table.labels, theirs.target)
     deviation = theirs.data.std(axis=0)
     expected = ((theirs.data - theirs.data.mean(axis=0)) / np.where(deviation, deviation, 1))[:, deviation > 0]
-    np.testing.assert_allclose(table.features, expected, atol=1e-5)
+    np.testing.assert_allclose(table.features, expected, rtol=1e-5, atol=1e-6)
     assert (table.features.shape, table.num_classes) == ((1797, 61), 10)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import jaxdaw
 from jaxdaw.environments import ClassificationBandit, LinearBandit
-from jaxdaw.errors import ConfigError, StorageError
+from jaxdaw.errors import ConfigError, NonFiniteError, StorageError
 from jaxdaw.policies import EpsilonGreedyPolicy
 from jaxdaw.training import BanditConfig, load_policy, train_bandit
 from jaxdaw.training._bandit import Stretches
@@ -39,6 +39,28 @@ def test_every_round_is_in_one_stretch(rounds: int, eager: int, learn_every: int
     assert cut.eager >= min(eager, rounds)
     if rounds > 10_000:
         assert cut.eager < 1_000
+
+
+@pytest.mark.parametrize(("rounds", "eager"), [(1_000, 64), (1_003, 64), (1_003, 10), (70, 64)])
+def test_chunks_begin_where_a_memory_that_wraps_begins_anew(rounds: int, eager: int):
+    cut = Stretches(rounds, eager, 16, 5, aligned=True)
+    assert cut.eager % 16 == 0
+    assert cut.eager + cut.chunks * cut.phases * 16 + cut.tail == rounds
+
+
+def test_a_memory_that_wraps_learns_too():
+    found = train_bandit(SEPARABLE, horizon=1_003, replay_capacity=100, updates=4)
+    assert found.summaries[0].rounds == 1_003
+    assert found.summaries[0].relative_regret < 60
+
+
+def test_a_run_that_learns_nothing_says_so():
+    class Broken(LinearBandit):
+        def draw_round(self, problem, time, key):
+            return super().draw_round(problem, time, key)._replace(rewards=jax.numpy.full(8, jax.numpy.nan))
+
+    with pytest.raises(NonFiniteError, match="every gradient step since the last report was refused"):
+        train_bandit(Broken(), horizon=64, **FAST)
 
 
 @pytest.fixture(scope="module")

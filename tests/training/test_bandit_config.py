@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -48,3 +50,11 @@ def test_explorations_are_agents():
     assert type(agent_of(BanditConfig(exploration="greedy"), COINS)) is GreedyRewardPredictionAgent
     assert isinstance(agent_of(BanditConfig(exploration="linucb"), COINS), LinearUCBAgent)
     assert isinstance(agent_of(BanditConfig(exploration="ensemble"), COINS), EnsembleThompsonSamplingAgent)
+
+
+def test_what_was_certain_to_fail_is_learned_again():
+    """A logit of -20 and a success: the gradient is p (1 - p) / (p + 1e-6) with p = exp(-20), 2e-3 and not 0."""
+    loss = BanditConfig().make_agent(COINS.time_step_spec(), COINS.action_spec)._error_loss_fn
+    gradient = jax.grad(lambda z: loss(jnp.float32(1.0), jax.nn.sigmoid(z)))(jnp.float32(-20.0))
+    np.testing.assert_allclose(gradient, -np.exp(-20) / (np.exp(-20) + 1e-6), rtol=1e-3)
+    assert np.isfinite(loss(jnp.float32(0.0), jnp.float32(1.0)))

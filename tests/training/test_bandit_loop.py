@@ -13,7 +13,7 @@ WORLD = LinearBandit(num_actions=3, size=2)
 
 
 def loop_of(capacity: int, **options):
-    config = BanditConfig(updates=2, batch_size=8, fc_layer_params=(8,), **options)
+    config = BanditConfig(updates=2, learn_every=4, batch_size=8, fc_layer_params=(8,), **options)
     agent = config.make_agent(WORLD.time_step_spec(), WORLD.action_spec)
     return config.make_loop(agent, WORLD, capacity)
 

@@ -278,4 +278,12 @@ class Doctor:
 def _policy_and_config(directory: Path, which: str):
     from jaxdaw import training
 
-    return training.run_policy(directory, which), training.read_config(directory)
+    config = training.read_config(directory)
+    if config["algorithm"] == "bandit":
+        raise ConfigError(
+            "a bandit has no episodes to play: it was measured while it learned",
+            expected="a run of an environment with episodes",
+            got=str(directory),
+            fix=f"jaxdaw plot {directory}, or jaxdaw decide {directory}",
+        )
+    return training.run_policy(directory, which), config

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
+from jaxdaw.distributions import Categorical
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.policies import Policy, check_bandit_action
 from jaxdaw.trajectories import StepType, TimeStep
@@ -21,6 +22,9 @@ from jaxdaw.trajectories import StepType, TimeStep
 
 class Decider:
     """Answers contexts with actions, each with the probability with which it was drawn.
+
+    Where only some arms are eligible, the policy's way to explore goes on among them: epsilon-greedy and SquareCB treat
+    the others as masked; of Thompson sampling it is the distribution given that one of them is drawn.
 
     Args:
       policy: over one integer action; it explores as it was saved.
@@ -54,6 +58,9 @@ class Decider:
                 observation=observation,
             )
             choice = policy.distribute(weights, time_step, policy.initial_state(1)).action
+            if not hasattr(choice, "mask"):  # one of bounds: a random policy's
+                actions = jnp.arange(self._num_actions, dtype=choice.sample(key).dtype)
+                choice = Categorical(choice.log_prob(actions[:, None]).T)
             own = choice.mask
             choice = dataclasses.replace(choice, mask=allowed if own is None else own & allowed)
             action = choice.sample(key)

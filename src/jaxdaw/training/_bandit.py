@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxdaw.agents import Agent
 from jaxdaw.environments import BanditEnvironment
-from jaxdaw.errors import ConfigError
+from jaxdaw.errors import ConfigError, NonFiniteError
 from jaxdaw.metrics import RegretState, RegretSummary
 from jaxdaw.policies import Policy
 from jaxdaw.training._bandit_config import BanditConfig
@@ -80,6 +80,7 @@ def train_bandit(
       ConfigError: an unknown bandit or option, or a value outside its range.
       ImportError: the package that a table lies in is not installed.
       StorageError: `out` already holds a run.
+      NonFiniteError: nothing can be learned, because everything is refused as not finite.
 
     >>> run = train_bandit("bernoulli", horizon=200, updates=1)
     >>> run.summaries[0].rounds
@@ -115,9 +116,14 @@ class Stretches:
       eager: rounds at the start.
       chunks: how many follow.
       phases: learning phases in each.
+      tail: rounds at the end that are learned from one by one again; 0 unless `aligned`.
+
+    Args:
+      rounds, eager, learn_every, reports: as in `BanditConfig`.
+      aligned: whether chunks have to begin at a multiple of `learn_every`, for a memory that begins anew there.
     """
 
-    def __init__(self, rounds: int, eager: int, learn_every: int, reports: int):
+    def __init__(self, rounds: int, eager: int, learn_every: int, reports: int, aligned: bool = False):
         eager = min(eager, rounds)
         phases = (rounds - eager) // learn_every
         candidates = range(max(1, reports // 2), reports + reports // 2 + 1)
@@ -126,6 +132,8 @@ class Stretches:
             self.chunks = max(phases, 0)
         self.phases = phases // self.chunks if self.chunks else 0
         self.eager = rounds - self.chunks * self.phases * learn_every
+        self.tail = self.eager % learn_every if aligned else 0
+        self.eager -= self.tail
 
 
 class _Session:
@@ -143,11 +151,11 @@ class _Session:
     ):
         self.config, self.directory, self._name, self._watch = config, directory, name, watch
         self.agent = config.make_agent(world.time_step_spec(), world.action_spec, seeds[0], rounds)
-        self._stretches = Stretches(rounds, config.eager_rounds, config.learn_every, config.reports)
         kept = config.replay_capacity or rounds
         capacity = -(-kept // config.learn_every) * config.learn_every  # a phase is written in one piece
-        if kept < rounds:  # what the start leaves over must not straddle the end
-            self._stretches.eager = -(-self._stretches.eager // config.learn_every) * config.learn_every
+        self._stretches = Stretches(
+            rounds, config.eager_rounds, config.learn_every, config.reports, aligned=capacity < rounds
+        )
         self._loop = config.make_loop(self.agent, world, capacity)
         self._seeds, self._rounds, self._stopped = seeds, rounds, False
         self._writer = None if directory is None else MetricsWriter(directory)
@@ -158,10 +166,11 @@ class _Session:
         stretches, many = self._stretches, len(self._seeds) > 1
         init, keys = self._loop.init, jnp.stack([jax.random.key(seed) for seed in self._seeds])
         state = jax.jit(jax.vmap(init))(keys) if many else jax.jit(init)(keys[0])
-        seconds, measured = 0.0, 0
+        seconds, measured, refused, tried = 0.0, 0, 0, 0
         with Interrupts(self._stop):
             plan = [(stretches.eager, 1)] * bool(stretches.eager)
             plan += [(stretches.phases, self.config.learn_every)] * stretches.chunks
+            plan += [(stretches.tail, 1)] * bool(stretches.tail)
             compiled: dict[Any, Any] = {}
             for phases, decisions in plan:
                 if self._stopped:
@@ -175,6 +184,9 @@ class _Session:
                 seconds, measured = seconds + took, measured + phases * decisions * len(self._seeds)
                 self._sums = sums if self._sums is None else jax.tree.map(np.add, self._sums, sums)
                 self._report(phases * decisions * len(self._seeds) / took, seconds)
+                total = int(np.sum(state.refused))
+                self._warn(total - refused, int(np.sum(state.agent.train_step)) - tried + total - refused)
+                refused, tried = total, int(np.sum(state.agent.train_step))
         first = jax.tree.map(lambda x: x[0], state) if many else state
         self.agent.set_state(jax.jit(self._loop.policy_state)(first))
         policy = self.agent.policy
@@ -213,6 +225,19 @@ class _Session:
             for member in range(len(self._seeds))
         ]
 
+    def _warn(self, refused: int, updates: int) -> None:
+        if not refused:
+            return
+        row = {"kind": "warning", "step": self.rows[-1]["step"], "refused": refused, "updates": updates}
+        self._emit(row)
+        if refused == updates:
+            raise NonFiniteError(
+                "every gradient step since the last report was refused: not finite",
+                got=f"{refused} refused steps up to round {row['step']}",
+                cause="rewards or contexts that are not finite, or a learning rate that is too high.",
+                fix="--learning-rate 1e-3",
+            )
+
     def _report(self, rate: float, seconds: float) -> None:
         summaries = self._summaries()
         row: dict[str, Any] = {"kind": "bandit", "step": summaries[0].rounds, "rounds": self._rounds}
@@ -223,11 +248,15 @@ class _Session:
         row["reward_interval"] = list(summaries[0].reward_interval)
         row |= {"steps_per_second": rate, "seconds": seconds}
         self.rows.append(row)
+        self._emit(row)
         if self._writer is not None:
-            self._writer.write(row)
             scalars = {"Metrics/Regret": row["regret"], "Metrics/RelativeRegret": row["relative_regret"],
                        "Metrics/SuboptimalArms": row["suboptimal_share"], "Metrics/AverageReward": row["mean_reward"],
                        "Metrics/Exploration": row["exploration_share"]}  # fmt: skip
             self._writer.scalars(scalars, row["step"])
+
+    def _emit(self, row: dict[str, Any]) -> None:
+        if self._writer is not None:
+            self._writer.write(row)
         if self._watch is not None:
             self._watch(row)

@@ -20,7 +20,7 @@ from jaxdaw.agents import (
 )
 from jaxdaw.environments import BanditEnvironment
 from jaxdaw.errors import ConfigError
-from jaxdaw.math import element_wise_log_loss, element_wise_squared_loss
+from jaxdaw.math import element_wise_squared_loss
 from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, SquareCBPolicy
 from jaxdaw.training._bandit_loop import BanditLoop
 
@@ -44,7 +44,7 @@ class BanditConfig:
       num_members: of ensemble: reward models.
       alpha: of linucb and lints: what the deviations of the predicted rewards are multiplied with.
       learn_every: decisions between two learning phases, made together from the same weights.
-      eager_rounds: decisions at the start that are learned from one by one.
+      eager_rounds: decisions at the start that are learned from one by one, with as many gradient steps a decision.
       updates: gradient steps in a learning phase.
       batch_size: decisions in a gradient step, drawn from all that were seen.
       replay_capacity: decisions kept, the latest; 0 keeps all.
@@ -131,7 +131,7 @@ class BanditConfig:
         )
         common: dict[str, Any] = {
             "optimizer": optax.adamw(self._rate(rounds), weight_decay=self.weight_decay),
-            "error_loss_fn": element_wise_log_loss if is_log else element_wise_squared_loss,
+            "error_loss_fn": _log_loss if is_log else element_wise_squared_loss,
             "emit_policy_info": ("log_probability",),
             "enable_summaries": False,
             "on_nan": "skip",
@@ -145,14 +145,16 @@ class BanditConfig:
 
     def make_loop(self, agent: Any, environment: BanditEnvironment, capacity: int) -> BanditLoop:
         """Returns how the agent meets its decisions, of which the latest `capacity` are remembered."""
+        is_linear = self.exploration in _LINEAR
         return BanditLoop(
             agent,
             environment,
-            capacity,
+            1 if is_linear else capacity,
             self.updates,
+            self.learn_every,
             self.batch_size,
-            replays=self.exploration not in _LINEAR,
-            scales=self.exploration not in (*_LINEAR, "ensemble"),
+            replays=not is_linear,
+            scales=not is_linear and self.exploration != "ensemble",
         )
 
     def _is_log(self, reward: specs.TensorSpec) -> bool:
@@ -160,9 +162,8 @@ class BanditConfig:
         return self.loss == "log" or (self.loss == "auto" and promised)
 
     def _rate(self, rounds: int) -> Any:
-        phases = min(self.eager_rounds, rounds) + max(rounds - self.eager_rounds, 0) // self.learn_every
         end = self.learning_rate * self.learning_rate_end
-        return optax.linear_schedule(self.learning_rate, end, max(self.updates * phases, 1))
+        return optax.linear_schedule(self.learning_rate, end, max(self.updates * rounds // self.learn_every, 1))
 
     def _explorer(self, actions: int) -> Any:
         if self.exploration == "greedy":
@@ -177,6 +178,18 @@ class BanditConfig:
 
 
 _LINEAR = {"linucb": LinearUCBAgent, "lints": LinearThompsonSamplingAgent}
+
+
+def _log_loss(labels: jax.Array, predictions: jax.Array) -> jax.Array:
+    """Returns the negative log-likelihood in nats, of probabilities that never become certain.
+
+    Differs from `element_wise_log_loss`, whose gradient is 0 beyond its clipping: an action that a few early failures
+    had made certain to fail would never be learned again, whatever it earned.
+    """
+    return -(labels * jnp.log(predictions + _DOUBT) + (1.0 - labels) * jnp.log(1.0 - predictions + _DOUBT))
+
+
+_DOUBT = 1e-6
 
 
 def _rounds(step: Any) -> jax.Array:

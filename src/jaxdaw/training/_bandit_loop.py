@@ -23,6 +23,7 @@ class OnlineState(NamedTuple):
       memory: what was decided, leaves `[capacity, ...]`, one row a decision.
       time: `[]` int32, rounds so far.
       reward_squares: `[]` float32, the sum of the squares of all rewards.
+      refused: `[]` int32, gradient steps that were refused because they were not finite.
       problem: the bandit's, drawn once.
       key_rounds, key_run: of the bandit's rounds, and of what the agent draws.
     """
@@ -31,6 +32,7 @@ class OnlineState(NamedTuple):
     memory: Trajectory
     time: jax.Array
     reward_squares: jax.Array
+    refused: jax.Array
     problem: Any
     key_rounds: jax.Array
     key_run: jax.Array
@@ -50,7 +52,8 @@ class BanditLoop:
       agent: of bandits; decisions of a phase share its weights.
       environment: the bandit.
       capacity: decisions remembered, the latest; a multiple of the decisions of every phase.
-      updates: gradient steps in a learning phase.
+      updates: gradient steps in a learning phase after `learn_every` decisions; fewer for fewer, one at least.
+      learn_every: decisions of a usual phase.
       batch_size: decisions in a gradient step.
       replays: False learns from the decisions of a phase once, as exact models do; nothing else is then remembered.
       scales: whether the agent learns rewards divided by `OnlineState.scale`: its model is a QNetwork.
@@ -60,6 +63,7 @@ class BanditLoop:
     environment: BanditEnvironment
     capacity: int
     updates: int
+    learn_every: int
     batch_size: int
     replays: bool = True
     scales: bool = True
@@ -78,6 +82,7 @@ class BanditLoop:
             memory=specs.map_structure(jnp.asarray, specs.zeros(self.agent.training_data_spec, (self.capacity,))),
             time=jnp.zeros((), jnp.int32),
             reward_squares=zero,
+            refused=jnp.zeros((), jnp.int32),
             problem=self.environment.draw_problem(key_problem),
             key_rounds=key_rounds,
             key_run=key_run,
@@ -95,7 +100,8 @@ class BanditLoop:
         rounds = jax.tree.map(lambda x: x.reshape(phases, decisions, *x.shape[1:]), rounds)
         key_action, key_batch = jax.random.split(jax.random.fold_in(state.key_run, state.time))
         randomness = self.agent.collect_policy.draw(key_action, phases, decisions)
-        bits = jax.random.bits(key_batch, (phases, self.updates, self.batch_size), jnp.uint32)
+        updates = max(self.updates * decisions // self.learn_every, 1)
+        bits = jax.random.bits(key_batch, (phases, updates, self.batch_size), jnp.uint32)
 
         def phase(carry: Any, drawn: Any) -> tuple[Any, None]:
             state, sums = carry
@@ -103,8 +109,8 @@ class BanditLoop:
             state, sums, frames = self._decide(state, sums, rounds, randomness)
             if self.replays:
                 return (self._learn(self._remember(state, frames), bits), sums), None
-            agent, _ = self.agent.update(state.agent, jax.tree.map(lambda x: x[:, None], frames))
-            return (state._replace(agent=agent), sums), None
+            agent, info = self.agent.update(state.agent, jax.tree.map(lambda x: x[:, None], frames))
+            return (_learned(state, agent, info.loss), sums), None
 
         (state, sums), _ = jax.lax.scan(phase, (state, self.metrics.init()), (rounds, randomness, bits))
         return state, sums
@@ -154,8 +160,13 @@ class BanditLoop:
         experience = jax.tree.map(lambda x: x[rows][:, :, None], state.memory)  # [updates, batch, 1, ...]
         if self.scales:
             experience = experience._replace(reward=experience.reward / state.scale)
-        agent, _ = self.agent.update_many(state.agent, experience)
-        return state._replace(agent=agent)
+        agent, info = self.agent.update_many(state.agent, experience)
+        return _learned(state, agent, info.loss)
+
+
+def _learned(state: OnlineState, agent: AgentState, loss: jax.Array) -> OnlineState:
+    refused = jnp.sum(~jnp.isfinite(loss), dtype=jnp.int32)
+    return state._replace(agent=agent, refused=state.refused + refused)
 
 
 def in_units(agent: AgentState, scale: jax.Array) -> AgentState:
