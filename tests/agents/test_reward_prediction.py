@@ -130,6 +130,15 @@ def test_samples_are_counted_and_refused_steps_are_not():
         make(GreedyRewardPredictionAgent, num_samples_list=[0, 0])
 
 
+def test_constraints_hold_for_agents():
+    """Of (10, 13, 16) only action 1 is feasible, of (20, 27, 34) the first two: 13 and 27 are the best of these."""
+    feasible = jnp.array([[False, True, False], [True, True, False]])
+    agent = make(epsilon=1.0, constraints=(lambda observation: feasible,))
+    step = restart(CONTEXTS, batch_size=2)
+    np.testing.assert_array_equal(agent.policy.greedy().action(step).action, [1, 1])
+    np.testing.assert_allclose(agent.policy.distribution(step).action.probs, [[0, 1, 0], [0.5, 0.5, 0]])
+
+
 def test_an_explorer_of_one_s_own():
     agent = make(GreedyRewardPredictionAgent, explorer=lambda policy: BoltzmannPolicy(policy, 3.0))
     probs = agent.policy.distribution(restart(CONTEXTS, batch_size=2)).action.probs

@@ -16,12 +16,17 @@ def random_laplacian(count, density, seed=0):
     return (np.diag(adjacency.sum(axis=1)) - adjacency).astype(np.float32)
 
 
-@pytest.mark.parametrize("laplacian", [ordinal_laplacian(6), random_laplacian(6, 0.5), random_laplacian(6, 1.0)])
+@pytest.mark.parametrize(
+    "laplacian", [ordinal_laplacian(6), random_laplacian(6, 0.5), random_laplacian(6, 1.0), random_laplacian(24, 1.0)]
+)
 def test_penalty_is_the_quadratic_form(laplacian):
-    values = np.random.default_rng(1).normal(size=(4, 3, 6)).astype(np.float32)
-    penalty = smoothness_penalty(jnp.asarray(values), edges_of_laplacian(laplacian, 6))
+    count = len(laplacian)
+    values = np.random.default_rng(1).normal(size=(4, 3, count)).astype(np.float32)
+    penalty = smoothness_penalty(jnp.asarray(values), edges_of_laplacian(laplacian, count))
     np.testing.assert_allclose(penalty, np.einsum("...i,ij,...j", values, laplacian, values), rtol=1e-4, atol=1e-5)
-    gradient = jax.grad(lambda v: smoothness_penalty(v, edges_of_laplacian(laplacian, 6)).sum())(jnp.asarray(values))
+    gradient = jax.grad(lambda v: smoothness_penalty(v, edges_of_laplacian(laplacian, count)).sum())(
+        jnp.asarray(values)
+    )
     np.testing.assert_allclose(gradient, 2 * values @ laplacian, rtol=1e-4, atol=1e-4)
 
 

@@ -3,7 +3,7 @@ import optax
 import pytest
 
 from jaxdaw.errors import ConfigError
-from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy
+from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
 
 from .test_base import ROWS, q_policy
 
@@ -42,3 +42,14 @@ def test_each_row_explores_on_its_own():
     same = ROWS._replace(observation=np.repeat(ROWS.observation[:1], 5, axis=0))
     different = [len(set(policy.action(same, seed=s).action.tolist())) for s in range(40)]
     assert np.mean(np.array(different) > 1) > 0.8
+
+
+def test_greedy_takes_the_exploration_off():
+    inner = q_policy()
+    for policy in (EpsilonGreedyPolicy(inner, 1.0), BoltzmannPolicy(inner, 9.0), inner):
+        greedy = policy.greedy()
+        assert isinstance(greedy, GreedyPolicy)
+        assert greedy.wrapped_policy is inner
+        assert greedy.greedy() is greedy
+        assert policy.draws
+        assert not greedy.draws

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxdaw import networks
-from jaxdaw.policies import EpsilonGreedyPolicy, QPolicy
+from jaxdaw.policies import EpsilonGreedyPolicy, GreedyRewardPredictionPolicy, QPolicy
 from jaxdaw.testing import POLICY_CHECKS
 from jaxdaw.trajectories import PolicyStep
 
@@ -44,6 +44,17 @@ class BranchLogProbability(EpsilonGreedyPolicy):
         return step._replace(info=jax.tree.map(lambda p: jnp.zeros_like(p), step.info))
 
 
+class ReportsAnotherAction(EpsilonGreedyPolicy):
+    """Reports what holds for the first action, whichever was taken."""
+
+    def __init__(self):
+        emitted = ("log_probability", "bandit_policy_type")
+        super().__init__(GreedyRewardPredictionPolicy(STEP, ACTION, q_network(), emit_policy_info=emitted), 0.4)
+
+    def _report(self, time_step: Any, choice: PolicyStep, action: Any) -> Any:
+        return super()._report(time_step, choice, jnp.zeros_like(action))
+
+
 class KeepsItsMemory(Sound):
     def __init__(self):
         super().__init__(networks.QRnnNetwork(OBSERVATION, ACTION, lstm_size=(4,)))
@@ -71,6 +82,7 @@ class EmitsFloats(Sound):
         (Sound, []),
         (ConstantKey, ["seed_decides"]),
         (BranchLogProbability, ["log_probability_is_that_of_the_distribution"]),
+        (ReportsAnotherAction, ["information_is_about_the_action_taken"]),
         (KeepsItsMemory, ["memory_starts_anew_with_the_episode"]),
         (DrawsAnotherDistribution, ["actions_come_from_the_distribution"]),
     ],

@@ -31,6 +31,27 @@ class NeuralEpsilonGreedyAgent(GreedyRewardPredictionAgent):
     Raises:
       ValueError: as `GreedyRewardPredictionAgent`, and an epsilon outside `[0, 1]`.
       NotImplementedError: a splitter, and features of arms.
+
+    Examples:
+      A context of two numbers, three actions, and a log with the propensity of each decision:
+
+      >>> import numpy as np
+      >>> from jaxdaw import networks, specs, trajectories
+      >>> context, action = specs.TensorSpec((2,), np.float32), specs.BoundedTensorSpec((), np.int32, 0, 2)
+      >>> network = networks.QNetwork(context, action, fc_layer_params=(16,))
+      >>> agent = NeuralEpsilonGreedyAgent(
+      ...     trajectories.time_step_spec(context), action, network, optax.adam(1e-2), epsilon=0.3,
+      ...     emit_policy_info=("log_probability",))
+      >>> time_step = trajectories.restart(np.ones((4, 2), np.float32), batch_size=4)
+      >>> step = agent.collect_policy.action(time_step, seed=0)
+      >>> reward = (step.action == 1).astype(np.float32)
+      >>> discount = np.zeros(4, np.float32)
+      >>> frames = trajectories.single_step(time_step.observation, step.action, step.info, reward, discount)
+      >>> info = agent.train(specs.map_structure(lambda leaf: leaf[:, None], frames))
+      >>> info.extra.predicted_reward.shape, int(agent.train_step_counter)
+      ((4, 1), 1)
+      >>> agent.policy.greedy().distribution(time_step).action.probs.max()
+      Array(1., dtype=float32)
     """
 
     def __init__(

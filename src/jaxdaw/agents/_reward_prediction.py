@@ -15,7 +15,7 @@ import optax
 from jaxdaw import specs
 from jaxdaw.agents._base import Agent
 from jaxdaw.agents._chosen_arms import of_chosen_arms, without_arms
-from jaxdaw.agents._refusals import check_network, check_range
+from jaxdaw.agents._refusals import check_example_weights, check_network, check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.math import edges_of_laplacian, element_wise_squared_loss, index_with_actions, smoothness_penalty
@@ -317,6 +317,8 @@ class GreedyRewardPredictionAgent(Agent):
         observations, actions, rewards, weights, training = bound.args
         rows = self._admit_decisions(observations, actions, rewards)
         self._admission.check_weight_shape(weights, np.shape(rows.action))
+        if weights is not None:
+            check_example_weights(weights)
         return self._compiled_loss(self.get_state(), rows, weights, training)
 
     def _admit_decisions(self, observations: Any, actions: Any, rewards: Any) -> _Decisions:

@@ -21,7 +21,10 @@ from jaxdaw.policies._q import check_input_of, check_scalar_action
 from jaxdaw.trajectories import PolicyStep, TimeStep
 
 Constraint = Callable[[Any], Any]
-"""`constraint(observation) -> feasible`: what the network sees `[B, ...]`, and which actions may be taken `[B, A]`."""
+"""`constraint(observation) -> feasible`: from what the network sees `[B, ...]`, bool or 0/1 integers `[B, A]`.
+
+It is pure and is compiled into the policy: a network that it holds stays as it was when the policy was first used.
+"""
 
 _REPORTED = ("log_probability", "predicted_rewards_mean", "bandit_policy_type")
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.distributions import Joint
 from jaxdaw.errors import SpecError
-from jaxdaw.policies import Policy
+from jaxdaw.policies import BanditPolicyType, Policy, PolicyInfo
 from jaxdaw.trajectories import StepType, TimeStep
 
 Make = Callable[[], Policy]
@@ -85,6 +85,21 @@ def log_probability_is_that_of_the_distribution(make: Make) -> None:
     np.testing.assert_allclose(emitted, distribution.log_prob(step.action), rtol=1e-4, atol=1e-5)
 
 
+def information_is_about_the_action_taken(make: Make) -> None:
+    """A recorded policy type is GREEDY where the action is the mode, and recorded features are the taken arm's."""
+    policy = make()
+    time_step, state = _time_step(policy, 64), policy.get_initial_state(64)
+    step = policy.action(time_step, state, seed=5)
+    info = step.info if isinstance(step.info, PolicyInfo) else PolicyInfo()
+    if not _is_empty(info.bandit_policy_type):
+        mode = np.asarray(policy.distribution(time_step, state).action.mode())
+        is_greedy = info.bandit_policy_type[:, 0] == BanditPolicyType.GREEDY
+        assert np.array_equal(is_greedy, step.action == mode), "bandit_policy_type is not that of the action"
+    if not _is_empty(info.chosen_arm_features):
+        taken = jax.tree.map(lambda arms: arms[np.arange(64), step.action], time_step.observation["per_arm"])
+        assert _equal(info.chosen_arm_features, taken), "chosen_arm_features are not those of the action"
+
+
 def observations_that_do_not_fit_are_refused(make: Make) -> None:
     """Another shape of observation raises SpecError."""
     policy = make()
@@ -127,6 +142,7 @@ POLICY_CHECKS: tuple[Callable[[Make], None], ...] = (
     rows_draw_for_themselves,
     actions_come_from_the_distribution,
     log_probability_is_that_of_the_distribution,
+    information_is_about_the_action_taken,
     observations_that_do_not_fit_are_refused,
     memory_starts_anew_with_the_episode,
     nothing_recompiles,
@@ -154,6 +170,10 @@ def _time_step(policy: Policy, rows: int, seed: int = 0) -> TimeStep:
         discount=np.ones(rows, np.float32),
         observation=jax.tree.map(np.asarray, observation),
     )
+
+
+def _is_empty(field: Any) -> bool:
+    return isinstance(field, tuple) and not field
 
 
 def _has_probs(value: Any) -> bool:
