@@ -48,9 +48,9 @@ def read_open_bandit(
     with opened(place) as file:
         refuse_too_large(place, file.seek(0, 2), LIMIT_BYTES)
         file.seek(0)
-        rows = list(csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline="")))
+        contents = file.read()
     try:
-        names, *cells = rows
+        names, *cells = csv.reader(io.StringIO(contents.decode("utf-8"), newline=""))
         columns = dict(zip(names, zip(*cells, strict=True), strict=True))
         users = [columns[name] for name in names if name.startswith(_USER)]
         affinity = [np.array(columns[name], np.float32) for name in names if name.startswith(_AFFINITY)]
