@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,13 @@ def make_bandit(name: str, options: dict[str, Any]) -> tuple[BanditEnvironment, 
         _refuse_unknown(name, options, known)
         return make(**options), {"name": name, **options}
     if name not in BANDITS and Path(name).suffix != ".csv":
-        raise ConfigError("unknown bandit", expected=", ".join(BANDITS) + ", or a .csv", got=repr(name))
+        close = difflib.get_close_matches(name, BANDITS, 1)
+        raise ConfigError(
+            "unknown bandit",
+            expected=", ".join(BANDITS) + ", or a .csv",
+            got=repr(name),
+            fix=f"did you mean {close[0]}?" if close else None,
+        )
     _refuse_unknown(name, options, ["path", "replacement"] if name != "movielens" else ["path"])
     path, replacement = options.get("path"), bool(options.get("replacement", False))
     if name == "movielens":
