@@ -10,6 +10,8 @@ INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c $(CONS
 CODE := src tests scripts docs/conf.py $(wildcard benchmarks examples)
 BENCHMARKS := import_time train_step act loop cloning_step data_speed log_speed
 DEMO := runs/demo
+# Most of the tests' time is compilation of small programs that run once: machine code is left as it comes.
+COMPILE_FAST := --xla_backend_optimization_level=0
 
 .PHONY: help demo test lint format docs bench clean
 .DELETE_ON_ERROR:
@@ -30,7 +32,7 @@ demo: $(VENV)/.installed
 	@echo 'learning curve: $(DEMO)/learning_curve.png'
 
 test: $(VENV)/.test
-	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+	JAX_PLATFORMS=cpu XLA_FLAGS=$(COMPILE_FAST) $(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/ruff check $(CODE)
