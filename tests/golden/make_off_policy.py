@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from obp import ope
-from obp.ope.helper import estimate_bernstein_lower_bound
 
 HERE = Path(__file__).parent / "off_policy"
 CASES = {"mild": 0.5, "sharp": 3.0}
@@ -24,6 +22,9 @@ def softmax(logits):
 
 def make(name, sharpness, seed):
     """Writes the arrays and the estimates of one log."""
+    from obp import ope  # not where the tests run
+    from obp.ope.helper import estimate_bernstein_lower_bound
+
     random = np.random.default_rng(seed)
     count, arms = 300, 5
     logged = softmax(sharpness * random.normal(size=(count, arms)))
