@@ -14,12 +14,13 @@ from .worlds import SMALL, make_small
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])
 def test_a_population_equals_its_members_trained_alone(replay):
     world = environments.make("jax:CartPole-v1")
-    config = dataclasses.replace(SMALL, num_envs=1, replay=replay)
+    # Draws by priorities part for good where two of them part in the last bit: few gradient steps are compared.
+    config = dataclasses.replace(SMALL, num_envs=1, replay=replay, report_every=40)
 
     def train(seeds):
         agent = config.make_agent(world.time_step_spec(), world.action_spec)
         trainer = training.JaxTrainer(agent, world, config.loop_options(), seeds, 1)
-        for _ in training.reports(trainer, 1_000):
+        for _ in training.reports(trainer, 240):
             pass
         return trainer
 
