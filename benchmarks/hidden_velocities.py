@@ -37,6 +37,7 @@ def main() -> None:
         means = []
         for seed in range(seeds):
             options = {"batch_size": 16} if network == "rnn" else {}
+            options |= {"normalize": False, "epoch_updates": 1}  # whole passes over observations as they are
             run = training.clone(
                 demonstrations,
                 "HiddenVelocities-v0",
