@@ -16,6 +16,8 @@ _BREAKS = np.linspace(-6.0, 6.0, 9)
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 _LEAST = 1e-37
 """Probabilities below it count as that: their log is finite, in half the time of an exact log."""
+_NARROWEST = 1e-5
+"""Deviations below it, in units of the row's spread, count as that: what is narrower falls between float32 numbers."""
 _AT_ONCE = 2**23
 """Numbers that are in memory at the same time."""
 
@@ -52,12 +54,12 @@ def largest_of_normals(
     """Returns the distribution of the largest of independent normal values: Thompson sampling without samples.
 
     The probability of action a is the integral of `f_a * prod(F_b for b != a)` over densities f and cumulative
-    distributions F. It is computed piece by piece between the quantiles of all allowed actions, to 1e-4, and
+    distributions F. It is computed piece by piece between the quantiles of all allowed actions, to 2e-4, and
     normalized: the probabilities returned are exactly those with which actions are drawn.
 
     Args:
-      mean, deviation: `[..., A]`, deviations of 0 or more; what is below a millionth of the row's largest spread counts
-        as that, so that equal values without deviation share.
+      mean, deviation: `[..., A]`, deviations of 0 or more; what is below 1e-5 of the row's largest spread counts as
+        that, so that equal values without deviation share.
       mask: `[..., A]`, what is allowed; None allows everything.
       minimum, dtype: of the actions, as for `Categorical`.
 
@@ -88,7 +90,7 @@ def _probability_of_largest(mean: jax.Array, deviation: jax.Array, usable: jax.A
     gap = jnp.where(usable, mean - jnp.max(mean, where=usable, initial=-jnp.inf), 0.0)
     spread = jnp.max(jnp.where(usable, jnp.maximum(deviation, -gap), 0.0))
     spread = jnp.where(spread > _LEAST, spread, 1.0)
-    gap, deviation = gap / spread, jnp.maximum(deviation / spread, 1e-6)
+    gap, deviation = gap / spread, jnp.maximum(deviation / spread, _NARROWEST)
     # Actions that are left out break at the best mean, where they cut nothing that is not cut anyway.
     breaks = jnp.sort(jnp.ravel(gap[:, None] + jnp.where(usable, deviation, 0.0)[:, None] * _BREAKS.astype(np.float32)))
     low, width = breaks[:-1], jnp.diff(breaks)
