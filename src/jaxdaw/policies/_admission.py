@@ -64,14 +64,18 @@ class Admission:
         if isinstance(spec, specs.TensorSpec):
             refuse_other_shapes(self._name, observation, spec)
         outer = specs.outer_shape(observation, spec)
-        on_device = any(isinstance(leaf, jax.Array) for leaf in specs.flatten(observation))
-        xp = jnp if on_device else np
-        return TimeStep(
-            step_type=xp.full(outer, StepType.MID, np.int32),
-            reward=xp.zeros(outer + self._spec.reward.shape, self._spec.reward.dtype),
-            discount=xp.ones(outer, np.float32),
-            observation=observation,
-        )
+        return in_the_middle(observation, outer, self._spec)
+
+
+def in_the_middle(observation: Any, outer: tuple[int, ...], spec: TimeStep) -> TimeStep:
+    """Returns the time step `[*outer, ...]` in the middle of an episode that a bare observation stands for."""
+    xp = jnp if any(isinstance(leaf, jax.Array) for leaf in specs.flatten(observation)) else np
+    return TimeStep(
+        step_type=xp.full(outer, StepType.MID, np.int32),
+        reward=xp.zeros(outer + spec.reward.shape, spec.reward.dtype),
+        discount=xp.ones(outer, np.float32),
+        observation=observation,
+    )
 
 
 def refuse_other_shapes(name: str, observation: Any, spec: specs.TensorSpec) -> None:

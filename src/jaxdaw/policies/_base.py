@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
+from jaxdaw.math import soft_update
 from jaxdaw.networks import Module, Network
 from jaxdaw.policies._admission import Admission, emitted_bounds, rows_without_action
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
@@ -267,11 +268,8 @@ class Policy(Module):
             return
         for (_, target, trainable), (_, source, _) in zip(mine, theirs, strict=True):
             factor = tau if trainable else tau_rest
-            old, new = target.get_value(), source.get_value()
-            if jnp.issubdtype(old.dtype, jnp.floating):
-                target.set_value((1.0 - factor) * old + factor * new)
-            elif factor > 0.0:
-                target.set_value(jnp.copy(new))
+            if factor > 0.0:
+                target.set_value(jnp.copy(soft_update(target.get_value(), source.get_value(), factor)))
 
     def variables(self) -> list[Any]:
         """Returns the variables that belong to the policy, in the order in which they were made."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.policies._admission import refuse_other_shapes
+from jaxdaw.policies._admission import in_the_middle, refuse_other_shapes
 from jaxdaw.policies._base import Policy
-from jaxdaw.trajectories import StepType, TimeStep
 
 
 class BoundPolicy:
@@ -42,12 +40,7 @@ class BoundPolicy:
             if not batched:
                 observation = specs.map_structure(lambda x: x[None], observation)
             rows = specs.flatten(observation)[0].shape[0]
-            time_step = TimeStep(
-                step_type=jnp.full((rows,), StepType.MID, jnp.int32),
-                reward=jnp.zeros((rows, *spec.reward.shape), spec.reward.dtype),
-                discount=jnp.ones((rows,), jnp.float32),
-                observation=observation,
-            )
+            time_step = in_the_middle(observation, (rows,), spec)
             draw_key = key if deterministic else jax.random.fold_in(key, calls)
             randomness = jax.tree.map(lambda x: x[0], policy.draw(draw_key, 1, rows))
             step = policy.act(weights, time_step, policy.initial_state(rows) if state is None else state, randomness)
