@@ -78,6 +78,17 @@ def test_an_unknown_flag_exits_with_2(capsys):
     assert "--learning-rate" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("wish", "colors"), [("", True), ("1", False)])
+def test_colors_are_left_out_where_nobody_wants_them(wish, colors, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", wish)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with pytest.raises(SystemExit):
+        main(["train", "dqn", "CartPole-v1", "--learning-rat", "1"])
+    assert ("\x1b[" in capsys.readouterr().err) == colors
+    assert os.environ["TERM"] == "xterm"
+
+
 def test_help_and_version(capsys):
     assert main(["--help"]) == 0
     assert "evaluate" in capsys.readouterr().out

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tyro
 
@@ -93,7 +94,7 @@ def _parse(arguments: list[str]):
     _refuse_repeated(options)
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_counts)
-    with registry:
+    with registry, _colors_as_wanted():
         return tyro.cli(
             COMMANDS[name],
             prog=f"jaxdaw {name}",
@@ -102,13 +103,28 @@ def _parse(arguments: list[str]):
         )
 
 
+@contextlib.contextmanager
+def _colors_as_wanted() -> Iterator[None]:
+    """Lets the parser know of NO_COLOR, which it does not heed, as of a terminal without colors, which it does."""
+    terminal = os.environ.get("TERM")
+    if os.environ.get("NO_COLOR") and terminal is not None:
+        os.environ["TERM"] = "dumb"
+    try:
+        yield
+    finally:
+        if terminal is not None:
+            os.environ["TERM"] = terminal
+
+
 def _refuse_repeated(options: list[str]) -> None:
     names = [_NEGATED.sub("--", text.partition("=")[0].replace("_", "-")) for text in options if text[:2] == "--"]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         given = [f"{a} {b}" if b[:2] != "--" else a for a, b in zip(options, [*options[1:], "--"], strict=True)]
         got = ", ".join(text for text in given if _NEGATED.sub("--", text.replace("_", "-")).startswith(repeated))
-        raise ConfigError(f"{repeated} is given more than once", expected="once", got=got)
+        raise ConfigError(
+            f"{repeated} is given more than once", expected="once; several values in a row where it takes them", got=got
+        )
 
 
 class _Finished(Exception):
