@@ -14,30 +14,7 @@ from jaxdaw.errors import EnvironmentFault
 from jaxdaw.trajectories import TimeStep
 
 
-class _Described(abc.ABC):
-    """What both kinds say of one row."""
-
-    @property
-    @abc.abstractmethod
-    def observation_spec(self) -> Any:
-        """A nest of specs, of one row."""
-
-    @property
-    @abc.abstractmethod
-    def action_spec(self) -> Any:
-        """A nest of specs, of one row."""
-
-    @property
-    def reward_spec(self) -> specs.TensorSpec:
-        """Of one row: a float32 scalar."""
-        return specs.TensorSpec((), np.float32, "reward")
-
-    def time_step_spec(self) -> TimeStep:
-        """Returns the TimeStep of specs that every step is, of one row."""
-        return trajectories.time_step_spec(self.observation_spec, self.reward_spec)
-
-
-class Environment(_Described):
+class Environment(abc.ABC):
     """B rows that step together on the host, each an endless stream of episodes.
 
     What `step` answers, one row at a time (r: the reward of the action; s: where it led):
@@ -63,6 +40,25 @@ class Environment(_Described):
     @abc.abstractmethod
     def batch_size(self) -> int:
         """B, the number of rows."""
+
+    @property
+    @abc.abstractmethod
+    def observation_spec(self) -> Any:
+        """A nest of specs, of one row."""
+
+    @property
+    @abc.abstractmethod
+    def action_spec(self) -> Any:
+        """A nest of specs, of one row."""
+
+    @property
+    def reward_spec(self) -> specs.TensorSpec:
+        """Of one row: a float32 scalar."""
+        return specs.TensorSpec((), np.float32, "reward")
+
+    def time_step_spec(self) -> TimeStep:
+        """Returns the TimeStep of specs that `reset` and `step` answer with, of one row."""
+        return trajectories.time_step_spec(self.observation_spec, self.reward_spec)
 
     @property
     def max_episode_steps(self) -> int | None:
@@ -108,7 +104,7 @@ class Environment(_Described):
         """
         raise cannot_render(self)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most environments hold nothing
         """Releases windows and processes. Closing twice is allowed; using a closed environment is not."""
 
     def __enter__(self) -> Self:
@@ -120,7 +116,7 @@ class Environment(_Described):
         self.close()
 
 
-class JaxEnvironment(_Described):
+class JaxEnvironment(abc.ABC):
     """One row as two pure functions: safe under `jit`, `vmap`, `scan`, and on a device.
 
     The table of `Environment` holds: after LAST, `step` ignores its action and returns FIRST. Actions are not checked
@@ -135,6 +131,25 @@ class JaxEnvironment(_Described):
     >>> time_step.reward
     Array(1., dtype=float32)
     """
+
+    @property
+    @abc.abstractmethod
+    def observation_spec(self) -> Any:
+        """A nest of specs."""
+
+    @property
+    @abc.abstractmethod
+    def action_spec(self) -> Any:
+        """A nest of specs."""
+
+    @property
+    def reward_spec(self) -> specs.TensorSpec:
+        """A float32 scalar."""
+        return specs.TensorSpec((), np.float32, "reward")
+
+    def time_step_spec(self) -> TimeStep:
+        """Returns the TimeStep of specs that `init` and `step` answer with."""
+        return trajectories.time_step_spec(self.observation_spec, self.reward_spec)
 
     @abc.abstractmethod
     def init(self, key: jax.Array) -> tuple[Any, TimeStep]:
