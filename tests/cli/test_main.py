@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -123,6 +124,23 @@ def test_an_interruption_saves_and_says_how_to_go_on(tmp_path, signal_number, st
     assert "Traceback" not in error
     assert list((out / "checkpoints").glob("step_*"))
     assert main(["train", "dqn", "--resume", str(out), "--steps", "5k", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "told"),
+    [
+        ([True, True, True], ['for run in runs/some/seed_*; do jaxdaw train dqn --resume "$run"; done']),
+        ([False, True], ["jaxdaw train dqn --resume runs/some/seed_1", "The last 1 of 3 seeds were not begun."]),
+    ],
+)
+def test_an_interruption_of_several_seeds_says_how_each_goes_on(interrupted, told, monkeypatch, capsys):
+    def train_seeds(*_, out, **__):
+        return [SimpleNamespace(interrupted=was, directory=out / f"seed_{i}") for i, was in enumerate(interrupted)]
+
+    monkeypatch.setattr("jaxdaw.training.train_seeds", train_seeds)
+    assert main(["train", "dqn", "jax:CartPole-v1", "--seeds", "3", "--out", "runs/some", "--quiet"]) == 130
+    error = capsys.readouterr().err
+    assert all(f"{line}\n" in error for line in told)
 
 
 def test_a_closed_pipe_is_quiet(run):

@@ -128,7 +128,10 @@ def resume(directory: str | Path, *, steps: int | None = None, watch: Watcher | 
     saved = read_config(directory)
     if "seeds" in saved:
         raise ConfigError(
-            "a population is not resumed as a whole", expected="one member's directory", got=str(directory)
+            "a population is not resumed as a whole",
+            expected="one member's directory",
+            got=str(directory),
+            fix=f'for run in {directory}/seed_*; do jaxdaw train dqn --resume "$run"; done',
         )
     if saved["algorithm"] not in CONFIGS:
         raise ConfigError(
@@ -199,13 +202,8 @@ class _Session:
         watch: Watcher | None,
         trainer: Trainer,
     ):
-        self.config, self.environment, self.seed, self.directory, self.trainer = (
-            config,
-            environment,
-            seed,
-            directory,
-            trainer,
-        )
+        self.config, self.environment, self.seed = config, environment, seed
+        self.directory, self.trainer = directory, trainer
         self._watchers = [] if watch is None else [watch]
         self.writer = None if directory is None else MetricsWriter(directory)
         self.checkpointer = None if directory is None else Checkpointer(directory / "checkpoints", keep=2)
