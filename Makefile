@@ -40,7 +40,7 @@ lint: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python scripts/reach.py jaxdaw.agents.DqnAgent --limit 3350
+	$(BIN)/python scripts/reach.py jaxdaw.agents.DqnAgent --limit 3200
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check -q --fix-only $(CODE)

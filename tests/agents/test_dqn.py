@@ -67,19 +67,6 @@ def test_the_target_does_not_share_its_weights():
     jax.tree.map(np.testing.assert_array_equal, weights_of(agent).target, before)
 
 
-def test_double_dqn_chooses_online_and_values_with_the_target():
-    net = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=None)
-    target = net.copy()
-    agent = make(DdqnAgent, network=net, target_q_network=target)
-    frames = batch()
-    online = np.asarray(net(frames.observation[:, 1])[0])
-    bootstrap = np.asarray(target(frames.observation[:, 1])[0])[np.arange(4), online.argmax(1)]
-    q = np.asarray(net(frames.observation[:, 0])[0])[np.arange(4), frames.action[:, 0]]
-    np.testing.assert_allclose(
-        agent.loss(frames).extra.td_error, frames.reward[:, 0] + 0.9 * bootstrap - q, rtol=1e-4, atol=1e-5
-    )
-
-
 @pytest.mark.parametrize("kind", [DqnAgent, DdqnAgent])
 def test_the_mask_holds_for_the_next_action(kind):
     agent = make_masked(kind, gamma=0.9)

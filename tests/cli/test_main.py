@@ -1,15 +1,19 @@
 """The command line as a person meets it."""
 
+import errno
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from jaxdaw.cli import main
+from jaxdaw.errors import EnvironmentFault
 
 FAST = [
     *("--steps", "1.5k", "--num-envs", "4", "--fc-layer-params", "16", "--learning-starts", "200"),
@@ -52,6 +56,9 @@ def test_train_evaluate_plot_record_play(run, capsys):
         (["train", "dqn", "CartPole-v1", "--steps", "-5"], "steps is outside its range"),
         (["train", "dqn", "CartPole-v1", "--gamma", "1.5"], "gamma"),
         (["train", "dqn", "no_such_package:Env-v0"], "no_such_package"),
+        (["train", "dqn", "CartPole-v1", "--seed", "1", "--seed=2"], "--seed is given more than once"),
+        (["train", "dqn", "CartPole-v1", "--double", "--no-double"], "--double is given more than once"),
+        (["train", "dqn", "CartPole-v1", "--num_envs", "1", "--num-envs", "2"], "--num-envs is given more than once"),
         (["evaluate", "no/such/run"], "holds no run"),
         (["evaluate", "no/such/run", "--episodes", "0"], "episodes is outside its range"),
         (["plot", "no/such/run"], "holds no"),
@@ -70,6 +77,17 @@ def test_an_unknown_flag_exits_with_2(capsys):
         main(["train", "dqn", "CartPole-v1", "--learning-rat", "1"])
     assert stop.value.code == 2
     assert "--learning-rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("wish", "colors"), [("", True), ("1", False)])
+def test_colors_are_left_out_where_nobody_wants_them(wish, colors, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", wish)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with pytest.raises(SystemExit):
+        main(["train", "dqn", "CartPole-v1", "--learning-rat", "1"])
+    assert ("\x1b[" in capsys.readouterr().err) == colors
+    assert os.environ["TERM"] == "xterm"
 
 
 def test_help_and_version(capsys):
@@ -108,11 +126,81 @@ def test_an_interruption_saves_and_says_how_to_go_on(tmp_path, signal_number, st
     assert main(["train", "dqn", "--resume", str(out), "--steps", "5k", "--quiet"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("interrupted", "told"),
+    [
+        ([True, True, True], ['for run in runs/some/seed_*; do jaxdaw train dqn --resume "$run"; done']),
+        ([False, True], ["jaxdaw train dqn --resume runs/some/seed_1", "The last 1 of 3 seeds were not begun."]),
+    ],
+)
+def test_an_interruption_of_several_seeds_says_how_each_goes_on(interrupted, told, monkeypatch, capsys):
+    def train_seeds(*_, out, **__):
+        return [SimpleNamespace(interrupted=was, directory=out / f"seed_{i}") for i, was in enumerate(interrupted)]
+
+    monkeypatch.setattr("jaxdaw.training.train_seeds", train_seeds)
+    assert main(["train", "dqn", "jax:CartPole-v1", "--seeds", "3", "--out", "runs/some", "--quiet"]) == 130
+    error = capsys.readouterr().err
+    assert all(f"{line}\n" in error for line in told)
+
+
 def test_a_closed_pipe_is_quiet(run):
     command = f"{sys.executable} -m jaxdaw evaluate '{run}' --episodes 2 --json | head -c 1"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
     assert "Traceback" not in done.stderr
+
+
+def test_errors_into_a_closed_pipe_are_quiet():
+    command = f"{sys.executable} -m jaxdaw trian 2>&1 | true; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", command], capture_output=True).returncode in (2, 141)
+
+
+def test_a_picture_where_no_file_can_be_is_a_message(run, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["plot", str(run), "--out", str(tmp_path / "file" / "curve.png")]) == 1
+    error = capsys.readouterr().err
+    assert "could not be read or written" in error
+    assert "Not a directory" in error
+
+
+def test_a_full_disk_is_a_message(run, tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    assert main(["plot", str(run), "--out", str(tmp_path / "curve.png")]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_a_terminal_without_the_letters_of_a_path_shows_them_escaped(run, monkeypatch):
+    out, error = (io.TextIOWrapper(io.BytesIO(), "ascii") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", error)
+    assert main(["plot", str(run)]) == 0
+    out.flush()
+    assert b"run with spaces \\xfcn\\xefcode" in out.buffer.getvalue()
+
+
+def test_a_fault_of_an_environment_shows_its_own_traceback_and_how_to_go_on(monkeypatch, capsys):
+    def fail(self):
+        fault = EnvironmentFault("Mine.step() raised ZeroDivisionError")
+        fault.add_note("  Go on with:\n  jaxdaw train dqn --resume there")
+        raise fault from ZeroDivisionError("a defect of its own")
+
+    monkeypatch.setattr("jaxdaw.cli._commands.TrainDqn.run", fail)
+    assert main(["train", "dqn", "Mine-v0"]) == 1
+    error = capsys.readouterr().err
+    lines = ("ZeroDivisionError: a defect of its own", "EnvironmentFault: Mine", "--resume there")
+    assert [error.index(line) for line in lines] == sorted(error.index(line) for line in lines)
+
+
+def test_an_interruption_is_said(monkeypatch, capsys):
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxdaw.cli._commands.TrainDqn.run", interrupt)
+    assert main(["train", "dqn", "CartPole-v1"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_numbers_as_people_write_them():

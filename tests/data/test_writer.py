@@ -228,3 +228,14 @@ def test_a_journal_that_was_cut_short_is_not_continued(tmp_path: Path):
     (tmp_path / "shard-000000.journal").write_bytes(b"JDEP")
     with pytest.raises(StorageError, match=r"is damaged(.|\n)*repair"):
         open_writer(tmp_path)
+
+
+def test_an_episode_of_the_other_byte_order_is_read_as_the_same_numbers(tmp_path):
+    observations, actions = np.arange(8.0).reshape(4, 2), np.array([0, 1, 1])
+    other = Episode(observations.astype(">f4"), actions.astype(">i4"), np.ones(3, ">f4"), terminated=True)
+    with DemonstrationWriter(tmp_path, TensorSpec((2,), "float32"), BoundedTensorSpec((), "int32", 0, 1)) as writer:
+        writer.add(other)
+    (found,) = read(tmp_path)
+    np.testing.assert_array_equal(found.observation, observations)
+    np.testing.assert_array_equal(found.action, actions)
+    assert found.observation.dtype.isnative

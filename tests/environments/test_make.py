@@ -71,6 +71,12 @@ def test_an_unknown_id_is_answered_with_the_nearest_and_the_fix(env_id, texts):
         assert text in str(caught.value)
 
 
+def test_a_pure_environment_comes_from_no_other_package():
+    with pytest.raises(ConfigError) as caught:
+        make("jax:CartPol-v1")
+    assert "imports" not in str(caught.value)
+
+
 def test_the_module_of_an_id_is_imported(monkeypatch, registered):
     monkeypatch.setitem(sys.modules, "own_worlds", types.ModuleType("own_worlds"))
     registered("OwnWorld-v0", worlds.Base)

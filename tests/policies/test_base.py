@@ -202,6 +202,16 @@ def test_update_refuses_other_variables_and_factors_outside_0_1():
         policy.update(q_policy(), tau=1.5)
 
 
+def test_update_copies_though_weights_are_not_finite():
+    policy, other = q_policy(), q_policy()
+    for variable in policy.variables():
+        variable.set_value(np.nan * variable.get_value())
+    policy.update(other)
+    for mine, theirs in zip(policy.variables(), other.variables(), strict=True):
+        np.testing.assert_array_equal(mine.get_value(), theirs.get_value())
+        assert mine.get_value() is not theirs.get_value()  # donating one must not take the other
+
+
 def test_nothing_recompiles_after_the_first_call(kind):
     policy = kind()
     for seed in range(4):

@@ -261,3 +261,11 @@ def test_prioritized_replay_refuses_a_saved_state_that_contradicts_itself(change
         replay.load_state_dict({name: value for name, value in saved.items() if name != "priorities"})
     for name, value in replay.state_dict().items():
         np.testing.assert_array_equal(value, saved[name])
+
+
+def test_frames_of_the_other_byte_order_are_the_same_numbers():
+    replay = PrioritizedReplay(FRAME_SPEC, 8)
+    replay.add({"stamp": np.array([258], ">i8"), "step_type": np.array([[1]], ">i4")})
+    experience, _ = replay.sample(1, 1, 0.4, np.random.default_rng(0))
+    assert experience["stamp"].tolist() == [[258]]  # its bytes the other way round are 2**56 + 2**49
+    assert experience["stamp"].dtype.isnative

@@ -300,3 +300,12 @@ def test_uniform_replay_refuses_a_capacity_that_memory_cannot_hold():
 def test_uniform_replay_refuses_more_frames_than_int32_counts():
     with pytest.raises(ConfigError, match="capacity is out of range\n  expected  at most 2147483647"):
         UniformReplay(TensorSpec((), np.int32), capacity=2**31, memory_limit_bytes=2**60)
+
+
+def test_frames_of_the_other_byte_order_are_the_same_numbers():
+    spec = {"x": TensorSpec((2,), np.float32), "n": TensorSpec((), np.int32)}
+    replay = UniformReplay(spec, 8, 2)
+    frames = {"x": np.array([[1, 2], [3, 4]], ">f4"), "n": np.array([5, 6], ">i4")}
+    experience, _ = replay.sample(replay.add(replay.init(), frames), jax.random.key(0), 64, 1)
+    assert set(np.asarray(experience["n"]).ravel().tolist()) == {5, 6}
+    np.testing.assert_array_equal(experience["x"][:, 0, 0], experience["n"][:, 0] * 2 - 9)  # 1 of 5, 3 of 6

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from types import SimpleNamespace
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxdaw import data, training
-from jaxdaw.errors import ConfigError, SpecError, StorageError
+from jaxdaw.errors import ConfigError, EnvironmentFault, SpecError, StorageError
 from jaxdaw.evaluation import plot_cloning
 from jaxdaw.training import CloningTrainer
 from jaxdaw.training import _clone as session
@@ -179,3 +180,31 @@ def test_a_resumed_run_wants_its_own_demonstrations(tmp_path):
         training.resume(tmp_path / "run")
     with pytest.raises(StorageError, match="holds no run"):
         training.resume_clone(tmp_path, discrete())
+
+
+def test_a_fault_of_the_environment_costs_nothing_of_what_was_learned(tmp_path, monkeypatch, world):
+    def run_episodes(*_):
+        raise EnvironmentFault("Mine.step() raised ZeroDivisionError")
+
+    options = {**SMALL, "eval_every": 2, "checkpoint_every": 0}
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "run_episodes", run_episodes)
+        with pytest.raises(EnvironmentFault) as caught:
+            training.clone(continuous(), world, out=tmp_path / "run", **options)
+    assert f"jaxdaw train bc --resume {tmp_path / 'run'}" in caught.value.__notes__[0]
+    rows = []
+    run = training.resume_clone(tmp_path / "run", continuous(), world, watch=rows.append)
+    assert (rows[0]["kind"], rows[0]["step"]) == ("resume", 2)
+    assert [row["epoch"] for row in run.epochs] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_is_saved_though_its_environment_does_not_return(tmp_path, monkeypatch, world):
+    def run_episodes(*_):
+        interrupt()
+        time.sleep(60)
+
+    monkeypatch.setattr(session, "run_episodes", run_episodes)
+    run = training.clone(continuous(), world, out=tmp_path / "run", **{**SMALL, "eval_every": 2})
+    assert run.interrupted
+    assert [row["epoch"] for row in run.epochs] == [1, 2]
+    assert (tmp_path / "run" / "policy").is_dir()

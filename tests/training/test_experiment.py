@@ -1,13 +1,18 @@
 """A run from its id to its policy, its directory, and going on after an interruption."""
 
 import json
+import os
+import signal
+import time
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
 from jaxdaw import drivers, environments, training
-from jaxdaw.errors import ConfigError, StorageError
+from jaxdaw.errors import ConfigError, EnvironmentFault, StorageError
 from jaxdaw.training import _experiment
 
 from .worlds import SMALL
@@ -144,3 +149,57 @@ def test_other_networks_train(network):
     options = {"network": network, "steps": 800, "lstm_size": 8, "double": True}
     run = training.train("dqn", "jax:Recall-v0", config=SMALL, **options)
     assert run.evaluations
+
+
+class Troubled(CartPoleEnv):
+    """CartPole that once, at its 600th step over all copies, does something else."""
+
+    steps = 0
+    trouble = staticmethod(lambda: None)
+
+    def step(self, action):
+        Troubled.steps += 1
+        if Troubled.steps == 600:
+            Troubled.trouble()
+        return super().step(action)
+
+
+@pytest.fixture
+def troubled(monkeypatch):
+    """Makes the environment with its trouble, and returns its id."""
+
+    def name_of(trouble):
+        monkeypatch.setattr(Troubled, "steps", 0)
+        monkeypatch.setattr(Troubled, "trouble", staticmethod(trouble))
+        return "Troubled-v0"
+
+    gymnasium.register("Troubled-v0", entry_point=Troubled, max_episode_steps=500)
+    yield name_of
+    del gymnasium.registry["Troubled-v0"]
+
+
+def test_an_environment_that_fails_costs_nothing_of_what_was_learned(tmp_path, troubled):
+    def fail():
+        raise ZeroDivisionError("a defect of its own")
+
+    name = troubled(fail)
+    with pytest.raises(EnvironmentFault, match="Troubled") as caught:
+        training.train("dqn", name, config=SMALL, out=tmp_path / "run", checkpoint_every=0)
+    assert f"--resume {tmp_path / 'run'}" in caught.value.__notes__[0]
+    rows = []
+    training.resume(tmp_path / "run", steps=1_000, watch=rows.append)
+    assert rows[0]["kind"] == "resume"
+    assert 500 < rows[0]["step"] < 600  # one of four copies failed; boundary frames are no steps
+
+
+def test_a_run_is_saved_though_its_environment_does_not_return(tmp_path, troubled):
+    def hang():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    started = time.monotonic()
+    run = training.train("dqn", troubled(hang), config=SMALL, out=tmp_path / "run", checkpoint_every=0)
+    assert run.interrupted
+    assert time.monotonic() - started < 40
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert training.resume(tmp_path / "run", steps=1_000).interrupted is False

@@ -3,7 +3,8 @@
 from jaxdaw.agents._base import Agent
 from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo
 from jaxdaw.agents._cloning_losses import nested_loss
-from jaxdaw.agents._dqn import DdqnAgent, DqnAgent, DqnLossInfo
+from jaxdaw.agents._ddqn import DdqnAgent
+from jaxdaw.agents._dqn import DqnAgent, DqnLossInfo
 from jaxdaw.agents._ensemble import EnsembleThompsonSamplingAgent
 from jaxdaw.agents._linear_bandits import LinearBanditAgent, LinearThompsonSamplingAgent, LinearUCBAgent
 from jaxdaw.agents._neural_epsilon_greedy import NeuralEpsilonGreedyAgent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,7 @@ _MANY_SHAPES = 8
 """Compiled shapes of experience at which a user is told to pad."""
 
 
+@dataclasses.dataclass
 class Admission:
     """Checks what `train` and `loss` are given; a batch like one seen before costs a few microseconds.
 
@@ -34,28 +36,16 @@ class Admission:
       refuse_nan: whether NumPy batches that are not finite are refused here; otherwise they reach the guard.
     """
 
-    def __init__(
-        self,
-        owner: str,
-        spec: Any,
-        frames: int | None,
-        action_spec: Any,
-        splitter: Splitter | None,
-        transition_spec: Callable[[], Transition],
-        num_outer_dims: int,
-        by_frame: bool,
-        refuse_nan: bool,
-    ):
-        self._owner = owner
-        self._spec = spec
-        self._frames = frames
-        self._action_spec = action_spec
-        self._splitter = splitter
-        self._transition_spec = transition_spec
-        self._num_outer_dims = num_outer_dims
-        self._by_frame = by_frame
-        self._refuse_nan = refuse_nan
-        self._known: set[Any] = set()
+    owner: str
+    spec: Any
+    frames: int | None
+    action_spec: Any
+    splitter: Splitter | None
+    transition_spec: Callable[[], Transition]
+    num_outer_dims: int
+    by_frame: bool
+    refuse_nan: bool
+    _known: set[Any] = dataclasses.field(default_factory=set, init=False)
 
     def admit(self, experience: Any, weights: Any, many: bool) -> tuple[Any, Any]:
         """Returns experience and weights that `update` can take; nothing on a device is waited for.
@@ -71,7 +61,7 @@ class Admission:
             pruned = self._check_experience(experience, weights, many)
             if jax.tree.structure((pruned, weights)) != structure:
                 warnings.warn(
-                    f"{self._owner} drops entries of the experience that training_data_spec does not name",
+                    f"{self.owner} drops entries of the experience that training_data_spec does not name",
                     JaxdawWarning,
                     stacklevel=4,
                 )
@@ -82,12 +72,12 @@ class Admission:
             self._known.add(signature)
             if len(self._known) == _MANY_SHAPES:
                 warnings.warn(
-                    f"{self._owner} was compiled for {_MANY_SHAPES} different shapes of experience, which takes "
+                    f"{self.owner} was compiled for {_MANY_SHAPES} different shapes of experience, which takes "
                     "seconds each time: pad the batches to one size, with weights of 0 for what is padding",
                     JaxdawWarning,
                     stacklevel=4,
                 )
-        if self._refuse_nan:
+        if self.refuse_nan:
             self._check_values(leaves, experience)
         if weights is not None and not isinstance(weights, jax.Array):
             check_example_weights(weights)
@@ -96,41 +86,41 @@ class Admission:
     def _check_experience(self, experience: Any, weights: Any, many: bool) -> Any:
         lead = 1 if many else 0
         if isinstance(experience, Transition):
-            spec, outer_rank = self._transition_spec(), lead + 1
+            spec, outer_rank = self.transition_spec(), lead + 1
         elif isinstance(experience, Trajectory):
-            spec, outer_rank = self._spec, lead + self._num_outer_dims
+            spec, outer_rank = self.spec, lead + self.num_outer_dims
         else:
             raise SpecTypeError(
-                f"{self._owner} trains on a Trajectory or a Transition",
+                f"{self.owner} trains on a Trajectory or a Transition",
                 expected="Trajectory [B, T, ...]",
                 got=type(experience).__name__,
                 fix="trajectories.from_transition(time_step, action_step, next_time_step)",
             )
         pruned = specs.prune_extra_keys(spec, experience)
-        specs.check(pruned, spec, outer_rank, what=f"experience given to {self._owner}", check_bounds=False)
+        specs.check(pruned, spec, outer_rank, what=f"experience given to {self.owner}", check_bounds=False)
         outer = specs.outer_shape(pruned, spec)
         if 0 in outer:
             raise SpecError("the experience is empty", expected="at least one row", got=str(outer))
-        frames = self._frames
+        frames = self.frames
         if isinstance(experience, Trajectory) and frames is not None and outer[-1] != frames:
             raise SpecError(
-                f"{self._owner} trains on {frames} frames at a time",
+                f"{self.owner} trains on {frames} frames at a time",
                 expected=f"T = train_sequence_length = {frames}",
                 got=f"T = {outer[-1]}, with leaves {outer}",
                 cause="the time axis has another length than n_step_update + 1, or batch and time are swapped.",
                 fix=f"replay.sample(state, key, batch_size, num_steps={frames})",
             )
-        if isinstance(experience, Trajectory) and frames is None and outer[lead + 1 :] == (1,) and not self._by_frame:
-            raise SpecError(f"{self._owner} needs at least two frames", expected="T >= 2", got="T = 1")
+        if isinstance(experience, Trajectory) and frames is None and outer[lead + 1 :] == (1,) and not self.by_frame:
+            raise SpecError(f"{self.owner} needs at least two frames", expected="T >= 2", got="T = 1")
         self.check_weight_shape(weights, outer, lead)
         return pruned
 
     def check_weight_shape(self, weights: Any, outer: tuple[int, ...], lead: int = 0) -> None:
         """Refuses weights that do not go with experience of these outer axes, of which `lead` count its batches."""
-        allowed = [outer[:lead], outer[: lead + 1]] + ([outer] if self._by_frame else [])
+        allowed = [outer[:lead], outer[: lead + 1]] + ([outer] if self.by_frame else [])
         if weights is not None and np.shape(weights) not in allowed:
             raise SpecError(
-                "weights must be one number, or one for each row" + (", or for each frame" if self._by_frame else ""),
+                "weights must be one number, or one for each row" + (", or for each frame" if self.by_frame else ""),
                 expected=" or ".join(dict.fromkeys(map(str, allowed))),
                 got=str(np.shape(weights)),
                 cause="a trailing axis of size 1, which would broadcast to every pair of rows.",
@@ -143,4 +133,4 @@ class Admission:
             if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f":
                 flat = leaf.ravel()
                 if not math.isfinite(flat.dot(flat)):
-                    explain_refusal(experience, self._action_spec, self._splitter)
+                    explain_refusal(experience, self.action_spec, self.splitter)

@@ -1,4 +1,4 @@
-"""DQN with n-step returns, action masks and recurrent networks; and double DQN."""
+"""DQN with n-step returns, action masks and recurrent networks."""
 
 from __future__ import annotations
 
@@ -308,18 +308,6 @@ class DqnAgent(Agent):
             action_step=self._collect_policy.policy_step_spec._replace(state=(), action=frame.action),
             next_time_step=step,
         )
-
-
-class DdqnAgent(DqnAgent):
-    """This is DQN with: the next action chosen by the online network, and valued by the target network.
-
-    Source: van Hasselt, Guez & Silver 2016.
-    """
-
-    def _selector(
-        self, weights: Weights, target_values: jax.Array, next_observation: Any, next_step_type: Any
-    ) -> jax.Array:
-        return jax.lax.stop_gradient(self._q_network.apply(weights, next_observation, next_step_type)[0])
 
 
 def _best_value(selector: jax.Array, values: jax.Array, mask: Any) -> jax.Array:

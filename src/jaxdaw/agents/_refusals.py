@@ -10,7 +10,7 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.agents import _summaries
 from jaxdaw.errors import ConfigError, MaskError, NonFiniteError, SpecError
-from jaxdaw.networks import Network
+from jaxdaw.networks import require_network
 from jaxdaw.policies import Splitter, split_observation
 from jaxdaw.trajectories import Trajectory, Transition
 
@@ -50,13 +50,7 @@ def check_network(label: str, network: Any) -> None:
     Raises:
       ConfigError: no Network, nothing to train, or weights that are not finite.
     """
-    if not isinstance(network, Network):
-        raise ConfigError(
-            f"{label} is not a Network",
-            expected="jaxdaw.networks.Network",
-            got=type(network).__name__,
-            fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
-        )
+    require_network(label, network)
     named = _summaries.named_leaves(network.get_weights().params)
     if not named:
         raise ConfigError(f"{label} has nothing to train", expected="at least one nnx.Param", got="none")

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -77,10 +77,19 @@ class TrainDqn:
                     )
                     runs = [run]
         if runs[-1].interrupted:
-            print(f"stopped; everything is saved. Go on with:\n  jaxdaw train dqn --resume {out}", file=sys.stderr)
+            print(f"stopped; everything is saved. Go on with:\n  {self._how_to_go_on(out, runs)}", file=sys.stderr)
             return training.exit_status()
         _say_where(out, runs)
         return 0
+
+    def _how_to_go_on(self, out: Path, runs: list[Any]) -> str:
+        if self.seeds == 1 or self.resume is not None:
+            return f"jaxdaw train dqn --resume {out}"
+        if len([run for run in runs if run.interrupted]) > 1:
+            return f'for run in {out}/seed_*; do jaxdaw train dqn --resume "$run"; done'
+        begun = f"jaxdaw train dqn --resume {runs[-1].directory}"
+        missing = self.seeds - len(runs)
+        return begun + (f"\nThe last {missing} of {self.seeds} seeds were not begun." if missing else "")
 
 
 @dataclasses.dataclass(frozen=True)

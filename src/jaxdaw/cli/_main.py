@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 
 import tyro
 
 from jaxdaw.cli import _bandits, _commands, _data, _log
-from jaxdaw.errors import ConfigError, JaxdawError, SpecError
+from jaxdaw.errors import ConfigError, EnvironmentFault, JaxdawError, SpecError, StorageError
 
 _USAGE = 2
+_NEGATED = re.compile("^--no-")
 _COUNT = re.compile(r"^(\d+(?:\.\d+)?)([kKmM])$")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 for a failure, 2 for a mistake, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path may hold what the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     try:
-        command = _parse(sys.argv[1:] if arguments is None else list(arguments))
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+    except BrokenPipeError:  # `jaxdaw ... | head`: whoever listened has gone
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return 141
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        command = _parse(arguments)
         _configure_jax()
         return command.run()
     except _Finished:
@@ -29,11 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, _USAGE)
     except (JaxdawError, ImportError) as error:
         return _complain(error, 1)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, a picture where no file can be
+        place = "" if error.filename is None else f" at {error.filename}"
+        failure = StorageError(f"a file could not be read or written{place}", got=error.strerror or str(error))
+        return _complain(failure.with_traceback(error.__traceback__), 1)
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `jaxdaw ... | head`: whoever listened has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
 
 
 COMMANDS: dict[str, type] = {
@@ -69,14 +90,40 @@ def _parse(arguments: list[str]):
     name = next((name for name in COMMANDS if arguments[: len(name.split())] == name.split()), None)
     if name is None:
         raise _unknown_command(arguments)
+    options = arguments[len(name.split()) :]
+    _refuse_repeated(options)
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_counts)
-    with registry:
+    with registry, _colors_as_wanted():
         return tyro.cli(
             COMMANDS[name],
             prog=f"jaxdaw {name}",
-            args=arguments[len(name.split()) :],
+            args=options,
             config=(tyro.conf.OmitArgPrefixes,),
+        )
+
+
+@contextlib.contextmanager
+def _colors_as_wanted() -> Iterator[None]:
+    """Lets the parser know of NO_COLOR, which it does not heed, as of a terminal without colors, which it does."""
+    terminal = os.environ.get("TERM")
+    if os.environ.get("NO_COLOR") and terminal is not None:
+        os.environ["TERM"] = "dumb"
+    try:
+        yield
+    finally:
+        if terminal is not None:
+            os.environ["TERM"] = terminal
+
+
+def _refuse_repeated(options: list[str]) -> None:
+    names = [_NEGATED.sub("--", text.partition("=")[0].replace("_", "-")) for text in options if text[:2] == "--"]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        given = [f"{a} {b}" if b[:2] != "--" else a for a, b in zip(options, [*options[1:], "--"], strict=True)]
+        got = ", ".join(text for text in given if _NEGATED.sub("--", text.replace("_", "-")).startswith(repeated))
+        raise ConfigError(
+            f"{repeated} is given more than once", expected="once; several values in a row where it takes them", got=got
         )
 
 
@@ -146,5 +193,7 @@ def _configure_jax() -> None:
 def _complain(error: Exception, status: int) -> int:
     if os.environ.get("JAXDAW_DEBUG"):
         raise error
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    if isinstance(error, EnvironmentFault) and error.__cause__ is not None:  # whoever wrote the environment needs it
+        traceback.print_exception(error.__cause__)
+    print("\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
     return status

@@ -1,12 +1,13 @@
 """Distributions over actions: batched, masked, exact, and pytrees all of them."""
 
+from jaxdaw.distributions._deterministic import Deterministic
 from jaxdaw.distributions._finite import Boltzmann, Categorical, EpsilonGreedy, Greedy, invalid_action
 from jaxdaw.distributions._gaps import SquareCB
 from jaxdaw.distributions._independent import Independent
 from jaxdaw.distributions._joint import Joint
 from jaxdaw.distributions._normal import Normal, TanhNormal
-from jaxdaw.distributions._simple import Deterministic, Uniform
 from jaxdaw.distributions._thompson import largest_of_normals, votes
+from jaxdaw.distributions._uniform import Uniform
 
 __all__ = [
     "Boltzmann",

@@ -61,6 +61,7 @@ def unknown_id(env_id: str, known: Any, reason: str = "") -> ConfigError:
     return ConfigError(
         f"unknown environment id '{env_id}'" + (f". Did you mean {' or '.join(close)}?" if close else ""),
         got=reason[:160] or None,
-        cause="a typing error, or a package that registers it and has not been imported.",
-        fix=f"'{package}:{env_id}' imports {package} first",
+        cause="a typing error"
+        + ("." if env_id.startswith("jax:") else ", or a package that registers it and has not been imported."),
+        fix=None if env_id.startswith("jax:") else f"'{package}:{env_id}' imports {package} first",
     )

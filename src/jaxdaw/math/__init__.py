@@ -15,6 +15,7 @@ from jaxdaw.math._losses import (
     element_wise_squared_loss,
     index_with_actions,
 )
+from jaxdaw.math._n_step import NStepReturn, n_step_return
 from jaxdaw.math._off_policy import (
     clipped_scores,
     doubly_robust_scores,
@@ -24,7 +25,7 @@ from jaxdaw.math._off_policy import (
     shrunk_scores,
     switch_scores,
 )
-from jaxdaw.math._returns import NStepReturn, discounted_returns, generalized_advantages, n_step_return
+from jaxdaw.math._returns import discounted_returns, generalized_advantages
 from jaxdaw.math._updates import clip_by_norm_per_variable, soft_update
 
 __all__ = [

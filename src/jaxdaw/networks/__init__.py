@@ -8,7 +8,7 @@ from jaxdaw.networks._heteroscedastic import HeteroscedasticQNetwork
 from jaxdaw.networks._holding import holding
 from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module
-from jaxdaw.networks._network import Network
+from jaxdaw.networks._network import Network, require_network
 from jaxdaw.networks._normalizers import EMANormalizer, FixedNormalizer, StreamingNormalizer
 from jaxdaw.networks._per_arm import GlobalAndArmCommonTowerNetwork, GlobalAndArmDotProductNetwork, PerArmNetwork
 from jaxdaw.networks._prediction import RewardBelief, RewardPrediction, mean_of
@@ -59,6 +59,7 @@ __all__ = [
     "concatenate",
     "holding",
     "mean_of",
+    "require_network",
     "signed_log",
     "tanh_squash_to_spec",
     "write_back",

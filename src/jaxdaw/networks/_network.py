@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecError
+from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._recipe import Recipe, as_rngs, remembering
 from jaxdaw.networks._weights import Layout, Weights
@@ -323,3 +323,18 @@ class Network(Module, nnx.Module):
 
 def _without_batch(leaf: Any) -> Any:
     return specs.TensorSpec(leaf.shape[1:], leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+
+
+def require_network(label: str, network: Any) -> None:
+    """Checks that what was given as the argument `label` is a Network.
+
+    Raises:
+      ConfigError: it is something else.
+    """
+    if not isinstance(network, Network):
+        raise ConfigError(
+            f"{label} is not a Network",
+            expected="jaxdaw.networks.Network",
+            got=type(network).__name__,
+            fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
+        )

@@ -11,10 +11,10 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.distributions import Categorical, Deterministic, Independent, Joint
 from jaxdaw.errors import SpecError, explain
-from jaxdaw.networks import Network
+from jaxdaw.networks import Network, require_network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
-from jaxdaw.policies._q import check_input_of, require_network
+from jaxdaw.policies._q import check_input_of
 from jaxdaw.trajectories import PolicyStep, TimeStep
 
 

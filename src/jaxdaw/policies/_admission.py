@@ -1,8 +1,7 @@
-"""What a policy is given and what it emits, looked at on the host: time steps, bare observations and sentinels."""
+"""What a policy is given, looked at on the host: time steps, bare observations and seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.errors import SpecError
+from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.trajectories import StepType, TimeStep
 
 
@@ -64,14 +63,18 @@ class Admission:
         if isinstance(spec, specs.TensorSpec):
             refuse_other_shapes(self._name, observation, spec)
         outer = specs.outer_shape(observation, spec)
-        on_device = any(isinstance(leaf, jax.Array) for leaf in specs.flatten(observation))
-        xp = jnp if on_device else np
-        return TimeStep(
-            step_type=xp.full(outer, StepType.MID, np.int32),
-            reward=xp.zeros(outer + self._spec.reward.shape, self._spec.reward.dtype),
-            discount=xp.ones(outer, np.float32),
-            observation=observation,
-        )
+        return in_the_middle(observation, outer, self._spec)
+
+
+def in_the_middle(observation: Any, outer: tuple[int, ...], spec: TimeStep) -> TimeStep:
+    """Returns the time step `[*outer, ...]` in the middle of an episode that a bare observation stands for."""
+    xp = jnp if any(isinstance(leaf, jax.Array) for leaf in specs.flatten(observation)) else np
+    return TimeStep(
+        step_type=xp.full(outer, StepType.MID, np.int32),
+        reward=xp.zeros(outer + spec.reward.shape, spec.reward.dtype),
+        discount=xp.ones(outer, np.float32),
+        observation=observation,
+    )
 
 
 def refuse_other_shapes(name: str, observation: Any, spec: specs.TensorSpec) -> None:
@@ -88,28 +91,13 @@ def refuse_other_shapes(name: str, observation: Any, spec: specs.TensorSpec) -> 
         )
 
 
-def rows_without_action(leaves: list[Any], bounds: Sequence[tuple[Any, Any]]) -> str | None:
-    """Returns, in words, the rows whose action is the sentinel: values that were not finite. None if there are none."""
-    for leaf, (low, high) in zip(leaves, bounds, strict=True):
-        emitted = np.asarray(leaf)
-        if low is None:
-            valid = np.isfinite(emitted)
-        elif emitted.size == 1 and low <= emitted.item() <= high:  # the usual case, ten times as fast
-            continue
-        else:
-            valid = (emitted >= low) & (emitted <= high)
-        if not valid.all():
-            rows = np.flatnonzero(~valid.reshape(len(emitted), -1).all(axis=-1))
-            return f"{len(rows)} of {len(emitted)} rows (first row {rows[0]})"
-    return None
-
-
-def emitted_bounds(spec: specs.TensorSpec) -> tuple[Any, Any]:
-    """Returns the least and the greatest integer action, as numbers if an action is one; None for other actions."""
-    if not (isinstance(spec, specs.BoundedTensorSpec) and specs.is_discrete(spec)):
-        return None, None
-    scalar = spec.shape == ()
-    return (spec.minimum.item(), spec.maximum.item()) if scalar else (spec.minimum, spec.maximum)
+def as_seed(seed: int | jax.Array) -> Any:
+    """Returns a seed as the compiled call takes it; a key is one."""
+    if isinstance(seed, jax.Array):
+        return seed
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ConfigError("a seed is out of range", expected="an integer in 0..2**32 - 1, or a key", got=repr(seed))
+    return np.uint32(seed)
 
 
 def _signature(time_step: TimeStep) -> Any:

@@ -10,9 +10,11 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
+from jaxdaw.math import soft_update
 from jaxdaw.networks import Module, Network
-from jaxdaw.policies._admission import Admission, emitted_bounds, rows_without_action
+from jaxdaw.policies._admission import Admission, as_seed
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
+from jaxdaw.policies._emission import as_declared, clip_to_spec, emitted_bounds, rows_without_action
 from jaxdaw.policies._info import with_log_probability
 from jaxdaw.trajectories import PolicyStep, TimeStep, Trajectory, trajectory_spec
 
@@ -166,7 +168,7 @@ class Policy(Module):
             )
         if self._clip:
             action = specs.map_structure(clip_to_spec, action, self._action_spec)
-        action = specs.map_structure(_as_declared, action, self._action_spec)
+        action = specs.map_structure(as_declared, action, self._action_spec)
         return PolicyStep(action=action, state=choice.state, info=info)
 
     def distribute(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
@@ -202,7 +204,7 @@ class Policy(Module):
         self._require_initialized()
         time_step, batched = self._admit(time_step)
         policy_state = self._admit_state(policy_state, len(time_step.step_type), batched)
-        key_or_seed = self._next_seed() if seed is None else _as_seed(seed)
+        key_or_seed = self._next_seed() if seed is None else as_seed(seed)
         on_host = not isinstance(time_step.step_type, jax.Array)
         step = self.compiled_act(self.get_weights(), time_step, policy_state, key_or_seed)
         return self._hand_back(step, batched, on_host)
@@ -267,11 +269,8 @@ class Policy(Module):
             return
         for (_, target, trainable), (_, source, _) in zip(mine, theirs, strict=True):
             factor = tau if trainable else tau_rest
-            old, new = target.get_value(), source.get_value()
-            if jnp.issubdtype(old.dtype, jnp.floating):
-                target.set_value((1.0 - factor) * old + factor * new)
-            elif factor > 0.0:
-                target.set_value(jnp.copy(new))
+            if factor > 0.0:
+                target.set_value(jnp.copy(soft_update(target.get_value(), source.get_value(), factor)))
 
     def variables(self) -> list[Any]:
         """Returns the variables that belong to the policy, in the order in which they were made."""
@@ -394,23 +393,3 @@ class Policy(Module):
 def reset_rows(state: Any, is_first: Any) -> Any:
     """Returns the state with the rows of new episodes zeroed; leaves are `[B, ...]`, `is_first` is `[B]`."""
     return jax.tree.map(lambda x: jnp.where(is_first.reshape((-1,) + (1,) * (x.ndim - 1)), jnp.zeros_like(x), x), state)
-
-
-def clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
-    """Returns a bounded float action within its bounds, and any other as it is."""
-    if specs.is_continuous(spec) and isinstance(spec, specs.BoundedTensorSpec):
-        return jnp.clip(action, spec.minimum, spec.maximum)
-    return action
-
-
-def _as_declared(action: Any, spec: specs.TensorSpec) -> Any:
-    """Returns a float action in the dtype of its spec: distributions compute in float32 at least."""
-    return action.astype(jax.dtypes.canonicalize_dtype(spec.dtype)) if specs.is_continuous(spec) else action
-
-
-def _as_seed(seed: int | jax.Array) -> Any:
-    if isinstance(seed, jax.Array):
-        return seed
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ConfigError("a seed is out of range", expected="an integer in 0..2**32 - 1, or a key", got=repr(seed))
-    return np.uint32(seed)

@@ -21,25 +21,8 @@ from jaxdaw.policies._reward_prediction import Constraint, GreedyRewardPredictio
 from jaxdaw.trajectories import PolicyStep, TimeStep
 
 
-class LinearUCBPolicy(GreedyRewardPredictionPolicy):
-    """Takes the action of the highest `mean + alpha * deviation`; ties go to the lowest.
-
-    It draws nothing: the propensity of what it takes is 1, and from its records nothing else can be evaluated.
-
-    Args:
-      time_step_spec, action_spec: as for `GreedyRewardPredictionPolicy`.
-      reward_network: a LinearRewardNetwork, or any network that returns a `RewardBelief`.
-      alpha: 0 or more: how many deviations above the mean.
-      observation_and_action_constraint_splitter, accepts_per_arm_features, constraints, name: as for
-        `GreedyRewardPredictionPolicy`.
-      emit_policy_info: "log_probability", "predicted_rewards_mean", "predicted_rewards_optimistic",
-        "bandit_policy_type".
-
-    Raises:
-      ConfigError: an alpha below 0; and as `GreedyRewardPredictionPolicy`.
-
-    Source: Li, Chu, Langford & Schapire 2010.
-    """
+class _BeliefPolicy(GreedyRewardPredictionPolicy):
+    """A policy over what is believed of each action's reward: a mean, and a deviation that counts `alpha` times."""
 
     def __init__(
         self,
@@ -71,8 +54,29 @@ class LinearUCBPolicy(GreedyRewardPredictionPolicy):
 
     @property
     def alpha(self) -> float:
-        """How many deviations are added to the mean."""
+        """What the deviations are multiplied with."""
         return self._alpha
+
+
+class LinearUCBPolicy(_BeliefPolicy):
+    """Takes the action of the highest `mean + alpha * deviation`; ties go to the lowest.
+
+    It draws nothing: the propensity of what it takes is 1, and from its records nothing else can be evaluated.
+
+    Args:
+      time_step_spec, action_spec: as for `GreedyRewardPredictionPolicy`.
+      reward_network: a LinearRewardNetwork, or any network that returns a `RewardBelief`.
+      alpha: 0 or more: how many deviations above the mean.
+      observation_and_action_constraint_splitter, accepts_per_arm_features, constraints, name: as for
+        `GreedyRewardPredictionPolicy`.
+      emit_policy_info: "log_probability", "predicted_rewards_mean", "predicted_rewards_optimistic",
+        "bandit_policy_type".
+
+    Raises:
+      ConfigError: an alpha below 0; and as `GreedyRewardPredictionPolicy`.
+
+    Source: Li, Chu, Langford & Schapire 2010.
+    """
 
     def greedy(self) -> Policy:
         """Returns the policy of the highest mean, which shares this one's network."""
@@ -111,7 +115,7 @@ class _DrawingPolicy(GreedyRewardPredictionPolicy):
         return with_explored(info, action == choice.action.mode(), BanditPolicyType.UNKNOWN)
 
 
-class LinearThompsonSamplingPolicy(_DrawingPolicy):
+class LinearThompsonSamplingPolicy(_BeliefPolicy, _DrawingPolicy):
     """Takes each action with the probability that it is the best, by what is believed of the mean rewards.
 
     The belief of each action's mean is normal with deviation `alpha * deviation`; they are taken for independent, as in
@@ -130,39 +134,6 @@ class LinearThompsonSamplingPolicy(_DrawingPolicy):
 
     Source: Agrawal & Goyal 2013.
     """
-
-    def __init__(
-        self,
-        time_step_spec: TimeStep,
-        action_spec: Any,
-        reward_network: Network,
-        alpha: float = 1.0,
-        observation_and_action_constraint_splitter: Splitter | None = None,
-        accepts_per_arm_features: bool = False,
-        constraints: Sequence[Constraint] = (),
-        emit_policy_info: Sequence[str] = (),
-        name: str | None = None,
-    ):
-        self._alpha = _check_alpha(alpha)
-        super().__init__(
-            time_step_spec,
-            action_spec,
-            reward_network,
-            observation_and_action_constraint_splitter,
-            accepts_per_arm_features,
-            constraints,
-            emit_policy_info,
-            name,
-        )
-
-    def _check_network(self) -> None:
-        super()._check_network()
-        _check_beliefs(self._reward_network, self.name)
-
-    @property
-    def alpha(self) -> float:
-        """What the deviations are multiplied with."""
-        return self._alpha
 
     def _predict(self, weights: Any, observation: Any, step_type: Any) -> tuple[Any, dict[str, jax.Array]]:
         belief, _, _ = self._reward_network.apply(weights, observation, step_type)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.policies._admission import refuse_other_shapes
+from jaxdaw.policies._admission import in_the_middle, refuse_other_shapes
 from jaxdaw.policies._base import Policy
-from jaxdaw.trajectories import StepType, TimeStep
 
 
 class BoundPolicy:
@@ -35,25 +33,17 @@ class BoundPolicy:
         self._calls = 0
         self._state: Any = None
         weights, key, spec = policy.get_weights(), jax.random.key(seed), policy.time_step_spec
-        deterministic = not policy.draws
 
         def act(observation: Any, state: Any, calls: Any) -> Any:
             batched = specs.outer_shape(observation, spec.observation) != ()
             if not batched:
                 observation = specs.map_structure(lambda x: x[None], observation)
             rows = specs.flatten(observation)[0].shape[0]
-            time_step = TimeStep(
-                step_type=jnp.full((rows,), StepType.MID, jnp.int32),
-                reward=jnp.zeros((rows, *spec.reward.shape), spec.reward.dtype),
-                discount=jnp.ones((rows,), jnp.float32),
-                observation=observation,
-            )
-            draw_key = key if deterministic else jax.random.fold_in(key, calls)
-            randomness = jax.tree.map(lambda x: x[0], policy.draw(draw_key, 1, rows))
-            step = policy.act(weights, time_step, policy.initial_state(rows) if state is None else state, randomness)
+            time_step = in_the_middle(observation, (rows,), spec)
+            before = policy.initial_state(rows) if state is None else state
+            step = policy._act_from_seed(weights, time_step, before, jax.random.fold_in(key, calls))
             return (step.action if batched else specs.map_structure(lambda x: x[0], step.action)), step.state
 
-        self._deterministic = deterministic
         self._plain = jax.jit(lambda observation: act(observation, None, 0)[0])
         self._general = jax.jit(act)
 
@@ -69,7 +59,7 @@ class BoundPolicy:
             observation = self._admit(observation)
         elif observation.shape != single.shape and observation.shape[1:] != single.shape:
             refuse_other_shapes(self._policy.name, observation, single)
-        if self._deterministic and not self._stateful:
+        if not self._policy.draws and not self._stateful:
             action = self._plain(observation)
         else:
             self._calls += 1

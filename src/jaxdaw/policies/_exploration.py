@@ -84,6 +84,16 @@ class ScheduledPolicy(WrappedPolicy):
             self._value = lambda step: jnp.asarray(read(step), jnp.float32)
         self._read = read
 
+    def _explore(self, choice: Any, number: Any) -> Any:
+        """Returns the distribution over the same values and mask that explores by `number`; pure."""
+        raise NotImplementedError(f"{type(self).__name__} must define _explore")
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        inner, number = weights
+        choice = self._wrapped.distribute(inner, time_step, policy_state)
+        explored = specs.map_structure(lambda leaf: self._explore(leaf, number), choice.action)
+        return choice._replace(action=explored)
+
     def get_weights(self) -> Any:
         """Returns the wrapped policy's weights and today's number; `step` says what day it is."""
         return self.weights_now(self._wrapped.get_weights())
@@ -150,13 +160,8 @@ class EpsilonGreedyPolicy(ScheduledPolicy):
     def __init__(self, policy: Policy, epsilon: Schedule, name: str | None = None):
         super().__init__(policy, epsilon, "epsilon in [0, 1]", lambda x: 0.0 <= x <= 1.0, name)
 
-    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
-        inner, epsilon = weights
-        choice = self._wrapped.distribute(inner, time_step, policy_state)
-        explore = specs.map_structure(
-            lambda d: EpsilonGreedy(d.logits, d.mask, d.minimum, d.dtype, epsilon), choice.action
-        )
-        return choice._replace(action=explore)
+    def _explore(self, choice: Any, number: Any) -> EpsilonGreedy:
+        return EpsilonGreedy(choice.logits, choice.mask, choice.minimum, choice.dtype, number)
 
 
 class BoltzmannPolicy(ScheduledPolicy):
@@ -176,10 +181,5 @@ class BoltzmannPolicy(ScheduledPolicy):
     def __init__(self, policy: Policy, temperature: Schedule = 1.0, name: str | None = None):
         super().__init__(policy, temperature, "temperature in (0, inf)", lambda x: 0.0 < x < np.inf, name)
 
-    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
-        inner, temperature = weights
-        choice = self._wrapped.distribute(inner, time_step, policy_state)
-        explore = specs.map_structure(
-            lambda d: Boltzmann(d.logits, d.mask, d.minimum, d.dtype, temperature), choice.action
-        )
-        return choice._replace(action=explore)
+    def _explore(self, choice: Any, number: Any) -> Boltzmann:
+        return Boltzmann(choice.logits, choice.mask, choice.minimum, choice.dtype, number)

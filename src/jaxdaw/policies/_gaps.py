@@ -8,13 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdaw import specs
 from jaxdaw.distributions import SquareCB
 from jaxdaw.errors import ConfigError
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._exploration import Schedule, ScheduledPolicy
 from jaxdaw.policies._info import BanditPolicyType
-from jaxdaw.trajectories import PolicyStep, TimeStep
 
 
 class SquareCBPolicy(ScheduledPolicy):
@@ -35,17 +33,8 @@ class SquareCBPolicy(ScheduledPolicy):
     def __init__(self, policy: Policy, gamma: Schedule, name: str | None = None):
         super().__init__(policy, gamma, "gamma in [0, inf)", lambda x: 0.0 <= x < np.inf, name)
 
-    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
-        inner, gamma = weights
-        choice = self._wrapped.distribute(inner, time_step, policy_state)
-        explore = specs.map_structure(
-            lambda d: SquareCB(d.logits, d.mask, d.minimum, d.dtype, self._gamma_of_rows(gamma, d)), choice.action
-        )
-        return choice._replace(action=explore)
-
-    def _gamma_of_rows(self, number: Any, distribution: Any) -> jax.Array:
-        del distribution
-        return number
+    def _explore(self, choice: Any, number: Any) -> SquareCB:
+        return SquareCB(choice.logits, choice.mask, choice.minimum, choice.dtype, number)
 
 
 class FalconPolicy(SquareCBPolicy):
@@ -92,5 +81,5 @@ class FalconPolicy(SquareCBPolicy):
         inner, coefficient = super().weights_at(inner, step)
         return inner, coefficient * jnp.sqrt(step / self._num_parameters)
 
-    def _gamma_of_rows(self, number: Any, distribution: Any) -> jax.Array:
-        return number * jnp.sqrt(jnp.sum(distribution.allowed, axis=-1))
+    def _explore(self, choice: Any, number: Any) -> SquareCB:
+        return super()._explore(choice, number * jnp.sqrt(jnp.sum(choice.allowed, axis=-1)))

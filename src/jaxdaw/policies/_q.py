@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.distributions import Categorical
-from jaxdaw.errors import ConfigError, SpecError
-from jaxdaw.networks import Network
+from jaxdaw.errors import SpecError
+from jaxdaw.networks import Network, require_network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
 from jaxdaw.trajectories import PolicyStep, TimeStep
@@ -81,21 +82,8 @@ class QPolicy(Policy):
         return PolicyStep(action=specs.pack_like(self._action_spec, [choice]), state=state)
 
 
-def require_network(label: str, network: Any) -> None:
-    """Raises ConfigError unless `network`, given as the argument `label`, is a Network."""
-    if not isinstance(network, Network):
-        raise ConfigError(
-            f"{label} is not a Network",
-            expected="jaxdaw.networks.Network",
-            got=type(network).__name__,
-            fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
-        )
-
-
 def draw_uniforms(key: Any, num_steps: int, batch_size: int) -> Any:
     """Returns float32 uniforms in `[0, 1)`, `[num_steps, B]`."""
-    import jax
-
     return jax.random.uniform(key, (num_steps, batch_size))
 
 

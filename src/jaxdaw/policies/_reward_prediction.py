@@ -13,7 +13,7 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.distributions import Greedy
 from jaxdaw.errors import ConfigError, JaxdawWarning, MaskError, SpecError, explain
-from jaxdaw.networks import Network, mean_of
+from jaxdaw.networks import Network, mean_of, require_network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
@@ -72,13 +72,7 @@ class GreedyRewardPredictionPolicy(Policy):
         name: str | None = None,
     ):
         spec = check_bandit_action(action_spec, type(self).__name__)
-        if not isinstance(reward_network, Network):
-            raise ConfigError(
-                "reward_network is not a Network",
-                expected="jaxdaw.networks.Network",
-                got=type(reward_network).__name__,
-                fix="Network.from_factory(lambda rngs: MyModule(rngs=rngs), input_tensor_spec)",
-            )
+        require_network("reward_network", reward_network)
         if accepts_per_arm_features and observation_and_action_constraint_splitter is not None:
             raise NotImplementedError(
                 explain(

@@ -17,13 +17,13 @@ from jaxdaw.agents import BehavioralCloningAgent
 from jaxdaw.data import Demonstrations, check, read_demonstrations
 from jaxdaw.drivers import run_episodes
 from jaxdaw.environments import Environment
-from jaxdaw.errors import ConfigError, NonFiniteError
+from jaxdaw.errors import ConfigError, EnvironmentFault, NonFiniteError
 from jaxdaw.policies import Policy
 from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._cloning_config import BcConfig
 from jaxdaw.training._cloning_trainer import CloningTrainer, EpochReport, num_updates
 from jaxdaw.training._config import from_json, replaced, resolved
-from jaxdaw.training._directory import new_directory, read_config, versions, write_json
+from jaxdaw.training._directory import how_to_resume, new_directory, read_config, versions, write_json
 from jaxdaw.training._experiment import evaluation_row
 from jaxdaw.training._interrupt import Interrupts
 from jaxdaw.training._observation_scales import normalizing_layers
@@ -249,6 +249,7 @@ class _Session:
         self.evaluations: list[dict[str, Any]] = []
         self._best, self._best_weights, self._since_best = math.inf, None, 0
         self._seconds = 0.0  # of the epoch under way
+        self._evaluates = False
 
     def write_to(self, directory: Path) -> None:
         self.directory = directory
@@ -257,28 +258,38 @@ class _Session:
 
     def go(self) -> CloneRun:
         trainer, config = self.trainer, self.config
-        with Interrupts(trainer.stop):
-            self._evaluate_if_due()
-            while not trainer.stopped and not self._is_finished():
-                started = time.perf_counter()
-                report = trainer.run()
-                self._seconds += time.perf_counter() - started
-                if report is not None:
-                    self._report(report)
-                    self._evaluate_if_due()
-                    if config.checkpoint_every and report.epoch % config.checkpoint_every == 0:
-                        self._checkpoint()
+        best = None
+        try:
+            with Interrupts(trainer.stop, lambda: self._evaluates):
+                self._evaluate_if_due()
+                while not trainer.stopped and not self._is_finished():
+                    started = time.perf_counter()
+                    report = trainer.run()
+                    self._seconds += time.perf_counter() - started
+                    if report is not None:
+                        self._report(report)
+                        self._evaluate_if_due()
+                        if config.checkpoint_every and report.epoch % config.checkpoint_every == 0:
+                            self._checkpoint()
+                trainer.sync()
+                best = self._best_policy(self.agent.policy)
+                if not trainer.stopped:
+                    self._evaluate(best)
+        except EnvironmentFault as fault:
+            if self.directory is not None:
+                self._checkpoint()
+                fault.add_note(how_to_resume("bc", self.directory))
+            raise
+        if best is None:  # taken out of an environment that did not return
             trainer.sync()
-            final = self.agent.policy
-            best = self._best_policy(final)
-            if not trainer.stopped:
-                self._evaluate(best)
-        self._checkpoint()
+            best = self._best_policy(self.agent.policy)
+        final = self.agent.policy
         if self.directory is not None:
             note = {"environment": self._name, "epoch": trainer.epoch}
             save_policy(final, self.directory / "policy", note)
             if best is not final:
                 save_policy(best, self.directory / "best_policy", {**note, "validation_loss": self._best})
+        self._checkpoint()  # last: it is the largest, and a disk may be full
         return CloneRun(
             best, final, self.agent, config, self.directory, self.epochs, self.evaluations, interrupted=trainer.stopped
         )
@@ -360,7 +371,9 @@ class _Session:
         if self._world is None or known:
             return
         weights = self.agent.policy_weights(self.trainer.state) if policy is None else policy.get_weights()
+        self._evaluates = True
         episodes = run_episodes(self.agent.policy, self._world, self.config.eval_episodes, self.seed + epoch, weights)
+        self._evaluates = False
         row = {**evaluation_row(epoch, episodes.returns, math.inf), "policy": which}
         self.evaluations.append(row)
         self._emit(row)

@@ -65,6 +65,11 @@ def new_directory(path: Path) -> Path:
     return path
 
 
+def how_to_resume(algorithm: str, directory: Path) -> str:
+    """Returns what to add to the error that ended a run whose work is saved."""
+    return f"  Everything until then is saved. Go on with:\n  jaxdaw train {algorithm} --resume {directory}"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON so that a reader sees the old file or the new one."""
     temporary = path.with_suffix(".tmp")

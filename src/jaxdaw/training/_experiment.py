@@ -14,13 +14,13 @@ import numpy as np
 from jaxdaw.agents import Agent
 from jaxdaw.drivers import run_episodes
 from jaxdaw.environments import Environment, JaxEnvironment
-from jaxdaw.errors import ConfigError, NonFiniteError, StorageError
+from jaxdaw.errors import ConfigError, EnvironmentFault, NonFiniteError, StorageError
 from jaxdaw.metrics import EpisodeSummary
 from jaxdaw.policies import Policy
 from jaxdaw.training._bandit import BanditRun, train_bandit
 from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._config import CONFIGS, DqnConfig, from_json, replaced, resolved
-from jaxdaw.training._directory import new_directory, read_config, versions, write_json
+from jaxdaw.training._directory import how_to_resume, new_directory, read_config, versions, write_json
 from jaxdaw.training._environment import make_environment
 from jaxdaw.training._fit import make_trainer, reports
 from jaxdaw.training._interrupt import Interrupts
@@ -128,7 +128,10 @@ def resume(directory: str | Path, *, steps: int | None = None, watch: Watcher | 
     saved = read_config(directory)
     if "seeds" in saved:
         raise ConfigError(
-            "a population is not resumed as a whole", expected="one member's directory", got=str(directory)
+            "a population is not resumed as a whole",
+            expected="one member's directory",
+            got=str(directory),
+            fix=f'for run in {directory}/seed_*; do jaxdaw train dqn --resume "$run"; done',
         )
     if saved["algorithm"] not in CONFIGS:
         raise ConfigError(
@@ -172,6 +175,7 @@ def _train(
     config: DqnConfig, environment: Any, seed: int, directory: Path | None, watch: Watcher | None, resumed: bool
 ) -> Run:
     world = make_environment(environment, config, config.num_envs, seed)
+    session = None
     try:
         agent = config.make_agent(world.time_step_spec(), world.action_spec, seed)
         trainer = make_trainer(agent, world, config.loop_options(), seed, config.num_envs)
@@ -180,6 +184,8 @@ def _train(
             session.restore()
         return session.go()
     finally:
+        if session is not None and session.writer is not None:
+            session.writer.close()
         if isinstance(world, Environment):
             world.close()
 
@@ -196,13 +202,8 @@ class _Session:
         watch: Watcher | None,
         trainer: Trainer,
     ):
-        self.config, self.environment, self.seed, self.directory, self.trainer = (
-            config,
-            environment,
-            seed,
-            directory,
-            trainer,
-        )
+        self.config, self.environment, self.seed = config, environment, seed
+        self.directory, self.trainer = directory, trainer
         self._watchers = [] if watch is None else [watch]
         self.writer = None if directory is None else MetricsWriter(directory)
         self.checkpointer = None if directory is None else Checkpointer(directory / "checkpoints", keep=2)
@@ -212,6 +213,7 @@ class _Session:
         self._evaluator: Any = None
         self._started, self._seconds_before = time.perf_counter(), 0.0
         self._refused = 0
+        self._evaluates = False
 
     def go(self) -> Run:
         config, trainer = self.config, self.trainer
@@ -219,31 +221,31 @@ class _Session:
         next_checkpoint = next_multiple(trainer.env_steps, config.checkpoint_every)
         clock = time.perf_counter()
         before = trainer.env_steps
-        with Interrupts(trainer.stop):
-            for report in reports(trainer, config.steps):
-                now = time.perf_counter()
-                self._report(report, (report.env_steps - before) / max(now - clock, 1e-9))
-                before = report.env_steps
-                last = report.env_steps >= config.steps
-                if (
-                    config.eval_every
-                    and report.learning
-                    and (last or report.env_steps >= next_eval)
-                    and not trainer.stopped
-                ):
-                    next_eval = next_multiple(report.env_steps, config.eval_every)
-                    self._evaluate(report.env_steps)
-                if config.checkpoint_every and report.env_steps >= next_checkpoint and not last:
-                    next_checkpoint = next_multiple(report.env_steps, config.checkpoint_every)
-                    self._checkpoint()
-                clock = time.perf_counter()
+        try:
+            with Interrupts(trainer.stop, lambda: trainer.waits or self._evaluates):
+                for report in reports(trainer, config.steps):
+                    now = time.perf_counter()
+                    self._report(report, (report.env_steps - before) / max(now - clock, 1e-9))
+                    before = report.env_steps
+                    last = report.env_steps >= config.steps
+                    due = config.eval_every and (last or report.env_steps >= next_eval)
+                    if due and report.learning and not trainer.stopped:
+                        next_eval = next_multiple(report.env_steps, config.eval_every)
+                        self._evaluate(report.env_steps)
+                    if config.checkpoint_every and report.env_steps >= next_checkpoint and not last:
+                        next_checkpoint = next_multiple(report.env_steps, config.checkpoint_every)
+                        self._checkpoint()
+                    clock = time.perf_counter()
+        except EnvironmentFault as fault:
+            if self.directory is not None:
+                self._checkpoint()
+                fault.add_note(how_to_resume("dqn", self.directory))
+            raise
         trainer.sync()
         final = trainer.agent.policy
         if self.directory is not None:
-            self._checkpoint()
             save_policy(final, self.directory / "policy", {"environment": self._name, "step": trainer.env_steps})
-        if self.writer is not None:
-            self.writer.close()
+            self._checkpoint()  # last: it is the largest, and a disk may be full
         return Run(
             policy=self._best_policy(final),
             final_policy=final,
@@ -327,7 +329,9 @@ class _Session:
                 self.environment, self.config, min(self.config.eval_episodes, 10), self.seed + 1, fresh=True
             )
         weights = self.trainer.collect_weights()
+        self._evaluates = True
         episodes = run_episodes(self.trainer.agent.policy, self._evaluator, self.config.eval_episodes, step, weights)
+        self._evaluates = False
         row = evaluation_row(step, episodes.returns, self.best)
         mean, best = row["mean_return"], row["best"]
         self.evaluations.append(row)

@@ -61,7 +61,9 @@ class HostTrainer(Trainer):
         on_host = np.asarray if isinstance(action, np.ndarray) else jax.device_get  # the general way takes 25 us more
         try:
             for i in range(start, self._chunk):
+                self.waits = True
                 following = step(action)
+                self.waits = False
                 self.env_steps += rows - int(np.count_nonzero(following.step_type == StepType.FIRST))
                 self.iteration += 1
                 if self.iteration > warm_up and self.iteration % every == 0:
@@ -72,6 +74,7 @@ class HostTrainer(Trainer):
                 if self._stop:
                     break
         finally:
+            self.waits = False
             self._state, self._action = state, action
         losses, summary = jax.device_get(state.losses), self.loop.metrics.compute(state.metrics)
         train_step = int(state.agent.train_step)

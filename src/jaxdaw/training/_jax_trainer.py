@@ -120,11 +120,31 @@ class JaxTrainer(Trainer):
 
     def member(self, index: int) -> Any:
         """Returns the agent state of one member of the population."""
+        shard, row = self._place(index)
+        return jax.tree.map(lambda x: x[row], self._shards[shard][0].agent)
+
+    def member_tree(self, index: int) -> dict[str, Any]:
+        """Returns what a checkpoint must hold of one member, with which a run of its seed alone goes on."""
+        shard, row = self._place(index)
+        state, states = self._shards[shard]
+        own = jax.tree.map(lambda x: x[row], state._replace(replay=()))
+        replay = jax.tree.map(
+            lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[row], part),
+            self.loop.replay.state_axes,
+            state.replay,
+            is_leaf=lambda axis: axis is None,
+        )
+        environment = jax.tree.map(lambda x: x[row], states)
+        counters = {"chunk": np.int64(self.chunk)}
+        return {"loop": [own._replace(replay=replay)], "environment": [environment], "counters": counters}
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """Returns the program of a member, and its place there."""
         shard = 0
         while index >= len(self._keys[shard]):
             index -= len(self._keys[shard])
             shard += 1
-        return jax.tree.map(lambda x: x[index], self._shards[shard][0].agent)
+        return shard, index
 
     def collect_weights(self) -> Any:
         """Returns the weights of the agent's policy as they are now; of a population with an axis for its members."""

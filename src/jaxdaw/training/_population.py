@@ -14,6 +14,7 @@ from jaxdaw import environments
 from jaxdaw.agents import Agent
 from jaxdaw.drivers import episodes_of
 from jaxdaw.environments import JaxEnvironment
+from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._config import DqnConfig, resolved
 from jaxdaw.training._directory import new_directory, versions, write_json
 from jaxdaw.training._experiment import Run, Watcher, evaluation_row, run_policy, train, train_row
@@ -39,7 +40,8 @@ def train_seeds(
 
     Args:
       seeds: how many; they are `seed, seed + 1, ...`.
-      out: the parent directory; member i lies in `seed_i`. Other arguments are those of `train`.
+      out: the parent directory; member i lies in `seed_i`, and is resumed by itself if the run was interrupted. Other
+        arguments are those of `train`.
     """
     parent = new_directory(Path(out))
     write_json(parent / "config.json", {**resolved(algorithm, environment, seed, config), "seeds": seeds})
@@ -95,6 +97,8 @@ def _train_population(
     for index, member in enumerate(members):
         agent.set_state(trainer.member(index))
         member.save(agent, "policy", trainer.env_steps)
+        if trainer.stopped:
+            member.checkpoint(trainer.env_steps, trainer.member_tree(index), time.perf_counter() - started)
         member.writer.close()
         best, final = (run_policy(member.directory, which) for which in ("best", "final"))
         runs.append(Run(best, final, None, config, member.directory, member.evaluations, trainer.stopped))
@@ -120,6 +124,12 @@ class _Member:
         self.evaluations.append(row)
         self.writer.write(row)
         return row["best"]
+
+    def checkpoint(self, step: int, tree: dict[str, Any], seconds: float) -> None:
+        """Writes what a run of this seed alone goes on with."""
+        best = None if self._best == -np.inf else self._best
+        kept = {"best": best, "evaluations": self.evaluations, "seconds": seconds}
+        Checkpointer(self.directory / "checkpoints", keep=2).save(step, tree, kept)
 
     def save(self, agent: Agent, name: str, step: int) -> None:
         """Writes the agent's policy under a name."""

@@ -138,6 +138,7 @@ class Trainer(abc.ABC):
         )
         self._key = jax.random.key(seed)
         self._stop = False
+        self.waits = False
         phases = max(options.report_every // (num_envs * options.train_every), 1)
         self._chunk_phases = phases
         self._chunk = phases * options.train_every
@@ -177,6 +178,8 @@ class Trainer(abc.ABC):
         self.agent.train_step_counter.value = int(state.train_step)
 
     env_steps: int
+    waits: bool
+    """Whether a host environment is stepping at this moment."""
 
     @property
     @abc.abstractmethod

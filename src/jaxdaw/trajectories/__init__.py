@@ -5,6 +5,7 @@ end of an episode.
 """
 
 from jaxdaw.specs import StepType
+from jaxdaw.trajectories._masks import get_contiguous_sub_episodes, get_episode_mask
 from jaxdaw.trajectories._records import (
     LossInfo,
     PolicyStep,
@@ -19,8 +20,6 @@ from jaxdaw.trajectories._time_steps import restart, termination, transition, tr
 from jaxdaw.trajectories._trajectories import boundary, first, from_episode, from_transition, last, mid, single_step
 from jaxdaw.trajectories._transitions import (
     experience_to_transitions,
-    get_contiguous_sub_episodes,
-    get_episode_mask,
     to_n_step_transition,
     to_transition,
 )

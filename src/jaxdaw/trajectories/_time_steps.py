@@ -12,12 +12,8 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.errors import SpecError
 from jaxdaw.specs import StepType
+from jaxdaw.trajectories._namespace import namespace_of
 from jaxdaw.trajectories._records import TimeStep
-
-
-def namespace_of(*nests: Any) -> ModuleType:
-    """Returns `jax.numpy` if any leaf lives on the device or is traced, else `numpy`: what goes in comes out."""
-    return jnp if any(isinstance(leaf, jax.Array) for leaf in specs.flatten(nests)) else np
 
 
 def restart(observation: Any, batch_size: int | None = None, reward_spec: specs.TensorSpec | None = None) -> TimeStep:

@@ -9,8 +9,8 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.errors import SpecError
 from jaxdaw.specs import StepType
+from jaxdaw.trajectories._namespace import namespace_of
 from jaxdaw.trajectories._records import PolicyStep, TimeStep, Trajectory
-from jaxdaw.trajectories._time_steps import namespace_of
 
 
 def from_transition(time_step: TimeStep, action_step: PolicyStep, next_time_step: TimeStep) -> Trajectory:

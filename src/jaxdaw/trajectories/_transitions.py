@@ -11,8 +11,8 @@ import numpy as np
 from jaxdaw import math, specs
 from jaxdaw.errors import SpecError
 from jaxdaw.specs import StepType
+from jaxdaw.trajectories._namespace import namespace_of
 from jaxdaw.trajectories._records import PolicyStep, TimeStep, Trajectory, Transition
-from jaxdaw.trajectories._time_steps import namespace_of
 
 
 def _require_rank(trajectory: Trajectory, ranks: tuple[int, ...], function: str) -> None:
@@ -144,14 +144,3 @@ def experience_to_transitions(experience: Trajectory, squeeze_time_dim: bool = F
             "the time axis can be dropped only from single transitions", expected="T = 2", got=f"T = {frames}"
         )
     return specs.map_structure(lambda x: x[:, 0], transitions)
-
-
-def get_episode_mask(step_type: Any) -> Any:
-    """Returns 1.0 for every real frame and 0.0 for boundary frames (step_type LAST), in the shape given."""
-    return (step_type != StepType.LAST).astype(np.float32)
-
-
-def get_contiguous_sub_episodes(discount: Any) -> jax.Array:
-    """Returns 1.0 up to and including each row's first discount of 0, then 0.0, `[B, T]`."""
-    going = jnp.cumprod(jnp.asarray(discount) != 0.0, axis=1).astype(jnp.float32)
-    return jnp.concatenate([jnp.ones_like(going[:, :1]), going[:, :-1]], axis=1)

@@ -1,8 +1,6 @@
-"""Deterministic and Uniform."""
+"""Uniform, against distrax and by counting."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import distrax
 import jax
@@ -10,26 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdaw.distributions import Deterministic, Uniform
+from jaxdaw.distributions import Uniform
 from jaxdaw.errors import SpecError
 
 LOW, HIGH = np.array([[-1.0, 0.0], [2.0, -5.0]], np.float32), np.array([[1.0, 0.5], [2.5, 5.0]], np.float32)
-
-
-def test_deterministic_has_all_mass_on_its_value():
-    value = jnp.array([[1.0, 2.0], [3.0, 4.0]])
-    distribution = Deterministic(value, event_ndims=1)
-    assert (distribution.batch_shape, distribution.event_shape) == ((2,), (2,))
-    np.testing.assert_array_equal(distribution.sample(jax.random.key(0), (3,)), np.tile(value, (3, 1, 1)))
-    np.testing.assert_array_equal(distribution.mode(), value)
-    assert distribution.log_prob(jnp.array([[1.0, 2.0], [3.0, 5.0]])).tolist() == [0.0, -np.inf]
-    assert distribution.entropy().tolist() == [0.0, 0.0]
-
-
-@pytest.mark.parametrize("distribution", [Deterministic(jnp.zeros(3)), Uniform(jnp.zeros(3), jnp.ones(3))])
-def test_values_of_another_shape_are_refused_not_broadcast(distribution: Any):
-    with pytest.raises(SpecError, match="value does not fit the rows"):
-        distribution.log_prob(jnp.zeros((3, 1)))
 
 
 def test_uniform_over_floats_equals_distrax():
@@ -86,8 +68,13 @@ def test_bounds_broadcast_and_promote():
     assert distribution.minimum.dtype == np.float32
 
 
-@pytest.mark.parametrize("distribution", [Deterministic(jnp.ones((3, 2)), 1), Uniform(jnp.zeros((3, 2)), 1.0, 1)])
-def test_is_a_pytree(distribution: Any):
+def test_values_of_another_shape_are_refused_not_broadcast():
+    with pytest.raises(SpecError, match="value does not fit the rows"):
+        Uniform(jnp.zeros(3), jnp.ones(3)).log_prob(jnp.zeros((3, 1)))
+
+
+def test_is_a_pytree():
+    distribution = Uniform(jnp.zeros((3, 2)), 1.0, 1)
     assert jax.jit(lambda d: d.entropy())(distribution).shape == (3,)
     assert jax.vmap(lambda d: d.mode())(distribution).shape == (3, 2)
     assert jax.tree.map(lambda leaf: leaf[0], distribution).event_shape == (2,)

@@ -1,0 +1,48 @@
+"""What a policy emits: actions as their spec declares them, and the sentinels of rows that have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdaw import specs
+
+
+def clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
+    """Returns a bounded float action within its bounds, and any other as it is."""
+    if specs.is_continuous(spec) and isinstance(spec, specs.BoundedTensorSpec):
+        return jnp.clip(action, spec.minimum, spec.maximum)
+    return action
+
+
+def as_declared(action: Any, spec: specs.TensorSpec) -> Any:
+    """Returns a float action in the dtype of its spec: distributions compute in float32 at least."""
+    return action.astype(jax.dtypes.canonicalize_dtype(spec.dtype)) if specs.is_continuous(spec) else action
+
+
+def rows_without_action(leaves: list[Any], bounds: Sequence[tuple[Any, Any]]) -> str | None:
+    """Returns, in words, the rows whose action is the sentinel: values that were not finite. None if there are none."""
+    for leaf, (low, high) in zip(leaves, bounds, strict=True):
+        emitted = np.asarray(leaf)
+        if low is None:
+            valid = np.isfinite(emitted)
+        elif emitted.size == 1 and low <= emitted.item() <= high:  # the usual case, ten times as fast
+            continue
+        else:
+            valid = (emitted >= low) & (emitted <= high)
+        if not valid.all():
+            rows = np.flatnonzero(~valid.reshape(len(emitted), -1).all(axis=-1))
+            return f"{len(rows)} of {len(emitted)} rows (first row {rows[0]})"
+    return None
+
+
+def emitted_bounds(spec: specs.TensorSpec) -> tuple[Any, Any]:
+    """Returns the least and the greatest integer action, as numbers if an action is one; None for other actions."""
+    if not (isinstance(spec, specs.BoundedTensorSpec) and specs.is_discrete(spec)):
+        return None, None
+    scalar = spec.shape == ()
+    return (spec.minimum.item(), spec.maximum.item()) if scalar else (spec.minimum, spec.maximum)
