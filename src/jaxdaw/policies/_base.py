@@ -382,13 +382,12 @@ class Policy(Module):
             leaves, structure = [step.action], None
         else:
             leaves, structure = jax.tree.flatten(step)
-        actions = len(self._action_leaves)  # the first leaves of a PolicyStep
         if on_host:
             leaves = [np.asarray(leaf) for leaf in leaves]
             for index, spec in enumerate(self._action_leaves):
                 if leaves[index].dtype != spec.dtype:
                     leaves[index] = leaves[index].astype(spec.dtype)
-        rows = rows_without_action(leaves[:actions], self._emitted_bounds)
+        rows = rows_without_action(leaves[: len(self._action_leaves)], self._emitted_bounds)  # the first leaves
         if rows is not None:
             raise self._no_action(rows)
         leaves = leaves if batched else [leaf[0] for leaf in leaves]
