@@ -8,7 +8,7 @@ import pytest
 
 from jaxdaw import math, networks, specs
 from jaxdaw.agents import GreedyRewardPredictionAgent
-from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecError
 from jaxdaw.policies import BoltzmannPolicy, PolicyInfo
 from jaxdaw.trajectories import StepType, Transition, restart, termination
 
@@ -188,6 +188,24 @@ def test_arms_are_learned_from_the_chosen_one_alone():
 def test_loss_refuses(match, call):
     with pytest.raises(SpecError, match=match):
         call(make())
+
+
+@pytest.mark.parametrize("leaf", ["observation", "reward"])
+@pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["NumPy", "JAX"])
+def test_loss_of_decisions_refuses_what_is_not_finite_unless_it_is_traced(leaf, array):
+    agent = make()
+    agent.initialize()
+    contexts, rewards = CONTEXTS.copy(), REWARDS.copy()
+    (contexts if leaf == "observation" else rewards)[1] = np.inf
+    given = array(contexts), ACTIONS, array(rewards)
+    with pytest.raises(NonFiniteError, match=rf"\.{leaf} holds NaN or infinity in 1 of 2 rows \(first row 1\)"):
+        agent.loss(*given)
+    traced = jax.jit(lambda *rows: agent.loss(*rows).loss)
+    assert not np.isfinite(traced(*given))
+    assert float(traced(CONTEXTS, ACTIONS, REWARDS)) == 130.0
+    frames = decisions(contexts, reward=rewards)
+    assert not np.isfinite(jax.jit(lambda batch: agent.loss(batch).loss)(frames))
+    assert not np.isfinite(make(on_nan="skip").loss(*given).loss)
 
 
 def test_summaries_hold_predictions():

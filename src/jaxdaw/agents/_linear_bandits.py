@@ -124,7 +124,7 @@ class LinearBanditAgent(GreedyRewardPredictionAgent):
 
     def _propose(self, state: AgentState, experience: Any, weights: Any) -> Proposal:
         loss, batch = self._weighted_loss(state.params, state, experience, weights, True)
-        rows, outer = self._decisions_of(experience)
+        rows, outer = self._rows_of(experience)
         counted = jnp.ones((), jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
         counted = jnp.broadcast_to(counted.reshape(*counted.shape, *(1,) * (len(outer) - counted.ndim)), outer)
         counted = jnp.where(rows.step_type != StepType.LAST, counted.reshape(-1), 0.0)
