@@ -20,7 +20,7 @@ from jaxdaw.agents import (
 )
 from jaxdaw.environments import BanditEnvironment
 from jaxdaw.errors import ConfigError
-from jaxdaw.math import element_wise_squared_loss
+from jaxdaw.math import element_wise_log_loss, element_wise_squared_loss
 from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, SquareCBPolicy
 from jaxdaw.training._bandit_loop import BanditLoop
 
@@ -131,7 +131,7 @@ class BanditConfig:
         )
         common: dict[str, Any] = {
             "optimizer": optax.adamw(self._rate(rounds), weight_decay=self.weight_decay),
-            "error_loss_fn": _log_loss if is_log else element_wise_squared_loss,
+            "error_loss_fn": element_wise_log_loss if is_log else element_wise_squared_loss,
             "emit_policy_info": ("log_probability",),
             "enable_summaries": False,
             "on_nan": "skip",
@@ -178,18 +178,6 @@ class BanditConfig:
 
 
 _LINEAR = {"linucb": LinearUCBAgent, "lints": LinearThompsonSamplingAgent}
-
-
-def _log_loss(labels: jax.Array, predictions: jax.Array) -> jax.Array:
-    """Returns the negative log-likelihood in nats, of probabilities that never become certain.
-
-    Differs from `element_wise_log_loss`, whose gradient is 0 beyond its clipping: an action that a few early failures
-    had made certain to fail would never be learned again, whatever it earned.
-    """
-    return -(labels * jnp.log(predictions + _DOUBT) + (1.0 - labels) * jnp.log(1.0 - predictions + _DOUBT))
-
-
-_DOUBT = 1e-6
 
 
 def _rounds(step: Any) -> jax.Array:
