@@ -110,7 +110,9 @@ def test_the_saved_policy_decides_as_the_trained_one(run):
     assert np.mean(greedy == SEPARABLE.labels) > 0.85
 
 
-@pytest.mark.parametrize("exploration", ["epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"])
+@pytest.mark.parametrize(
+    "exploration", ["falcon", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"]
+)
 def test_every_exploration_runs_and_is_saved(tmp_path: Path, exploration: str):
     found = train_bandit(SEPARABLE, out=tmp_path / "run", horizon=100, exploration=exploration, num_members=2, **FAST)
     saved = load_policy(tmp_path / "run" / "policy")
@@ -126,6 +128,18 @@ def test_epsilon_falls_as_it_was_asked():
     assert isinstance(policy, EpsilonGreedyPolicy)
     assert policy.exploration_at(0) == 1.0
     np.testing.assert_allclose(policy.exploration_at(799), 0.01 + 2 * 4 / 800, rtol=1e-5)
+
+
+def test_falcon_grows_greedier_with_the_rounds_and_slower_in_larger_networks():
+    """gamma is 2 * sqrt(4 n / p), with p = 4 * 16 + 16 + 16 * 4 + 4 = 148 numbers in the network."""
+    config = BanditConfig(exploration="falcon", exploitation=2.0, fc_layer_params=(16,))
+    policy = config.make_agent(SEPARABLE.time_step_spec(), SEPARABLE.action_spec).collect_policy
+    policy.step = 37
+    values = np.asarray(policy.greedy().distribution(FEATURES[:1]).action.logits)[0]
+    gaps = 4 + 2.0 * np.sqrt(4 * 37 / 148) * (values.max() - values)
+    expected = 1 / gaps
+    expected[values.argmax()] = 1 - expected.sum() + expected[values.argmax()]
+    np.testing.assert_allclose(policy.distribution(FEATURES[:1]).action.probs[0], expected, rtol=1e-5)
 
 
 def test_the_same_seed_is_the_same_run_alone_or_beside_others():

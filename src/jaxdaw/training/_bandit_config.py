@@ -21,10 +21,10 @@ from jaxdaw.agents import (
 from jaxdaw.environments import BanditEnvironment
 from jaxdaw.errors import ConfigError
 from jaxdaw.math import element_wise_log_loss, element_wise_squared_loss
-from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, SquareCBPolicy
+from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, FalconPolicy, SquareCBPolicy
 from jaxdaw.training._bandit_loop import BanditLoop
 
-Exploration = Literal["squarecb", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"]
+Exploration = Literal["squarecb", "falcon", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,11 @@ class BanditConfig:
 
     Attributes:
       horizon: rounds; 0 is one pass over a table, and 10,000 of a bandit that is drawn.
-      exploration: squarecb, epsilon_greedy, boltzmann (softmax of the predicted rewards) or greedy (never), of a neural
-        reward model; ensemble, Thompson sampling among several of them; linucb or lints, exact linear models.
+      exploration: squarecb, falcon, epsilon_greedy, boltzmann (softmax of the predicted rewards) or greedy (never), of
+        a neural reward model; ensemble, Thompson sampling among several of them; linucb or lints, exact linear models.
       gamma_scale: of squarecb: gamma in round t is `gamma_scale * sqrt(actions * (t + 1))`; the larger, the
         greedier.
+      exploitation: of falcon: gamma in round t is `exploitation * sqrt(allowed actions * t / numbers in the network)`.
       epsilon_scale: of epsilon_greedy: epsilon in round t is `epsilon_end + epsilon_scale * actions / (t + 1)`, at most
         1: each action is tried at random `epsilon_scale * ln(rounds)` times.
       epsilon_end: of epsilon_greedy: what exploration does not fall below.
@@ -58,10 +59,11 @@ class BanditConfig:
     """
 
     horizon: int = 0
-    exploration: Literal["squarecb", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"] = (
-        "squarecb"
-    )
+    exploration: Literal[
+        "squarecb", "falcon", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"
+    ] = "squarecb"
     gamma_scale: float = 8.0
+    exploitation: float = 300.0
     epsilon_scale: float = 1.0
     epsilon_end: float = 0.0
     temperature: float = 0.05
@@ -87,7 +89,7 @@ class BanditConfig:
             check_range(name, getattr(self, name), 0, math.inf, integer=True)
         for name in ("epsilon_end", "learning_rate_end"):
             check_range(name, getattr(self, name), 0.0, 1.0)
-        for name in ("epsilon_scale", "gamma_scale", "alpha", "weight_decay"):
+        for name in ("epsilon_scale", "gamma_scale", "exploitation", "alpha", "weight_decay"):
             check_range(name, getattr(self, name), 0.0, math.inf)
         for name in ("learning_rate", "temperature"):
             check_range(name, getattr(self, name), 0.0, math.inf, low_open=True)
@@ -173,6 +175,8 @@ class BanditConfig:
         if self.exploration == "squarecb":
             gamma = self.gamma_scale * math.sqrt(actions)
             return lambda policy: SquareCBPolicy(policy, lambda step: gamma * jnp.sqrt(_rounds(step)))
+        if self.exploration == "falcon":
+            return lambda policy: FalconPolicy(policy, self.exploitation)
         scale, end = self.epsilon_scale * actions, self.epsilon_end
         return lambda policy: EpsilonGreedyPolicy(policy, lambda step: jnp.minimum(1.0, end + scale / _rounds(step)))
 
