@@ -9,10 +9,22 @@ import pytest
 from jaxdaw import math, networks, specs
 from jaxdaw.agents import GreedyRewardPredictionAgent
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError
-from jaxdaw.policies import BoltzmannPolicy, PolicyInfo
+from jaxdaw.policies import AbsoluteConstraint, BoltzmannPolicy, PolicyInfo
 from jaxdaw.trajectories import StepType, Transition, restart, termination
 
-from .bandits import ACTION, ACTIONS, CONTEXTS, OBSERVATION, REWARDS, decisions, linear, make, over_arms
+from .bandits import (
+    ACTION,
+    ACTIONS,
+    CONTEXTS,
+    OBSERVATION,
+    REWARDS,
+    constrained,
+    costs,
+    decisions,
+    linear,
+    make,
+    over_arms,
+)
 
 # Predictions (10, 13, 16) and (20, 27, 34); errors 10 - 8 = 2 and 27 - 11 = 16. Along the chain the squared
 # differences are 9 + 9 = 18 and 49 + 49 = 98.
@@ -137,6 +149,74 @@ def test_constraints_hold_for_agents():
     step = restart(CONTEXTS, batch_size=2)
     np.testing.assert_array_equal(agent.policy.greedy().action(step).action, [1, 1])
     np.testing.assert_allclose(agent.policy.distribution(step).action.probs, [[0, 1, 0], [0.5, 0.5, 0]])
+
+
+TARGETS = np.float32([[8, 2], [11, 5]])
+
+
+def test_the_errors_of_a_constraint_are_added_and_weighted_alike():
+    """Costs 1 and 4 are predicted where 2 and 5 come: 1 each beside 4 and 256. The reference's numbers."""
+    agent = constrained(AbsoluteConstraint(costs(), absolute_value=1.5))
+    assert float(agent.loss(CONTEXTS, ACTIONS, TARGETS).loss) == 131.0
+    assert float(agent.loss(CONTEXTS, ACTIONS, TARGETS, np.float32([1, 3])).loss) == 388.0
+    info = agent.train(decisions(reward=TARGETS))
+    assert float(info.loss) == 131.0
+    np.testing.assert_array_equal(info.extra.constraint_loss[..., 0], [[1.0], [1.0]])
+    kernel, bias = (variable.get_value() for variable in agent.trainable_variables[2:])
+    # errors -1 and -1: the gradient of the prediction of row i is -2 / 2, at the actions 0 and 1
+    np.testing.assert_allclose(kernel, [[1 + 0.1, 1 + 0.3, 0], [0.2, 0.4, 0]], rtol=1e-5)
+    np.testing.assert_allclose(bias, [0.1, 1.1, 1], rtol=1e-5)
+    reward_kernel = agent.trainable_variables[0].get_value()
+    np.testing.assert_allclose(reward_kernel, [[1 - 0.2, 2 - 4.8, 3], [4 - 0.4, 5 - 6.4, 6]], rtol=1e-5)
+
+
+def test_a_constraint_is_learned_along_and_then_kept():
+    """Rewards and costs rise with the action's number; the cost is to stay below 1."""
+    random = np.random.default_rng(0)
+    contexts, action = random.normal(size=(512, 2)).astype(np.float32), random.integers(0, 3, 512).astype(np.int32)
+    cost = lambda contexts, action: 1.5 * action - contexts[:, 0]  # noqa: E731
+    both = np.stack([action + contexts[:, 1], cost(contexts, action)], axis=1).astype(np.float32)
+    small = lambda: networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=None)  # noqa: E731
+    constraint = AbsoluteConstraint(small(), comparator_fn=jnp.less, absolute_value=1.0)
+    agent = constrained(constraint, network=small(), optimizer=optax.adam(0.1))
+    agent.train_many(jax.tree.map(lambda x: np.stack([x] * 300), decisions(contexts, action, both)))
+    every = np.stack([cost(contexts, number) for number in range(3)], axis=1)
+    sure = np.abs(every - 1.0).min(axis=1) > 0.05  # the prediction is a line, and close to it
+    feasible = every < 1.0
+    feasible[~feasible.any(axis=1)] = True
+    best = np.where(feasible, np.arange(3), -1).max(axis=1)
+    probs = np.full((512, 3), 0.3) * feasible / feasible.sum(axis=1, keepdims=True) + 0.7 * np.eye(3)[best]
+    step = agent.time_step_spec._replace(
+        step_type=np.zeros(512, np.int32), reward=0 * both, discount=np.ones(512, np.float32), observation=contexts
+    )
+    found = np.asarray(agent.policy.distribution(step).action.probs)
+    np.testing.assert_allclose(found[sure], probs[sure], atol=1e-6)
+
+
+def test_boundary_frames_and_what_is_not_finite_teach_no_constraint():
+    agent = constrained(AbsoluteConstraint(costs()))
+    frames = decisions(reward=np.float32([[8, 2], [11, np.nan]]))
+    with pytest.raises(NonFiniteError, match=r"\.reward holds NaN"):
+        agent.train(frames)
+    frames.step_type[1] = StepType.LAST
+    _, info = jax.jit(agent.update)(agent.get_state(), frames)
+    np.testing.assert_array_equal(info.extra.loss, [[5.0], [0.0]])
+
+
+def test_a_population_learns_constraints_of_its_own():
+    agent = constrained(AbsoluteConstraint(networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(3,))))
+    states = jax.vmap(agent.init)(jax.random.split(jax.random.key(0), 2))
+    states, info = jax.vmap(agent.update, in_axes=(0, None))(states, decisions(reward=TARGETS))
+    assert info.extra.constraint_loss[0, 0, 0, 0] != info.extra.constraint_loss[1, 0, 0, 0]
+    weights = agent.policy_weights(jax.tree.map(lambda leaf: leaf[0], states))
+    assert jax.tree.structure(weights) == jax.tree.structure(agent.policy.get_weights())
+
+
+def test_a_reward_without_targets_is_refused():
+    with pytest.raises(SpecError, match="does not hold what its constraints are to learn"):
+        make(constraints=(AbsoluteConstraint(costs()),))
+    with pytest.raises(SpecError, match="rewards given to"):
+        constrained(AbsoluteConstraint(costs())).loss(CONTEXTS, ACTIONS, REWARDS)
 
 
 def test_an_explorer_of_one_s_own():

@@ -20,6 +20,7 @@ from jaxdaw.policies import (
     LinearUCBPolicy,
     Splitter,
     split_observation,
+    trained_constraints,
 )
 from jaxdaw.trajectories import StepType, TimeStep
 
@@ -91,6 +92,13 @@ class LinearBanditAgent(GreedyRewardPredictionAgent):
                 expected="LinearRewardNetwork",
                 got=type(reward_network).__name__,
                 fix="NeuralEpsilonGreedyAgent(time_step_spec, action_spec, reward_network, optimizer, epsilon=0.1)",
+            )
+        if trained_constraints(constraints):
+            raise ConfigError(
+                f"{type(self).__name__} takes no gradients, by which the networks of constraints would learn",
+                expected="constraints that are functions",
+                got="a NeuralConstraint",
+                fix="NeuralEpsilonGreedyAgent(..., constraints=constraints)",
             )
         self._linear, self._forgetting = reward_network, float(gamma)
         policy = self._policy_class(

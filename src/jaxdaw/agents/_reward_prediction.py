@@ -16,6 +16,7 @@ from jax.core import Tracer
 from jaxdaw import specs
 from jaxdaw.agents._base import Agent
 from jaxdaw.agents._chosen_arms import of_chosen_arms, without_arms
+from jaxdaw.agents._constraint_losses import check_targets, constraint_name, with_constraints
 from jaxdaw.agents._decisions import Decisions, admit_decisions, bound_to_decisions, bound_to_experience, decisions_of
 from jaxdaw.agents._refusals import check_example_weights, check_network, check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
@@ -28,6 +29,7 @@ from jaxdaw.policies import (
     Policy,
     Splitter,
     check_bandit_action,
+    trained_constraints,
 )
 from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Trajectory, Transition
 
@@ -42,10 +44,12 @@ class RewardPredictionLossInfo(NamedTuple):
       loss: `[B, T]`, or `[B]` of a Transition: what each frame adds to the mean at a weight of 1, without
         regularization; 0 for boundary frames.
       predicted_reward: the same shape, the reward predicted for the action that was taken.
+      constraint_loss: `[..., C]`, the share of each `NeuralConstraint` in `loss`; `()` without any.
     """
 
     loss: Any
     predicted_reward: Any
+    constraint_loss: Any = ()
 
 
 class GreedyRewardPredictionAgent(Agent):
@@ -79,7 +83,8 @@ class GreedyRewardPredictionAgent(Agent):
       name: defaults to the class name.
       accepts_per_arm_features: whether observations are `{"global": ..., "per_arm": [A, ...], "num_actions"?}`. The
         agent then learns from `policy_info.chosen_arm_features` and the global features alone.
-      constraints: see `GreedyRewardPredictionPolicy`: they hold while exploring too.
+      constraints: see `GreedyRewardPredictionPolicy`: they hold while exploring too. The network of a
+        `NeuralConstraint` is trained along: with C of them rewards are `[..., 1 + C]`, and `time_step_spec` says so.
       num_samples_list: how often each action was seen before training begins, A integers (one total, with features of
         arms): the agent then counts on, see `num_samples`. `()` counts nothing.
       explorer: what to put around the greedy policy, `lambda policy: BoltzmannPolicy(policy, 0.5)`; None for nothing.
@@ -125,6 +130,8 @@ class GreedyRewardPredictionAgent(Agent):
     ):
         check_network("reward_network", reward_network)
         self._num_actions = int(specs.num_values(check_bandit_action(action_spec, type(self).__name__)))
+        self._trained = trained_constraints(constraints)
+        check_targets(time_step_spec.reward, self._trained, type(self).__name__)
         check_range("laplacian_smoothing_weight", laplacian_smoothing_weight, -math.inf, math.inf, low_open=True)
         greedy = GreedyRewardPredictionPolicy(
             time_step_spec,
@@ -157,7 +164,8 @@ class GreedyRewardPredictionAgent(Agent):
             action_spec,
             policy=policy,
             collect_policy=policy,
-            networks={"reward_network": reward_network},
+            networks={"reward_network": reward_network}
+            | {constraint_name(i): constraint.constraint_network for i, constraint in enumerate(self._trained)},
             optimizer=optimizer,
             train_sequence_length=1,
             observation_and_action_constraint_splitter=observation_and_action_constraint_splitter,
@@ -176,6 +184,16 @@ class GreedyRewardPredictionAgent(Agent):
 
     def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
         rows, outer = self._rows_of(experience)
+        if not self._trained:
+            return self._reward_loss(params, state, rows, outer, training)
+        earned = rows._replace(reward=rows.reward[:, 0])
+        batch = self._reward_loss(params, state, earned, outer, training)
+        return with_constraints(self._trained, batch, params, state, rows, training)
+
+    def _reward_loss(
+        self, params: Any, state: AgentState, rows: Decisions, outer: tuple[int, ...], training: bool
+    ) -> BatchLoss:
+        """Returns the loss of predicted rewards, of rows that had the outer axes `outer`; pure."""
         weights = Weights(params["reward_network"], state.rest["reward_network"])
         output, _, rest = self._reward_network.apply(weights, rows.observation, rows.step_type, training=training)
         means = mean_of(output)
@@ -233,12 +251,16 @@ class GreedyRewardPredictionAgent(Agent):
         return () if self._first_counts is None else jnp.asarray(self._first_counts)
 
     def policy_weights(self, state: AgentState) -> Any:
-        """Returns the reward network's weights in `state`, with the rate of exploration as it stands now; pure."""
-        return self._policy.weights_now(Weights(state.params["reward_network"], state.rest["reward_network"]))
+        """Returns the networks' weights in `state`, with the rate of exploration as it stands now; pure."""
+        return self._policy.weights_now(self._weights_in(state))
 
     def collect_policy_weights(self, state: AgentState, step: Any) -> Any:
         """Returns the same, with the rate of exploration as it is after `step` environment steps; pure."""
-        return self._policy.weights_at(Weights(state.params["reward_network"], state.rest["reward_network"]), step)
+        return self._policy.weights_at(self._weights_in(state), step)
+
+    def _weights_in(self, state: AgentState) -> Any:
+        weights = tuple(Weights(state.params[name], state.rest[name]) for name in self._networks)
+        return weights if self._trained else weights[0]
 
     # The shell.
 

@@ -21,8 +21,17 @@ from jaxdaw.policies._reward_prediction import (
     check_bandit_action,
     features_of,
 )
+from jaxdaw.policies._trained_constraints import (
+    AbsoluteConstraint,
+    NeuralConstraint,
+    QuantileConstraint,
+    RelativeConstraint,
+    RelativeQuantileConstraint,
+    trained_constraints,
+)
 
 __all__ = [
+    "AbsoluteConstraint",
     "ActorPolicy",
     "BanditPolicyType",
     "BoltzmannPolicy",
@@ -36,12 +45,16 @@ __all__ = [
     "GreedyRewardPredictionPolicy",
     "LinearThompsonSamplingPolicy",
     "LinearUCBPolicy",
+    "NeuralConstraint",
     "OUNoisePolicy",
     "OUNoiseState",
     "Policy",
     "PolicyInfo",
     "QPolicy",
+    "QuantileConstraint",
     "RandomPolicy",
+    "RelativeConstraint",
+    "RelativeQuantileConstraint",
     "Splitter",
     "SquareCBPolicy",
     "check_bandit_action",
@@ -51,4 +64,5 @@ __all__ = [
     "features_of",
     "is_distribution",
     "split_observation",
+    "trained_constraints",
 ]

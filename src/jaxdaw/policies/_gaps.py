@@ -71,7 +71,7 @@ class FalconPolicy(SquareCBPolicy):
 
     def __init__(self, policy: Policy, exploitation_coefficient: Schedule = 1.0, name: str | None = None):
         super().__init__(policy, exploitation_coefficient, name)
-        sizes = [np.size(leaf) for n in policy._networks() for leaf in jax.tree.leaves(n.get_weights().params)]
+        sizes = [np.size(leaf) for n in policy._networks()[:1] for leaf in jax.tree.leaves(n.get_weights().params)]
         if not sizes:
             raise ConfigError(
                 f"{self.name} needs a reward model", expected="trainable weights", got=f"{policy.name} without any"
