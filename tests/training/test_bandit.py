@@ -14,7 +14,7 @@ from jaxdaw.environments import ClassificationBandit, LinearBandit
 from jaxdaw.errors import ConfigError, NonFiniteError, StorageError
 from jaxdaw.policies import EpsilonGreedyPolicy
 from jaxdaw.training import BanditConfig, load_policy, train_bandit
-from jaxdaw.training._bandit import Stretches
+from jaxdaw.training._stretches import Stretches
 
 FAST = {"updates": 2, "batch_size": 32, "fc_layer_params": (16,), "eager_rounds": 16, "reports": 4}
 RANDOM = np.random.default_rng(0)

@@ -23,6 +23,7 @@ from jaxdaw.training._config import FORMAT, replaced
 from jaxdaw.training._directory import new_directory, versions, write_json
 from jaxdaw.training._interrupt import Interrupts
 from jaxdaw.training._policy_file import save_policy
+from jaxdaw.training._warm_start import WarmStart, read_warm_start
 from jaxdaw.training._writers import MetricsWriter
 from jaxdaw.trajectories import time_step_spec
 
@@ -39,12 +40,13 @@ def train_bandit_on_log(
     out: str | Path | None = None,
     watch: Callable[[dict[str, Any]], Any] | None = None,
     source: str = "log",
+    warm_start: str | Path | None = None,
     **options: Any,
 ) -> BanditRun:
     """Learns a bandit policy from logged decisions, without making any.
 
     The agent is the one that `train_bandit` would have, and takes as many gradient steps as a run of as many rounds,
-    50,000 at most; exact linear models see each row once. The policy explores as it would after that many rounds. What
+    50,000 at most, which takes seconds; exact linear models see each row once. The policy explores as it would after that many rounds. What
     it is worth is told by `evaluate_off_policy` on decisions that it was not trained on.
 
     Args:
@@ -56,15 +58,17 @@ def train_bandit_on_log(
       out: the run directory, which must not hold a run; None writes nothing.
       watch: is called with every row of metrics.
       source: where the log came from, for `config.json`.
+      warm_start: a run or a saved policy to start with, as for `train_bandit`.
       **options: fields of the config to replace.
 
     Returns:
       A run without summaries of regret, which a log cannot tell.
 
     Raises:
-      SpecError: the log has faults, or features of arms.
-      ConfigError: an unknown option, a value outside its range, or linear models with weights.
-      StorageError: `out` already holds a run.
+      SpecError: the log has faults, or features of arms; or `warm_start` was learned from other decisions.
+      ConfigError: an unknown option, a value outside its range, linear models with weights, or `warm_start` holds
+        another network.
+      StorageError: `out` already holds a run; `warm_start` is none.
 
     >>> log = Decisions([0, 1] * 200, [0.0, 1.0] * 200, [0.5] * 400, np.ones((400, 1), np.float32))
     >>> run = train_bandit_on_log(log, exploration="greedy", updates=4)
@@ -93,21 +97,26 @@ def train_bandit_on_log(
     action_spec = specs.BoundedTensorSpec((), np.int32, 0, (decisions.num_arms or 1) - 1)
     rounds = min(len(decisions), _MAX_ROUNDS)
     agent = config.make_agent(step_spec, action_spec, seed, rounds)
+    learned = None if warm_start is None else read_warm_start(warm_start, agent)
     directory = None if out is None else new_directory(Path(out))
     if directory is not None:
         described = {
             "format": FORMAT, "algorithm": "bandit", "environment": source, "log": source, "seed": seed,
             "decisions": len(decisions), "importance": importance, "options": dataclasses.asdict(config),
+            "warm_start": None if warm_start is None else str(warm_start),
         }  # fmt: skip
         write_json(directory / "config.json", described)
         write_json(directory / "versions.json", versions())
     learning = _Learning(agent, config, rows, decisions.probability, seed, is_linear, directory, watch)
+    if learned is not None:
+        learning.start_with(learned)
     stopped = learning.run(rounds)
     policy = agent.policy
     if hasattr(policy, "step"):
         policy.step = len(decisions)
     if directory is not None:
-        save_policy(policy, directory / "policy", {"log": source, "round": len(decisions)})
+        about = {"log": source, "round": len(decisions), "scale": learning.scale}
+        save_policy(policy, directory / "policy", about)
     return BanditRun(policy, agent, config, directory, learning.rows, [], learning.rate, stopped)
 
 
@@ -129,14 +138,19 @@ class _Learning:
         self._writer = None if directory is None else MetricsWriter(directory)
         self._random = np.random.default_rng(seed)
         reward = rows.experience.reward
-        scales = not is_linear and config.exploration != "ensemble"
-        self._scale = max(float(np.sqrt(np.mean(np.square(reward)))), 1.0) if scales else 1.0
+        self._scales = not is_linear and config.exploration != "ensemble"
+        self.scale = max(float(np.sqrt(np.mean(np.square(reward)))), 1.0) if self._scales else 1.0
         info = PolicyInfo(log_probability=np.log(np.nan_to_num(probability, nan=1.0)).astype(np.float32)[:, None])
-        self._experience = rows.experience._replace(reward=reward / np.float32(self._scale), policy_info=info)
+        self._experience = rows.experience._replace(reward=reward / np.float32(self.scale), policy_info=info)
         self._weights = None if is_linear else rows.weights
         self._stopped = False
         self.rows: list[dict[str, Any]] = []
         self.rate = 0.0
+
+    def start_with(self, learned: WarmStart) -> None:
+        """Makes what was learned before the agent's first weights."""
+        state = self._agent.get_state()
+        self._agent.set_state(jax.tree.map(jnp.copy, learned.begun(state, self.scale if self._scales else None)))
 
     def run(self, rounds: int) -> bool:
         """Learns, leaves the agent with its weights, and returns whether it was stopped before the end."""
@@ -169,7 +183,7 @@ class _Learning:
             if self._writer is not None:
                 self._writer.close()
         self.rate = taken / max(time.perf_counter() - started, 1e-9)
-        self._agent.set_state(in_units(state, jnp.float32(self._scale)) if self._scale != 1.0 else state)
+        self._agent.set_state(in_units(state, jnp.float32(self.scale)) if self.scale != 1.0 else state)
         return self._stopped
 
     def _stop(self) -> None:

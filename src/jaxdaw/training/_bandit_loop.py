@@ -23,6 +23,7 @@ class OnlineState(NamedTuple):
       memory: what was decided, leaves `[capacity, ...]`, one row a decision.
       time: `[]` int32, rounds so far.
       reward_squares: `[]` float32, the sum of the squares of all rewards.
+      least_scale: `[]` float32, what `scale` does not fall below; 1, unless the run goes on where another one ended.
       refused: `[]` int32, gradient steps that were refused because they were not finite.
       problem: the bandit's, drawn once.
       key_rounds, key_run: of the bandit's rounds, and of what the agent draws.
@@ -32,6 +33,7 @@ class OnlineState(NamedTuple):
     memory: Trajectory
     time: jax.Array
     reward_squares: jax.Array
+    least_scale: jax.Array
     refused: jax.Array
     problem: Any
     key_rounds: jax.Array
@@ -39,9 +41,9 @@ class OnlineState(NamedTuple):
 
     @property
     def scale(self) -> jax.Array:
-        """`[]` float32: the root mean square of the rewards so far, and at least 1."""
+        """`[]` float32: the root mean square of the rewards so far, and at least `least_scale`."""
         mean = self.reward_squares / jnp.maximum(self.time.astype(jnp.float32), 1.0)
-        return jnp.maximum(jnp.sqrt(mean), 1.0)
+        return jnp.maximum(jnp.sqrt(mean), self.least_scale)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,6 +84,7 @@ class BanditLoop:
             memory=specs.map_structure(jnp.asarray, specs.zeros(self.agent.training_data_spec, (self.capacity,))),
             time=jnp.zeros((), jnp.int32),
             reward_squares=zero,
+            least_scale=jnp.ones((), jnp.float32),
             refused=jnp.zeros((), jnp.int32),
             problem=self.environment.draw_problem(key_problem),
             key_rounds=key_rounds,
