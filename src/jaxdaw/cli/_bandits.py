@@ -104,7 +104,7 @@ class TrainBandit:
 
         for line in evaluation.describe_regret(run.summaries):
             print(line)
-        if run.rows:
+        if not run.interrupted:  # the picture takes seconds
             print(f"plot    {evaluation.plot_regret(out, out / 'regret.png')}")
         print(f"run     {out}")
         if run.interrupted:

@@ -46,8 +46,8 @@ def train_bandit_on_log(
     """Learns a bandit policy from logged decisions, without making any.
 
     The agent is the one that `train_bandit` would have, and takes as many gradient steps as a run of as many rounds,
-    50,000 at most, which takes seconds; exact linear models see each row once. The policy explores as it would after that many rounds. What
-    it is worth is told by `evaluate_off_policy` on decisions that it was not trained on.
+    50,000 at most, which takes seconds; exact linear models see each row once. The policy explores as it would after
+    that many rounds. What it is worth is told by `evaluate_off_policy` on decisions that it was not trained on.
 
     Args:
       decisions: with rewards in all rows; with features of arms, these stand beside the context.
