@@ -212,7 +212,7 @@ def test_interrupted_killed_and_resumed_is_the_same_as_uninterrupted(tmp_path: P
     monkeypatch.setattr(module, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(MemoryError):
         resume_bandit(cut, SEPARABLE, watch=kill)
-    assert [path.name for path in (cut / "checkpoints").iterdir()] == [f"step_{steps[2]:09d}"]
+    assert sorted(path.name for path in (cut / "checkpoints").iterdir()) == [f"step_{step:09d}" for step in steps[1:3]]
     told = []
     resumed = resume_bandit(cut, SEPARABLE, watch=told.append)
     assert (told[0]["kind"], told[0]["step"], told[0]["lost"]) == ("resume", steps[2], None)

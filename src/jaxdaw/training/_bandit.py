@@ -118,7 +118,7 @@ def train_bandit(
         write_json(directory / "config.json", described)
         write_json(directory / "versions.json", versions())
         session.write_to(directory)
-    return _gone(session)
+    return _run(session)
 
 
 def resume_bandit(
@@ -165,14 +165,14 @@ def resume_bandit(
     seeds = range(described["seed"], described["seed"] + described["seeds"])
     session = _Session(world, described["environment"], config, described["rounds"], seeds, watch)
     session.write_to(directory)
-    return _gone(session, resumed=True)
+    return _run(session, resumed=True)
 
 
 CHECKPOINTS = "checkpoints"
 """Where in a run directory the checkpoints lie, until the run has come to its end."""
 
 
-def _gone(session: _Session, resumed: bool = False) -> BanditRun:
+def _run(session: _Session, resumed: bool = False) -> BanditRun:
     try:
         if resumed:
             session.restore()
@@ -217,7 +217,7 @@ class _Session:
     def write_to(self, directory: Path) -> None:
         self.directory = directory
         self._writer = MetricsWriter(directory)
-        self._checkpointer = Checkpointer(directory / CHECKPOINTS, keep=1)
+        self._checkpointer = Checkpointer(directory / CHECKPOINTS, keep=2)
 
     def start_with(self, learned: WarmStart) -> None:
         scale = learned.scale if self._loop.scales else None

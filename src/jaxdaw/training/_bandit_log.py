@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.data import DecisionExperience, Decisions, decision_experience
-from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecError
 from jaxdaw.policies import PolicyInfo
 from jaxdaw.training._bandit import BanditRun
 from jaxdaw.training._bandit_config import BanditConfig
@@ -69,6 +70,7 @@ def train_bandit_on_log(
       ConfigError: an unknown option, a value outside its range, linear models with weights, or `warm_start` holds
         another network.
       StorageError: `out` already holds a run; `warm_start` is none.
+      NonFiniteError: nothing can be learned, because everything is refused as not finite.
 
     >>> log = Decisions([0, 1] * 200, [0.0, 1.0] * 200, [0.5] * 400, np.ones((400, 1), np.float32))
     >>> run = train_bandit_on_log(log, exploration="greedy", updates=4)
@@ -85,6 +87,14 @@ def train_bandit_on_log(
         )
     if not specs.flatten(decisions.context):
         raise SpecError("the log has no contexts to learn from", expected="context [N, ...]", got="none")
+    impossible = (decisions.probability <= 0.0) | (decisions.probability > 1.0)
+    if impossible.any():
+        raise SpecError(
+            f"{int(impossible.sum())} of {len(decisions)} actions were logged with a probability that cannot be",
+            expected="above 0 and at most 1, or NaN where it is not known",
+            got=f"{decisions.probability[impossible][0]} in row {int(np.argmax(impossible))}",
+            fix="decisions.replace(probability=np.full(len(decisions), np.nan)), or repair what logs them",
+        )
     is_linear = config.exploration in ("linucb", "lints")
     if is_linear and importance != "none":
         raise ConfigError("exact linear models take no weights", expected="importance='none'", got=repr(importance))
@@ -139,7 +149,7 @@ class _Learning:
         self._random = np.random.default_rng(seed)
         reward = rows.experience.reward
         self._scales = not is_linear and config.exploration != "ensemble"
-        self.scale = max(float(np.sqrt(np.mean(np.square(reward)))), 1.0) if self._scales else 1.0
+        self.scale = max(float(np.sqrt(np.mean(np.square(reward, dtype=np.float64)))), 1.0) if self._scales else 1.0
         info = PolicyInfo(log_probability=np.log(np.nan_to_num(probability, nan=1.0)).astype(np.float32)[:, None])
         self._experience = rows.experience._replace(reward=reward / np.float32(self.scale), policy_info=info)
         self._weights = None if is_linear else rows.weights
@@ -166,6 +176,7 @@ class _Learning:
             each = max(1, steps // config.reports)
             plan = [(each, config.batch_size)] * (steps // each)
         taken, started = 0, time.perf_counter()
+        losses: list[np.ndarray] = []  # since the last report
         every = max(1, len(plan) // config.reports)
         try:
             with Interrupts(self._stop):
@@ -175,8 +186,10 @@ class _Learning:
                     weights = None if self._weights is None else self._weights[chosen]
                     state, info = update(state, batch, weights)
                     taken += len(chosen)
+                    losses.append(info.loss)
                     if number % every == 0 or number == len(plan):
-                        self._report(taken, float(np.mean(info.loss)), time.perf_counter() - started)
+                        self._report(taken, np.concatenate(losses), time.perf_counter() - started)
+                        losses = []
                     if self._stopped:
                         break
         finally:
@@ -189,11 +202,26 @@ class _Learning:
     def _stop(self) -> None:
         self._stopped = True
 
-    def _report(self, step: int, loss: float, seconds: float) -> None:
+    def _report(self, step: int, losses: np.ndarray, seconds: float) -> None:
+        refused = int(np.sum(~np.isfinite(losses)))
+        loss = float(np.mean(losses, where=np.isfinite(losses))) if refused < len(losses) else math.nan
         row = {"kind": "log", "step": step, "loss": loss, "seconds": seconds}
         self.rows.append(row)
+        self._emit(row)
+        if self._writer is not None:
+            self._writer.scalars({"Losses/loss": loss}, step)
+        if refused:
+            self._emit({"kind": "warning", "step": step, "refused": refused, "updates": len(losses)})
+        if refused == len(losses):
+            raise NonFiniteError(
+                "every gradient step since the last report was refused: not finite",
+                got=f"{refused} refused steps up to step {step}",
+                cause="rewards or contexts that are too large, or a learning rate that is too high.",
+                fix="--learning-rate 1e-3",
+            )
+
+    def _emit(self, row: dict[str, Any]) -> None:
         if self._writer is not None:
             self._writer.write(row)
-            self._writer.scalars({"Losses/loss": loss}, step)
         if self._watch is not None:
             self._watch(row)
