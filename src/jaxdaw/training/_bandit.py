@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw.agents import Agent
@@ -19,7 +18,7 @@ from jaxdaw.errors import ConfigError, NonFiniteError
 from jaxdaw.metrics import RegretState, RegretSummary
 from jaxdaw.policies import Policy
 from jaxdaw.training._bandit_config import BanditConfig
-from jaxdaw.training._bandit_loop import OnlineState
+from jaxdaw.training._bandit_seeds import BanditSeeds
 from jaxdaw.training._bandits import make_bandit
 from jaxdaw.training._config import FORMAT, replaced
 from jaxdaw.training._directory import new_directory, versions, write_json
@@ -157,37 +156,31 @@ class _Session:
             rounds, config.eager_rounds, config.learn_every, config.reports, aligned=capacity < rounds
         )
         self._loop = config.make_loop(self.agent, world, capacity)
+        self._runs = BanditSeeds(self._loop, seeds)
         self._seeds, self._rounds, self._stopped = seeds, rounds, False
         self._writer = None if directory is None else MetricsWriter(directory)
         self._sums: RegretState | None = None
         self.rows: list[dict[str, Any]] = []
 
     def go(self) -> BanditRun:
-        stretches, many = self._stretches, len(self._seeds) > 1
-        init, keys = self._loop.init, jnp.stack([jax.random.key(seed) for seed in self._seeds])
-        state = jax.jit(jax.vmap(init))(keys) if many else jax.jit(init)(keys[0])
+        runs = self._runs
         seconds, measured, refused, tried = 0.0, 0, 0, 0
         with Interrupts(self._stop):
-            plan = [(stretches.eager, 1)] * bool(stretches.eager)
-            plan += [(stretches.phases, self.config.learn_every)] * stretches.chunks
-            plan += [(stretches.tail, 1)] * bool(stretches.tail)
-            compiled: dict[Any, Any] = {}
-            for phases, decisions in plan:
+            for updates, decisions in self._plan():
                 if self._stopped:
                     break
-                if (phases, decisions) not in compiled:
-                    compiled[phases, decisions] = self._compile(state, phases, decisions)
+                runs.prepare(updates, decisions)
+                rounds = len(updates) * decisions * len(self._seeds)
                 started = time.perf_counter()
-                state, sums = compiled[phases, decisions](state)
-                sums = jax.tree.map(lambda x: np.asarray(x, np.float64), jax.device_get(sums))
+                sums = runs.advance(updates, decisions)
                 took = time.perf_counter() - started
-                seconds, measured = seconds + took, measured + phases * decisions * len(self._seeds)
+                seconds, measured = seconds + took, measured + rounds
                 self._sums = sums if self._sums is None else jax.tree.map(np.add, self._sums, sums)
-                self._report(phases * decisions * len(self._seeds) / took, seconds)
-                total = int(np.sum(state.refused))
-                self._warn(total - refused, int(np.sum(state.agent.train_step)) - tried + total - refused)
-                refused, tried = total, int(np.sum(state.agent.train_step))
-        first = jax.tree.map(lambda x: x[0], state) if many else state
+                self._report(rounds / took, seconds)
+                taken, total = runs.counts
+                self._warn(total - refused, taken - tried + total - refused)
+                refused, tried = total, taken
+        first = runs.first
         self.agent.set_state(jax.jit(self._loop.policy_state)(first))
         policy = self.agent.policy
         if hasattr(policy, "step"):
@@ -206,13 +199,17 @@ class _Session:
     def _stop(self) -> None:
         self._stopped = True
 
-    def _compile(self, state: OnlineState, phases: int, decisions: int) -> Any:
-        def run(state: OnlineState) -> tuple[OnlineState, RegretState]:
-            return self._loop.run(state, phases, decisions)
-
-        run = jax.vmap(run) if len(self._seeds) > 1 else run
-        jitted = jax.jit(run, donate_argnums=0, compiler_options=self.agent.compiler_options())
-        return jitted.lower(state).compile()
+    def _plan(self) -> list[tuple[np.ndarray, int]]:
+        """Returns of every stretch the gradient steps of each phase, and the decisions before it."""
+        cut, every = self._stretches, self.config.learn_every
+        stretches = [(cut.eager, 1)] * bool(cut.eager) + [(cut.phases, every)] * cut.chunks
+        stretches += [(cut.tail, 1)] * bool(cut.tail)
+        plan, start = [], 0
+        for phases, decisions in stretches:
+            taken = self.config.gradient_steps(start + decisions * np.arange(phases + 1))
+            plan.append((np.diff(taken).astype(np.int32), decisions))
+            start += phases * decisions
+        return plan
 
     def _summaries(self) -> list[RegretSummary]:
         if self._sums is None:
