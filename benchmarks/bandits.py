@@ -132,7 +132,7 @@ def main() -> None:
             measure(name, SYNTHETIC[name](), 4_000, None, arguments.seeds, config, {})
         else:
             rounds, bar = TABLES[name]
-            in_folder = arguments.path and name in ("shuttle", "letter")
+            in_folder = arguments.path and name != "wheel"
             options = {"delta": 0.95} if name == "wheel" else {"path": arguments.path} if in_folder else {}
             measure(name, name, rounds, bar, arguments.seeds, config, options)
 
