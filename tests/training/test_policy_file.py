@@ -22,6 +22,7 @@ from jaxdaw.policies import (
     EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
     FalconPolicy,
+    FastCBPolicy,
     GaussianPolicy,
     GreedyPolicy,
     GreedyRewardPredictionPolicy,
@@ -159,6 +160,7 @@ POLICIES |= {
     "bandit greedy": lambda: bandit(emit_policy_info=("predicted_rewards_mean",), name="model"),
     "bandit exploring": lambda: EpsilonGreedyPolicy(bandit(emit_policy_info=REPORT), 0.5),
     "bandit by its gaps": lambda: SquareCBPolicy(bandit(emit_policy_info=REPORT), 3.0),
+    "bandit by its gaps and losses": lambda: FastCBPolicy(bandit(emit_policy_info=REPORT), 3.0),
     "bandit by falcon": lambda: at_step(FalconPolicy(bandit(emit_policy_info=REPORT), 2.0), 300),
     "linear upper bounds": lambda: believing(LinearUCBPolicy, networks.LinearRewardNetwork(NARROW, ACTION), alpha=0.3),
     "linear thompson": lambda: believing(

@@ -10,7 +10,7 @@ from jaxdaw.policies._beliefs import (
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
-from jaxdaw.policies._gaps import FalconPolicy, SquareCBPolicy
+from jaxdaw.policies._gaps import FalconPolicy, FastCBPolicy, SquareCBPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy, OUNoiseState
 from jaxdaw.policies._q import QPolicy, check_scalar_action, check_values_of
@@ -40,6 +40,7 @@ __all__ = [
     "EnsembleThompsonSamplingPolicy",
     "EpsilonGreedyPolicy",
     "FalconPolicy",
+    "FastCBPolicy",
     "GaussianPolicy",
     "GreedyPolicy",
     "GreedyRewardPredictionPolicy",

@@ -20,6 +20,7 @@ from jaxdaw.metrics import RegretState, RegretSummary
 from jaxdaw.policies import Policy
 from jaxdaw.training._bandit_config import BanditConfig
 from jaxdaw.training._bandit_loop import OnlineState
+from jaxdaw.training._bandit_seeds import BanditSeeds
 from jaxdaw.training._bandits import make_bandit
 from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._config import FORMAT, from_json, replaced
@@ -113,7 +114,7 @@ def train_bandit(
             "format": FORMAT, "algorithm": "bandit", "environment": name, "bandit": source, "seed": seed,
             "seeds": seeds, "rounds": rounds, "options": dataclasses.asdict(config),
             "given": {"bandit": place, "options": bandit_options or {}} if isinstance(bandit, str) else None,
-            "warm_start": None if warm_start is None else str(warm_start),
+            "warm_start": None if warm_start is None else str(warm_start), "programs": len(session.runs.states),
         }  # fmt: skip
         write_json(directory / "config.json", described)
         write_json(directory / "versions.json", versions())
@@ -164,6 +165,13 @@ def resume_bandit(
     config = BanditConfig(**from_json(described["options"]))
     seeds = range(described["seed"], described["seed"] + described["seeds"])
     session = _Session(world, described["environment"], config, described["rounds"], seeds, watch)
+    if len(session.runs.states) != described["programs"]:
+        raise ConfigError(
+            f"the seeds of {directory} were dealt to the cores of another machine",
+            expected=f"{described['programs']} programs",
+            got=f"{len(session.runs.states)}, of as many cores as there are here",
+            cause="sums of floats depend on how many seeds stand together.",
+        )
     session.write_to(directory)
     return _run(session, resumed=True)
 
@@ -203,9 +211,8 @@ class _Session:
             rounds, config.eager_rounds, config.learn_every, max(config.reports, calls), aligned=capacity < rounds
         )
         self._loop = config.make_loop(self.agent, world, capacity)
+        self.runs = BanditSeeds(self._loop, seeds)
         self._seeds, self._rounds, self._stopped = seeds, rounds, False
-        init, keys = self._loop.init, jnp.stack([jax.random.key(seed) for seed in seeds])
-        self._state = jax.jit(jax.vmap(init))(keys) if len(seeds) > 1 else jax.jit(init)(keys[0])
         self._writer: MetricsWriter | None = None
         self._checkpointer: Checkpointer | None = None
         outer = (len(seeds),) if len(seeds) > 1 else ()
@@ -226,34 +233,30 @@ class _Session:
             least = jnp.asarray(learned.scale if self._loop.scales else 1.0, jnp.float32)
             return state._replace(agent=learned.begun(state.agent, scale), least_scale=least)
 
-        self._state = jax.jit(jax.vmap(begun) if len(self._seeds) > 1 else begun)(self._state)
+        begin = jax.jit(jax.vmap(begun) if len(self._seeds) > 1 else begun)
+        self.runs.states = [begin(state) for state in self.runs.states]
 
     def go(self) -> BanditRun:
-        many, saved = len(self._seeds) > 1, time.perf_counter()
+        runs, saved = self.runs, time.perf_counter()
         with Interrupts(self._stop):
             plan = self._plan()
-            compiled: dict[Any, Any] = {}
-            for phases, decisions in plan[self._done :]:
+            for updates, decisions in plan[self._done :]:
                 if self._stopped:
                     break
-                if (phases, decisions) not in compiled:
-                    compiled[phases, decisions] = self._compile(self._state, phases, decisions)
+                runs.prepare(updates, decisions)
+                rounds = len(updates) * decisions * len(self._seeds)
                 started = time.perf_counter()
-                self._state, sums = compiled[phases, decisions](self._state)
-                sums = jax.tree.map(lambda x: np.asarray(x, np.float64), jax.device_get(sums))
-                took, rounds = time.perf_counter() - started, phases * decisions * len(self._seeds)
-                self._seconds, self._measured, self._done = (
-                    self._seconds + took,
-                    self._measured + rounds,
-                    self._done + 1,
-                )
+                sums = runs.advance(updates, decisions)
+                took = time.perf_counter() - started
+                self._seconds, self._measured = self._seconds + took, self._measured + rounds
+                self._done += 1
                 self._sums = jax.tree.map(np.add, self._sums, sums)
                 if self._done % max(1, len(plan) // self.config.reports) == 0 or self._done == len(plan):
                     self._report(rounds / took)
                 if time.perf_counter() - saved > _CHECKPOINT_SECONDS and self._done < len(plan):
                     self._checkpoint()
                     saved = time.perf_counter()
-        first = jax.tree.map(lambda x: x[0], self._state) if many else self._state
+        first = runs.first
         self.agent.set_state(jax.jit(self._loop.policy_state)(first))
         policy = self.agent.policy
         if hasattr(policy, "step"):
@@ -280,7 +283,7 @@ class _Session:
         assert self._checkpointer is not None
         assert self._writer is not None
         _, tree, kept = self._checkpointer.restore(self._tree())
-        self._state, self._sums = tree["state"], tree["sums"]
+        self.runs.states, self._sums = tree["states"], tree["sums"]
         self._done, self._seconds, self._measured = kept["done"], kept["seconds"], kept["measured"]
         self._refused, self._tried = kept["refused"], kept["tried"]
         self.rows = [{key: _with_nan(value) for key, value in row.items()} for row in kept["rows"]]
@@ -296,27 +299,25 @@ class _Session:
             "done": self._done, "seconds": self._seconds, "measured": self._measured, "refused": self._refused,
             "tried": self._tried, "rows": [plain_row(row) for row in self.rows], "metrics": self._writer.position,
         }  # fmt: skip
-        self._checkpointer.save(int(np.ravel(self._state.time)[0]), self._tree(), kept)
+        self._checkpointer.save(int(self.runs.first.time), self._tree(), kept)
 
     def _tree(self) -> dict[str, Any]:
-        return {"state": self._state, "sums": self._sums}
+        return {"states": self.runs.states, "sums": self._sums}
 
     def _stop(self) -> None:
         self._stopped = True
 
-    def _plan(self) -> list[tuple[int, int]]:
-        """Returns the learning phases of every stretch, and the decisions before each."""
-        stretches, every = self._stretches, self.config.learn_every
-        plan = [(stretches.eager, 1)] * bool(stretches.eager) + [(stretches.phases, every)] * stretches.chunks
-        return plan + [(stretches.tail, 1)] * bool(stretches.tail)
-
-    def _compile(self, state: OnlineState, phases: int, decisions: int) -> Any:
-        def run(state: OnlineState) -> tuple[OnlineState, RegretState]:
-            return self._loop.run(state, phases, decisions)
-
-        run = jax.vmap(run) if len(self._seeds) > 1 else run
-        jitted = jax.jit(run, donate_argnums=0, compiler_options=self.agent.compiler_options())
-        return jitted.lower(state).compile()
+    def _plan(self) -> list[tuple[np.ndarray, int]]:
+        """Returns of every stretch the gradient steps of each phase, and the decisions before it."""
+        cut, every = self._stretches, self.config.learn_every
+        stretches = [(cut.eager, 1)] * bool(cut.eager) + [(cut.phases, every)] * cut.chunks
+        stretches += [(cut.tail, 1)] * bool(cut.tail)
+        plan, start = [], 0
+        for phases, decisions in stretches:
+            taken = self.config.gradient_steps(start + decisions * np.arange(phases + 1))
+            plan.append((np.diff(taken).astype(np.int32), decisions))
+            start += phases * decisions
+        return plan
 
     def _summaries(self) -> list[RegretSummary]:
         if self._done == 0:
@@ -331,7 +332,7 @@ class _Session:
 
     def _warn(self) -> None:
         """Tells of the gradient steps that were refused since the last report."""
-        total, taken = int(np.sum(self._state.refused)), int(np.sum(self._state.agent.train_step))
+        taken, total = self.runs.counts
         refused, updates = total - self._refused, taken - self._tried + total - self._refused
         self._refused, self._tried = total, taken
         if not refused:
