@@ -58,9 +58,9 @@ def make(kind=NeuralEpsilonGreedyAgent, network=None, optimizer=None, **options)
     return kind(STEP, ACTION, network, optax.sgd(0.1) if optimizer is None else optimizer, **options)
 
 
-def over_arms(**options):
+def over_arms(step=None, **options):
     network = networks.GlobalAndArmCommonTowerNetwork(ARMS, (4,), (4,), (4,))
-    step = trajectories.time_step_spec(ARMS)
+    step = trajectories.time_step_spec(ARMS) if step is None else step
     return NeuralEpsilonGreedyAgent(
         step, ACTION, network, optax.adam(1e-2), 0.3, accepts_per_arm_features=True, **options
     )

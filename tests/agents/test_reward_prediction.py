@@ -10,11 +10,12 @@ from jaxdaw import math, networks, specs
 from jaxdaw.agents import GreedyRewardPredictionAgent
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError
 from jaxdaw.policies import AbsoluteConstraint, BoltzmannPolicy, PolicyInfo
-from jaxdaw.trajectories import StepType, Transition, restart, termination
+from jaxdaw.trajectories import StepType, Transition, restart, termination, time_step_spec
 
 from .bandits import (
     ACTION,
     ACTIONS,
+    ARMS,
     CONTEXTS,
     OBSERVATION,
     REWARDS,
@@ -191,6 +192,30 @@ def test_a_constraint_is_learned_along_and_then_kept():
     )
     found = np.asarray(agent.policy.distribution(step).action.probs)
     np.testing.assert_allclose(found[sure], probs[sure], atol=1e-6)
+
+
+def test_constraints_of_arms_learn_from_the_chosen_one_and_mask_them_all():
+    random = np.random.default_rng(0)
+    observation = {
+        "global": random.normal(size=(6, 2)).astype(np.float32),
+        "per_arm": random.normal(size=(6, 3, 2)).astype(np.float32),
+        "num_actions": np.int32([1, 2, 3, 1, 2, 3]),
+    }
+    costs_of = networks.GlobalAndArmCommonTowerNetwork(ARMS, (4,), (4,), (4,), rngs=1)
+    predicted, _ = costs_of({key: observation[key] for key in ("global", "per_arm")})
+    constraint = AbsoluteConstraint(costs_of, comparator_fn=jnp.less, absolute_value=float(np.median(predicted)))
+    step_spec = time_step_spec(ARMS, specs.TensorSpec((2,), np.float32, "reward"))
+    agent = over_arms(step_spec, constraints=(constraint,))
+    step = restart(observation, 6, step_spec.reward)
+    exists = np.arange(3) < observation["num_actions"][:, None]
+    left = exists & (np.asarray(predicted) < np.median(predicted))
+    left[~left.any(axis=1)] = exists[~left.any(axis=1)]
+    np.testing.assert_array_equal(np.asarray(agent.policy.distribution(step).action.probs) > 0, left)
+    action, targets = np.int32([0, 1, 2, 0, 0, 1]), random.normal(size=(6, 2)).astype(np.float32)
+    frames = decisions(np.zeros((6, 1)), action, targets)
+    frames = frames._replace(observation=jax.tree.map(lambda x: x[:, None], observation))
+    expected = np.square(np.asarray(predicted)[np.arange(6), action] - targets[:, 1])
+    np.testing.assert_allclose(agent.loss(frames).extra.constraint_loss[:, 0, 0], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_boundary_frames_and_what_is_not_finite_teach_no_constraint():
