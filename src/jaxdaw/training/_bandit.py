@@ -257,7 +257,7 @@ class _Session:
                     self._checkpoint()
                     saved = time.perf_counter()
         first = runs.first
-        self.agent.set_state(jax.jit(self._loop.policy_state)(first))
+        self.agent.set_state(self._loop.policy_state(first))
         policy = self.agent.policy
         if hasattr(policy, "step"):
             policy.step = int(first.time)
@@ -381,7 +381,7 @@ def _with_nan(value: Any) -> Any:
 
 _CHECKPOINT_SECONDS = 60.0
 """From one checkpoint to the next."""
-_MOST_WORK = 2**31
+_MOST_WORK = 2**30
 """Multiplications in the gradient steps of one call, which nothing interrupts: a fraction of a second."""
 _LEAST_WEIGHTS = 4096
 """Of networks with fewer weights a gradient step takes no less time."""
