@@ -31,8 +31,8 @@ class BanditSeeds:
 
     def __init__(self, loop: BanditLoop, seeds: Sequence[int]):
         self._loop, self._count, self._many = loop, len(seeds), len(seeds) > 1
-        programs = num_programs(len(seeds), _SEEDS_IN_CACHE)
-        size = -(-len(seeds) // programs)
+        size = -(-len(seeds) // num_programs(len(seeds), _SEEDS_IN_CACHE))
+        programs = -(-len(seeds) // size)
         places = np.minimum(np.arange(programs * size), len(seeds) - 1)
         keys = jnp.stack([jax.random.key(int(seeds[place])) for place in places]).reshape(programs, size)
         initialize = jax.jit(jax.vmap(loop.init) if self._many else loop.init)
