@@ -33,7 +33,10 @@ TABLES = {
 
 
 def synthetic(kind: str, classes: int, size: int, rows: int = 8_000, seed: int = 0, tails: float = 0.0):
-    """A labelled table: clusters, a random network's choice, or a linear rule over rare flags."""
+    """A labelled table: clusters, a random network's choice, a linear rule over rare flags, or descriptions of species.
+
+    Of a species every column allows one to three words, of which each row has one; words are one-hot.
+    """
     random = np.random.default_rng(seed)
     if kind == "clusters":
         near = min(1.0, 2.9 / math.sqrt(size))
@@ -47,6 +50,17 @@ def synthetic(kind: str, classes: int, size: int, rows: int = 8_000, seed: int =
         hidden = np.tanh(features @ random.standard_normal((size, 32)) * 1.5 / math.sqrt(size))
         values = hidden @ random.standard_normal((32, classes))
         labels = ((values - values.mean(axis=0)) / values.std(axis=0)).argmax(axis=1)
+    elif kind == "species":
+        species, words = classes * 11, random.integers(2, 9, size)
+        owner = random.permutation(np.arange(species) % classes)
+        kinds = random.integers(0, species, rows)
+        columns = []
+        for count in words:
+            taste = 2.0 * random.standard_normal((classes, count))[owner] + random.gumbel(size=(species, count))
+            allowed = taste.argsort(axis=1)[:, ::-1][:, : min(3, count)]  # of each species, and alike in a class
+            chosen = allowed[kinds, random.integers(0, random.integers(1, min(3, count) + 1, species)[kinds])]
+            columns.append(chosen[:, None] == np.arange(count))
+        return ClassificationBandit(np.concatenate(columns, axis=1).astype(np.float32), owner[kinds], classes)
     else:
         features = (random.random((rows, size)) < 0.2).astype(float)
         values = features @ random.standard_normal((size, classes))
@@ -62,6 +76,7 @@ SYNTHETIC = {
     "clusters_26": lambda: synthetic("clusters", 26, 16),
     "network_10": lambda: synthetic("network", 10, 16),
     "linear_2": lambda: synthetic("linear", 2, 100),
+    "species_2": lambda: synthetic("species", 2, 22),
 }
 
 
@@ -117,7 +132,7 @@ def main() -> None:
             measure(name, SYNTHETIC[name](), 4_000, None, arguments.seeds, config, {})
         else:
             rounds, bar = TABLES[name]
-            in_folder = arguments.path and name in ("shuttle", "letter")
+            in_folder = arguments.path and name != "wheel"
             options = {"delta": 0.95} if name == "wheel" else {"path": arguments.path} if in_folder else {}
             measure(name, name, rounds, bar, arguments.seeds, config, options)
 

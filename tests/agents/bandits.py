@@ -29,6 +29,28 @@ def linear():
     return network
 
 
+def costs():
+    """Predicts (1, 2, 1) and (3, 4, 1) for the two contexts."""
+    network = networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=None)
+    for variable, value in zip(network.variables, ([[1, 1, 0], [0, 0, 0]], [0, 1, 1]), strict=True):
+        variable.set_value(jnp.asarray(value, jnp.float32))
+    return network
+
+
+def constrained(*constraints, optimizer=None, network=None, **options):
+    """Agent of rewards `[1 + C]`."""
+    step = trajectories.time_step_spec(OBSERVATION, specs.TensorSpec((1 + len(constraints),), np.float32, "reward"))
+    return NeuralEpsilonGreedyAgent(
+        step,
+        ACTION,
+        linear() if network is None else network,
+        optax.sgd(0.1) if optimizer is None else optimizer,
+        0.3,
+        constraints=constraints,
+        **options,
+    )
+
+
 def make(kind=NeuralEpsilonGreedyAgent, network=None, optimizer=None, **options):
     if kind is NeuralEpsilonGreedyAgent:
         options.setdefault("epsilon", 0.3)
@@ -36,9 +58,9 @@ def make(kind=NeuralEpsilonGreedyAgent, network=None, optimizer=None, **options)
     return kind(STEP, ACTION, network, optax.sgd(0.1) if optimizer is None else optimizer, **options)
 
 
-def over_arms(**options):
+def over_arms(step=None, **options):
     network = networks.GlobalAndArmCommonTowerNetwork(ARMS, (4,), (4,), (4,))
-    step = trajectories.time_step_spec(ARMS)
+    step = trajectories.time_step_spec(ARMS) if step is None else step
     return NeuralEpsilonGreedyAgent(
         step, ACTION, network, optax.adam(1e-2), 0.3, accepts_per_arm_features=True, **options
     )

@@ -11,6 +11,7 @@ import pytest
 from jaxdaw import networks, specs, testing, trajectories
 from jaxdaw.agents import LinearThompsonSamplingAgent, LinearUCBAgent
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError
+from jaxdaw.policies import AbsoluteConstraint
 from jaxdaw.trajectories import StepType
 
 from .batches import ACTION, OBSERVATION, STEP, assert_same, batch, split, weights_of
@@ -140,6 +141,9 @@ def test_a_network_can_be_shared_and_others_are_refused():
     np.testing.assert_array_equal(other.policy.get_weights().params["root"], network.get_weights().params["root"])
     with pytest.raises(ConfigError, match="not linear"):
         LinearUCBAgent(STEP, ACTION, networks.QNetwork(OBSERVATION, ACTION))
+    constraint = AbsoluteConstraint(networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=None))
+    with pytest.raises(ConfigError, match="takes no gradients"):
+        LinearUCBAgent(STEP, ACTION, constraints=(constraint,))
     for options in ({"alpha": -1.0}, {"gamma": 1.5}, {"tikhonov_weight": 0.0}):
         with pytest.raises(ConfigError):
             LinearUCBAgent(STEP, ACTION, **options)

@@ -8,11 +8,24 @@ import pytest
 
 from jaxdaw import math, networks, specs
 from jaxdaw.agents import GreedyRewardPredictionAgent
-from jaxdaw.errors import ConfigError, SpecError
-from jaxdaw.policies import BoltzmannPolicy, PolicyInfo
-from jaxdaw.trajectories import StepType, Transition, restart, termination
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecError
+from jaxdaw.policies import AbsoluteConstraint, BoltzmannPolicy, PolicyInfo
+from jaxdaw.trajectories import StepType, Transition, restart, termination, time_step_spec
 
-from .bandits import ACTION, ACTIONS, CONTEXTS, OBSERVATION, REWARDS, decisions, linear, make, over_arms
+from .bandits import (
+    ACTION,
+    ACTIONS,
+    ARMS,
+    CONTEXTS,
+    OBSERVATION,
+    REWARDS,
+    constrained,
+    costs,
+    decisions,
+    linear,
+    make,
+    over_arms,
+)
 
 # Predictions (10, 13, 16) and (20, 27, 34); errors 10 - 8 = 2 and 27 - 11 = 16. Along the chain the squared
 # differences are 9 + 9 = 18 and 49 + 49 = 98.
@@ -139,6 +152,98 @@ def test_constraints_hold_for_agents():
     np.testing.assert_allclose(agent.policy.distribution(step).action.probs, [[0, 1, 0], [0.5, 0.5, 0]])
 
 
+TARGETS = np.float32([[8, 2], [11, 5]])
+
+
+def test_the_errors_of_a_constraint_are_added_and_weighted_alike():
+    """Costs 1 and 4 are predicted where 2 and 5 come: 1 each beside 4 and 256. The reference's numbers."""
+    agent = constrained(AbsoluteConstraint(costs(), absolute_value=1.5))
+    assert float(agent.loss(CONTEXTS, ACTIONS, TARGETS).loss) == 131.0
+    assert float(agent.loss(CONTEXTS, ACTIONS, TARGETS, np.float32([1, 3])).loss) == 388.0
+    info = agent.train(decisions(reward=TARGETS))
+    assert float(info.loss) == 131.0
+    np.testing.assert_array_equal(info.extra.constraint_loss[..., 0], [[1.0], [1.0]])
+    kernel, bias = (variable.get_value() for variable in agent.trainable_variables[2:])
+    # errors -1 and -1: the gradient of the prediction of row i is -2 / 2, at the actions 0 and 1
+    np.testing.assert_allclose(kernel, [[1 + 0.1, 1 + 0.3, 0], [0.2, 0.4, 0]], rtol=1e-5)
+    np.testing.assert_allclose(bias, [0.1, 1.1, 1], rtol=1e-5)
+    reward_kernel = agent.trainable_variables[0].get_value()
+    np.testing.assert_allclose(reward_kernel, [[1 - 0.2, 2 - 4.8, 3], [4 - 0.4, 5 - 6.4, 6]], rtol=1e-5)
+
+
+def test_a_constraint_is_learned_along_and_then_kept():
+    """Rewards and costs rise with the action's number; the cost is to stay below 1."""
+    random = np.random.default_rng(0)
+    contexts, action = random.normal(size=(512, 2)).astype(np.float32), random.integers(0, 3, 512).astype(np.int32)
+    cost = lambda contexts, action: 1.5 * action - contexts[:, 0]  # noqa: E731
+    both = np.stack([action + contexts[:, 1], cost(contexts, action)], axis=1).astype(np.float32)
+    small = lambda: networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=None)  # noqa: E731
+    constraint = AbsoluteConstraint(small(), comparator_fn=jnp.less, absolute_value=1.0)
+    agent = constrained(constraint, network=small(), optimizer=optax.adam(0.1))
+    agent.train_many(jax.tree.map(lambda x: np.stack([x] * 300), decisions(contexts, action, both)))
+    every = np.stack([cost(contexts, number) for number in range(3)], axis=1)
+    sure = np.abs(every - 1.0).min(axis=1) > 0.05  # the prediction is a line, and close to it
+    feasible = every < 1.0
+    feasible[~feasible.any(axis=1)] = True
+    best = np.where(feasible, np.arange(3), -1).max(axis=1)
+    probs = np.full((512, 3), 0.3) * feasible / feasible.sum(axis=1, keepdims=True) + 0.7 * np.eye(3)[best]
+    step = agent.time_step_spec._replace(
+        step_type=np.zeros(512, np.int32), reward=0 * both, discount=np.ones(512, np.float32), observation=contexts
+    )
+    found = np.asarray(agent.policy.distribution(step).action.probs)
+    np.testing.assert_allclose(found[sure], probs[sure], atol=1e-6)
+
+
+def test_constraints_of_arms_learn_from_the_chosen_one_and_mask_them_all():
+    random = np.random.default_rng(0)
+    observation = {
+        "global": random.normal(size=(6, 2)).astype(np.float32),
+        "per_arm": random.normal(size=(6, 3, 2)).astype(np.float32),
+        "num_actions": np.int32([1, 2, 3, 1, 2, 3]),
+    }
+    costs_of = networks.GlobalAndArmCommonTowerNetwork(ARMS, (4,), (4,), (4,), rngs=1)
+    predicted, _ = costs_of({key: observation[key] for key in ("global", "per_arm")})
+    constraint = AbsoluteConstraint(costs_of, comparator_fn=jnp.less, absolute_value=float(np.median(predicted)))
+    step_spec = time_step_spec(ARMS, specs.TensorSpec((2,), np.float32, "reward"))
+    agent = over_arms(step_spec, constraints=(constraint,))
+    step = restart(observation, 6, step_spec.reward)
+    exists = np.arange(3) < observation["num_actions"][:, None]
+    left = exists & (np.asarray(predicted) < np.median(predicted))
+    left[~left.any(axis=1)] = exists[~left.any(axis=1)]
+    np.testing.assert_array_equal(np.asarray(agent.policy.distribution(step).action.probs) > 0, left)
+    action, targets = np.int32([0, 1, 2, 0, 0, 1]), random.normal(size=(6, 2)).astype(np.float32)
+    frames = decisions(np.zeros((6, 1)), action, targets)
+    frames = frames._replace(observation=jax.tree.map(lambda x: x[:, None], observation))
+    expected = np.square(np.asarray(predicted)[np.arange(6), action] - targets[:, 1])
+    np.testing.assert_allclose(agent.loss(frames).extra.constraint_loss[:, 0, 0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_boundary_frames_and_what_is_not_finite_teach_no_constraint():
+    agent = constrained(AbsoluteConstraint(costs()))
+    frames = decisions(reward=np.float32([[8, 2], [11, np.nan]]))
+    with pytest.raises(NonFiniteError, match=r"\.reward holds NaN"):
+        agent.train(frames)
+    frames.step_type[1] = StepType.LAST
+    _, info = jax.jit(agent.update)(agent.get_state(), frames)
+    np.testing.assert_array_equal(info.extra.loss, [[5.0], [0.0]])
+
+
+def test_a_population_learns_constraints_of_its_own():
+    agent = constrained(AbsoluteConstraint(networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(3,))))
+    states = jax.vmap(agent.init)(jax.random.split(jax.random.key(0), 2))
+    states, info = jax.vmap(agent.update, in_axes=(0, None))(states, decisions(reward=TARGETS))
+    assert info.extra.constraint_loss[0, 0, 0, 0] != info.extra.constraint_loss[1, 0, 0, 0]
+    weights = agent.policy_weights(jax.tree.map(lambda leaf: leaf[0], states))
+    assert jax.tree.structure(weights) == jax.tree.structure(agent.policy.get_weights())
+
+
+def test_a_reward_without_targets_is_refused():
+    with pytest.raises(SpecError, match="does not hold what its constraints are to learn"):
+        make(constraints=(AbsoluteConstraint(costs()),))
+    with pytest.raises(SpecError, match="rewards given to"):
+        constrained(AbsoluteConstraint(costs())).loss(CONTEXTS, ACTIONS, REWARDS)
+
+
 def test_an_explorer_of_one_s_own():
     agent = make(GreedyRewardPredictionAgent, explorer=lambda policy: BoltzmannPolicy(policy, 3.0))
     probs = agent.policy.distribution(restart(CONTEXTS, batch_size=2)).action.probs
@@ -188,6 +293,24 @@ def test_arms_are_learned_from_the_chosen_one_alone():
 def test_loss_refuses(match, call):
     with pytest.raises(SpecError, match=match):
         call(make())
+
+
+@pytest.mark.parametrize("leaf", ["observation", "reward"])
+@pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["NumPy", "JAX"])
+def test_loss_of_decisions_refuses_what_is_not_finite_unless_it_is_traced(leaf, array):
+    agent = make()
+    agent.initialize()
+    contexts, rewards = CONTEXTS.copy(), REWARDS.copy()
+    (contexts if leaf == "observation" else rewards)[1] = np.inf
+    given = array(contexts), ACTIONS, array(rewards)
+    with pytest.raises(NonFiniteError, match=rf"\.{leaf} holds NaN or infinity in 1 of 2 rows \(first row 1\)"):
+        agent.loss(*given)
+    traced = jax.jit(lambda *rows: agent.loss(*rows).loss)
+    assert not np.isfinite(traced(*given))
+    assert float(traced(CONTEXTS, ACTIONS, REWARDS)) == 130.0
+    frames = decisions(contexts, reward=rewards)
+    assert not np.isfinite(jax.jit(lambda batch: agent.loss(batch).loss)(frames))
+    assert not np.isfinite(make(on_nan="skip").loss(*given).loss)
 
 
 def test_summaries_hold_predictions():

@@ -6,13 +6,14 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from jaxdaw import networks, specs, trajectories
-from jaxdaw.agents import Agent, BehavioralCloningAgent, DqnAgent
-from jaxdaw.errors import ConfigError, JaxdawError, SpecError, SpecTypeError
+from jaxdaw.agents import Agent, BehavioralCloningAgent, DqnAgent, LinearUCBAgent, NeuralEpsilonGreedyAgent
+from jaxdaw.errors import ConfigError, JaxdawError, MaskError, NonFiniteError, SpecError, SpecTypeError
 from jaxdaw.policies import Policy
 from jaxdaw.specs import BoundedTensorSpec
 from jaxdaw.testing import random_experience
@@ -38,7 +39,22 @@ def cloning_steering() -> Agent:
     return BehavioralCloningAgent(STEP, STEER, network, optax.adam(0.1))
 
 
-AGENTS = {"dqn": dqn, "cloning of integers": cloning_turns, "cloning of floats": cloning_steering}
+def bandit(**options: Any) -> NeuralEpsilonGreedyAgent:
+    network = networks.QNetwork(OBSERVATION, TURN, fc_layer_params=(4,))
+    return NeuralEpsilonGreedyAgent(STEP, TURN, network, optax.adam(0.1), 0.2, **options)
+
+
+def linear_bandit(**options: Any) -> LinearUCBAgent:
+    return LinearUCBAgent(STEP, TURN, **options)
+
+
+AGENTS = {
+    "dqn": dqn,
+    "cloning of integers": cloning_turns,
+    "cloning of floats": cloning_steering,
+    "bandit": bandit,
+    "linear bandit": linear_bandit,
+}
 
 
 @functools.cache
@@ -141,6 +157,8 @@ def policies() -> dict[str, Policy]:
         "epsilon-greedy": dqn().collect_policy,
         "actor": cloning_steering().policy,
         "recurrent": recurrent.policy,
+        "bandit": bandit().policy,
+        "linear bandit": linear_bandit().policy,
     }
 
 
@@ -183,3 +201,96 @@ def test_a_network_that_starts_as_nan_is_refused():
     network.set_weights(jax.tree.map(lambda leaf: leaf * np.nan, network.get_weights()))
     with pytest.raises(ConfigError, match=r"q_network starts with weights that are not finite at "):
         DqnAgent(STEP, TURN, network, optax.adam(0.1), target_update_period=2, gamma=0.9)
+
+
+BANDITS = {"bandit": bandit, "linear bandit": linear_bandit}
+
+
+def decisions_of(agent: Agent) -> Any:
+    return jax.tree.map(np.array, random_experience(agent))
+
+
+@pytest.mark.parametrize("kind", BANDITS)
+@pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["NumPy", "JAX"])
+def test_an_arm_that_does_not_exist_is_refused_and_teaches_nothing(kind: str, array: Any):
+    """Of NumPy too only the guard sees it, and the next call tells."""
+    agent = BANDITS[kind]()
+    before, good = jax.tree.map(np.array, agent.get_state().params), decisions_of(agent)
+    for wrong in (4, -1):
+        action = good.action.copy()
+        action[1] = wrong
+        bad = jax.tree.map(array, good._replace(action=action))
+        with pytest.raises(SpecError, match=rf"action.*\n.*0.*3.*got .*{wrong}"):
+            agent.loss(bad)
+        assert np.isnan(agent.train(bad).loss)
+        with pytest.raises(SpecError, match="action"):
+            agent.train(good)
+    jax.tree.map(np.testing.assert_array_equal, before, agent.get_state().params)
+
+
+@pytest.mark.parametrize("kind", BANDITS)
+def test_rewards_whose_squares_overflow_teach_nothing(kind: str):
+    agent = BANDITS[kind]()
+    agent.initialize()
+    batch = decisions_of(agent)
+    batch.reward[0] = 1e30
+    before = jax.tree.map(np.array, agent.get_state().params)
+    agent.train(batch)
+    jax.tree.map(np.testing.assert_array_equal, before, agent.get_state().params)
+    with pytest.raises(NonFiniteError, match="its loss or gradient is not finite"):
+        agent.train(decisions_of(agent))
+
+
+@pytest.mark.parametrize("kind", BANDITS)
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_weights_of_decisions_that_are_no_weights_are_refused(kind: str, weight: float):
+    agent = an_agent(kind)
+    batch = decisions_of(agent)
+    weights = np.ones(len(batch.action), np.float32)
+    weights[0] = weight
+    for call in (agent.train, agent.loss):
+        with pytest.raises(SpecError, match="weights must be finite and not negative"):
+            call(batch, weights)
+
+
+def test_a_bandit_with_a_network_that_is_nan_or_empty_is_refused():
+    network = networks.QNetwork(OBSERVATION, TURN, fc_layer_params=(4,))
+    network.set_weights(jax.tree.map(lambda leaf: leaf * np.nan, network.get_weights()))
+    with pytest.raises(ConfigError, match="reward_network starts with weights that are not finite at "):
+        NeuralEpsilonGreedyAgent(STEP, TURN, network, optax.adam(0.1), 0.2)
+    empty = networks.Sequential([lambda observation: observation["place"]], OBSERVATION)
+    with pytest.raises(ConfigError, match="reward_network has nothing to train"):
+        NeuralEpsilonGreedyAgent(STEP, TURN, empty, optax.adam(0.1), 0.2)
+
+
+@pytest.mark.parametrize("kind", BANDITS)
+def test_a_context_of_nan_gets_no_action_from_a_bandit(kind: str):
+    policy = policies()[kind]
+    place = np.zeros((3, 3), np.float32)
+    place[1] = np.nan
+    with pytest.raises(NonFiniteError, match=r"has no action for 1 of 3 rows \(first row 1\)"):
+        policy.action({"place": place})
+    with pytest.raises(NonFiniteError, match="has no action for 1 of 3 rows"):
+        policy.greedy().action({"place": place})
+
+
+def test_masks_of_bandits_that_are_no_masks_are_refused():
+    masked = {**OBSERVATION, "mask": BoundedTensorSpec((4,), np.int32, 0, 1)}
+    network = networks.QNetwork(OBSERVATION, TURN, fc_layer_params=(4,))
+
+    def split(both: Any) -> tuple[Any, Any]:
+        return {"place": both["place"]}, both["mask"]
+
+    step = trajectories.time_step_spec(masked)
+    agent = NeuralEpsilonGreedyAgent(step, TURN, network, optax.adam(0.1), 1.0, split)
+    place = np.zeros((2, 3), np.float32)
+    for second, match in (
+        ([0, 0, 0, 0], r"1 of 2 rows allow no action \(first row 1\)"),
+        ([0, 2, 0, 0], "other numbers than 0 and 1"),
+    ):
+        with pytest.raises(MaskError, match=match):
+            agent.policy.action({"place": place, "mask": np.array([[1, 1, 1, 1], second], np.int32)})
+    with pytest.raises(SpecTypeError, match="mask"):
+        agent.policy.action({"place": place, "mask": np.full((2, 4), 0.3, np.float32)})
+    with pytest.raises(MaskError, match="mask and observation swapped"):
+        NeuralEpsilonGreedyAgent(step, TURN, network, optax.adam(0.1), 1.0, lambda both: split(both)[::-1])

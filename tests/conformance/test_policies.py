@@ -16,6 +16,7 @@ from jaxdaw.policies import (
     EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
     FalconPolicy,
+    FastCBPolicy,
     GaussianPolicy,
     GreedyPolicy,
     GreedyRewardPredictionPolicy,
@@ -151,6 +152,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "epsilon greedy recurrent": lambda: EpsilonGreedyPolicy(recurrent(), 0.3),
     "boltzmann": lambda: BoltzmannPolicy(q_policy(emit_log_probability=True), 0.5),
     "squarecb, masked": lambda: SquareCBPolicy(bandit(), 5.0),
+    "fastcb, masked": lambda: FastCBPolicy(bandit(), 5.0),
     "falcon, masked": lambda: FalconPolicy(bandit(), lambda step: 3.0),
     "linear ucb, masked": lambda: reward_policy(
         LinearUCBPolicy, networks.LinearRewardNetwork(OBSERVATION, ACTION), alpha=0.5

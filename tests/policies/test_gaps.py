@@ -12,6 +12,7 @@ from jaxdaw.errors import ConfigError
 from jaxdaw.policies import (
     BanditPolicyType,
     FalconPolicy,
+    FastCBPolicy,
     GreedyRewardPredictionPolicy,
     Policy,
     RandomPolicy,
@@ -57,6 +58,27 @@ def test_falcon_sharpens_with_the_root_of_steps_times_allowed_actions_over_weigh
         np.testing.assert_allclose(policy.distribution(SEEN).action.probs, expected, rtol=1e-4)
         pure = jax.jit(policy.weights_at)(greedy.get_weights(), step)
         np.testing.assert_allclose(pure[1], policy.get_weights()[1], rtol=1e-6)
+
+
+def test_fastcb_divides_gamma_by_what_the_best_allowed_action_loses():
+    """In NumPy: 1 / (K + gamma * gap / (1 - b)), b the best of the allowed, the rest for the best."""
+    greedy = predicting()
+    rewards = np.asarray(greedy.reward_network(SEEN["observation"])[0], np.float64)
+    found = FastCBPolicy(greedy, 7.0).distribution(SEEN).action
+    for row, mask in enumerate(SEEN["mask"].astype(bool)):
+        best = np.max(rewards[row, mask])
+        expected = np.where(mask, 1 / (mask.sum() + 7.0 * (best - rewards[row]) / (1 - best)), 0.0)
+        expected[rewards[row] == best] = 0.0
+        expected[rewards[row] == best] = 1 - expected.sum()
+        np.testing.assert_allclose(found.probs[row], expected, rtol=1e-4)
+
+
+def test_fastcb_stays_finite_where_the_best_action_cannot_fail():
+    certain = SquareCB(np.array([[1.0, 0.5]]), gamma=7.0 / 1e-6)
+    bandit = predicting()
+    distribution = FastCBPolicy(bandit, 7.0)._gamma_of_rows(7.0, SquareCB(np.array([[1.0, 0.5], [2.0, 0.0]])))
+    np.testing.assert_allclose(distribution, 7e6, rtol=1e-5)
+    np.testing.assert_allclose(certain.probs[0, 1], 1 / (2 + 3.5e6), rtol=1e-5)
 
 
 def test_what_is_reported_is_the_propensity_and_the_kind_of_exploration():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import jax
@@ -13,8 +15,9 @@ import jaxdaw
 from jaxdaw.environments import ClassificationBandit, LinearBandit
 from jaxdaw.errors import ConfigError, NonFiniteError, StorageError
 from jaxdaw.policies import EpsilonGreedyPolicy
-from jaxdaw.training import BanditConfig, load_policy, train_bandit
-from jaxdaw.training._bandit import Stretches
+from jaxdaw.training import BanditConfig, load_policy, resume_bandit, train_bandit
+from jaxdaw.training import _bandit as module
+from jaxdaw.training._stretches import Stretches
 
 FAST = {"updates": 2, "batch_size": 32, "fc_layer_params": (16,), "eager_rounds": 16, "reports": 4}
 RANDOM = np.random.default_rng(0)
@@ -110,7 +113,9 @@ def test_the_saved_policy_decides_as_the_trained_one(run):
     assert np.mean(greedy == SEPARABLE.labels) > 0.85
 
 
-@pytest.mark.parametrize("exploration", ["epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"])
+@pytest.mark.parametrize(
+    "exploration", ["falcon", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"]
+)
 def test_every_exploration_runs_and_is_saved(tmp_path: Path, exploration: str):
     found = train_bandit(SEPARABLE, out=tmp_path / "run", horizon=100, exploration=exploration, num_members=2, **FAST)
     saved = load_policy(tmp_path / "run" / "policy")
@@ -126,6 +131,18 @@ def test_epsilon_falls_as_it_was_asked():
     assert isinstance(policy, EpsilonGreedyPolicy)
     assert policy.exploration_at(0) == 1.0
     np.testing.assert_allclose(policy.exploration_at(799), 0.01 + 2 * 4 / 800, rtol=1e-5)
+
+
+def test_falcon_grows_greedier_with_the_rounds_and_slower_in_larger_networks():
+    """gamma is 2 * sqrt(4 n / p), with p = 4 * 16 + 16 + 16 * 4 + 4 = 148 numbers in the network."""
+    config = BanditConfig(exploration="falcon", exploitation=2.0, fc_layer_params=(16,))
+    policy = config.make_agent(SEPARABLE.time_step_spec(), SEPARABLE.action_spec).collect_policy
+    policy.step = 37
+    values = np.asarray(policy.greedy().distribution(FEATURES[:1]).action.logits)[0]
+    gaps = 4 + 2.0 * np.sqrt(4 * 37 / 148) * (values.max() - values)
+    expected = 1 / gaps
+    expected[values.argmax()] = 1 - expected.sum() + expected[values.argmax()]
+    np.testing.assert_allclose(policy.distribution(FEATURES[:1]).action.probs[0], expected, rtol=1e-5)
 
 
 def test_the_same_seed_is_the_same_run_alone_or_beside_others():
@@ -160,3 +177,71 @@ def test_train_knows_bandits():
         jaxdaw.train("bandit", "one_armed")
     with pytest.raises(ConfigError, match="seeds is outside its range"):
         jaxdaw.train("bandit", "bernoulli", seeds=0)
+
+
+def rows_of(run: Path):
+    """Returns the metrics of a run, but for what was measured by the clock and the note of having been resumed."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{**row, "seconds": 0, "steps_per_second": 0} for row in rows if row["kind"] != "resume"]
+
+
+def test_interrupted_killed_and_resumed_is_the_same_as_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two seeds, and a memory of 160 decisions that wraps. The kill comes two stretches after the last checkpoint."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    options = {**FAST, "horizon": 400, "replay_capacity": 160, "reports": 6, "seeds": 2}
+    uninterrupted = train_bandit(SEPARABLE, out=whole, **options)
+    steps = [row["step"] for row in uninterrupted.rows]
+    assert len(steps) == 7
+    assert not (whole / "checkpoints").exists()
+
+    def interrupt(row: dict):
+        if row["step"] == steps[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def kill(row: dict):
+        if row["step"] == steps[3]:
+            monkeypatch.setattr(module, "_CHECKPOINT_SECONDS", 1e9)
+        if row["step"] == steps[5]:
+            raise MemoryError
+
+    found = train_bandit(SEPARABLE, out=cut, watch=interrupt, **options)
+    assert found.interrupted
+    assert [row["step"] for row in found.rows] == steps[:2]
+    assert [path.name for path in (cut / "checkpoints").iterdir()] == [f"step_{steps[1]:09d}"]
+    assert load_policy(cut / "policy").time_step_spec.observation.shape == (4,)
+    monkeypatch.setattr(module, "_CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(MemoryError):
+        resume_bandit(cut, SEPARABLE, watch=kill)
+    assert sorted(path.name for path in (cut / "checkpoints").iterdir()) == [f"step_{step:09d}" for step in steps[1:3]]
+    told = []
+    resumed = resume_bandit(cut, SEPARABLE, watch=told.append)
+    assert (told[0]["kind"], told[0]["step"], told[0]["lost"]) == ("resume", steps[2], None)
+    assert not resumed.interrupted
+    assert rows_of(cut) == rows_of(whole)
+    assert [s.regret for s in resumed.summaries] == [s.regret for s in uninterrupted.summaries]
+    same = [(run / "policy" / "weights.safetensors").read_bytes() for run in (cut, whole)]
+    assert same[0] == same[1]
+    with pytest.raises(ConfigError, match="has come to its end"):
+        resume_bandit(cut, SEPARABLE)
+
+
+def test_what_cannot_be_resumed_says_why(tmp_path: Path):
+    with pytest.raises(StorageError, match="holds no run"):
+        resume_bandit(tmp_path)
+    described = {"algorithm": "dqn", "environment": "CartPole-v1"}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    with pytest.raises(ConfigError, match="is not an online run of a bandit"):
+        resume_bandit(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**described, "algorithm": "bandit", "log": "decisions.jsonl"}))
+    with pytest.raises(ConfigError, match=r"jaxdaw train bandit --log decisions\.jsonl"):
+        resume_bandit(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**described, "algorithm": "bandit", "given": None}))
+    with pytest.raises(ConfigError, match="does not say how its bandit is made"):
+        resume_bandit(tmp_path)
+
+
+def test_a_call_holds_less_work_the_more_there_is_of_it():
+    """2**30 multiplications: of 16 steps of 128 examples and 4,096 weights 128 phases, of 8 seeds 16 each."""
+    agent = BanditConfig().make_agent(SEPARABLE.time_step_spec(), SEPARABLE.action_spec)
+    config = BanditConfig(updates=16, batch_size=128)
+    assert [module._most_phases(config, agent, seeds) for seeds in (1, 8, 10_000)] == [128, 16, 1]

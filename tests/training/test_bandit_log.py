@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdaw.data import Decisions
-from jaxdaw.errors import ConfigError, SpecError, StorageError
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, StorageError
 from jaxdaw.evaluation import evaluate_off_policy
 from jaxdaw.training import run_policy, train_bandit_on_log
 
@@ -65,3 +65,25 @@ def test_what_cannot_be_learned_from_is_refused():
         train_bandit_on_log(decisions, exploration="linucb", importance="uniform")
     with pytest.raises(ConfigError):
         train_bandit_on_log(decisions, exploraton="linucb")
+    for column, value, match in (
+        ("context", np.nan, "NaN or infinity"),
+        ("action", 7, "do not exist"),
+        ("probability", 0.0, r"with a probability that cannot be\n.*got  0.0 in row 3"),
+        ("probability", 1.5, r"got  1.5 in row 3"),
+        ("reward", np.inf, "rewards that are infinite"),
+    ):
+        changed = getattr(decisions, column).copy()
+        changed[3] = value
+        with pytest.raises(SpecError, match=match):
+            train_bandit_on_log(decisions.replace(**{column: changed}))
+
+
+def test_rewards_whose_squares_overflow_are_learned_in_their_units_or_refused():
+    """1e30 is the mean of arm 0, and its square no float32; exact models square it."""
+    context = np.ones((64, 1), np.float32)
+    decisions = Decisions(np.arange(64) % 2, np.where(np.arange(64) % 2, 0.0, 1e30), np.full(64, 0.5), context)
+    run = train_bandit_on_log(decisions, exploration="greedy", updates=64, learning_rate=0.05, fc_layer_params=(4,))
+    values = run.policy.distribution(context[:1]).action.logits[0]
+    np.testing.assert_allclose(values / 1e30, [1.0, 0.0], atol=0.1)
+    with pytest.raises(NonFiniteError, match="every gradient step since the last report was refused"):
+        train_bandit_on_log(decisions, exploration="linucb")

@@ -16,11 +16,13 @@ import pytest
 from jaxdaw import networks, specs, trajectories
 from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.policies import (
+    AbsoluteConstraint,
     ActorPolicy,
     BoltzmannPolicy,
     EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
     FalconPolicy,
+    FastCBPolicy,
     GaussianPolicy,
     GreedyPolicy,
     GreedyRewardPredictionPolicy,
@@ -158,6 +160,7 @@ POLICIES |= {
     "bandit greedy": lambda: bandit(emit_policy_info=("predicted_rewards_mean",), name="model"),
     "bandit exploring": lambda: EpsilonGreedyPolicy(bandit(emit_policy_info=REPORT), 0.5),
     "bandit by its gaps": lambda: SquareCBPolicy(bandit(emit_policy_info=REPORT), 3.0),
+    "bandit by its gaps and losses": lambda: FastCBPolicy(bandit(emit_policy_info=REPORT), 3.0),
     "bandit by falcon": lambda: at_step(FalconPolicy(bandit(emit_policy_info=REPORT), 2.0), 300),
     "linear upper bounds": lambda: believing(LinearUCBPolicy, networks.LinearRewardNetwork(NARROW, ACTION), alpha=0.3),
     "linear thompson": lambda: believing(
@@ -284,6 +287,20 @@ def test_constraints_are_code_and_are_asked_for(tmp_path: Path):
         load_policy(tmp_path / "p")
     back = load_policy(tmp_path / "p", constraints=(is_odd,))
     assert set(back.action(steps(back), seed=0).action.tolist()) == {1, 3}
+
+
+def test_the_network_of_a_constraint_is_saved_and_the_constraint_is_asked_for(tmp_path: Path):
+    def below_zero(seed: int) -> AbsoluteConstraint:
+        return AbsoluteConstraint(networks.QNetwork(PLAIN, ACTION, fc_layer_params=(4,), rngs=seed), None, jnp.less)
+
+    policy = EpsilonGreedyPolicy(bandit(constraints=(below_zero(1),)), 0.5)
+    save_policy(policy, tmp_path / "p")
+    back = load_policy(tmp_path / "p", constraints=(below_zero(2),))
+    theirs, ours = (p.distribution(steps(policy)).action.probs for p in (back, policy))
+    np.testing.assert_allclose(theirs, ours, rtol=1e-6)
+    assert (np.asarray(ours) == 0).any()
+    with pytest.raises(StorageError, match="does not fit the networks"):
+        load_policy(tmp_path / "p", constraints=(lambda observation: True,))
 
 
 def test_subclass_of_a_policy_is_not_saved_as_its_base(tmp_path: Path):

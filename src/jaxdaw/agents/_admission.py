@@ -127,6 +127,7 @@ class Admission:
                 fix="weights.reshape(-1)",
             )
 
+    @np.errstate(over="ignore")  # of squares
     def _check_values(self, leaves: list[Any], experience: Any) -> None:
         """Refuses NumPy batches that hold NaN or infinity, before the step."""
         for leaf in leaves:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
 from jaxdaw.agents._admission import Admission
 from jaxdaw.agents._core import Core
@@ -221,11 +222,14 @@ class Agent(Core):
           experience, weights: as for `train`.
           training: whether the networks run in training mode (dropout on).
 
-        Raises: as `train`.
+        Raises: as `train`; what is traced by `jax.jit` may hold NaN, and gives it.
         """
         self._require_initialized()
         experience, weights = self._admission.admit(experience, weights, False)
-        return self._compiled_loss(self.get_state(), experience, weights, training)
+        info = self._compiled_loss(self.get_state(), experience, weights, training)
+        if self._on_nan == "raise" and not isinstance(info.loss, Tracer) and not np.isfinite(info.loss):
+            explain_refusal(experience, self._action_spec, self._splitter)
+        return info
 
     def preprocess_sequence(self, experience: Any) -> Any:
         """Returns the experience as `train` wants it: unchanged, for this agent."""

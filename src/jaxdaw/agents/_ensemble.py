@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxdaw.agents._decisions import Decisions
 from jaxdaw.agents._refusals import check_range
 from jaxdaw.agents._reward_prediction import ErrorLoss, GreedyRewardPredictionAgent, RewardPredictionLossInfo
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
@@ -110,8 +111,9 @@ class EnsembleThompsonSamplingAgent(GreedyRewardPredictionAgent):
             on_nan=on_nan,
         )
 
-    def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
-        rows, outer = self._rows_of(experience)
+    def _reward_loss(
+        self, params: Any, state: AgentState, rows: Decisions, outer: tuple[int, ...], training: bool
+    ) -> BatchLoss:
         weights = Weights(params["reward_network"], state.rest["reward_network"])
         members, rest = self._ensemble.apply_members(weights, rows.observation, rows.step_type, training=training)
         is_real = rows.step_type != StepType.LAST

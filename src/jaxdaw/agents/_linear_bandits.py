@@ -20,6 +20,7 @@ from jaxdaw.policies import (
     LinearUCBPolicy,
     Splitter,
     split_observation,
+    trained_constraints,
 )
 from jaxdaw.trajectories import StepType, TimeStep
 
@@ -92,6 +93,13 @@ class LinearBanditAgent(GreedyRewardPredictionAgent):
                 got=type(reward_network).__name__,
                 fix="NeuralEpsilonGreedyAgent(time_step_spec, action_spec, reward_network, optimizer, epsilon=0.1)",
             )
+        if trained_constraints(constraints):
+            raise ConfigError(
+                f"{type(self).__name__} takes no gradients, by which the networks of constraints would learn",
+                expected="constraints that are functions",
+                got="a NeuralConstraint",
+                fix="NeuralEpsilonGreedyAgent(..., constraints=constraints)",
+            )
         self._linear, self._forgetting = reward_network, float(gamma)
         policy = self._policy_class(
             time_step_spec,
@@ -124,7 +132,7 @@ class LinearBanditAgent(GreedyRewardPredictionAgent):
 
     def _propose(self, state: AgentState, experience: Any, weights: Any) -> Proposal:
         loss, batch = self._weighted_loss(state.params, state, experience, weights, True)
-        rows, outer = self._decisions_of(experience)
+        rows, outer = self._rows_of(experience)
         counted = jnp.ones((), jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
         counted = jnp.broadcast_to(counted.reshape(*counted.shape, *(1,) * (len(outer) - counted.ndim)), outer)
         counted = jnp.where(rows.step_type != StepType.LAST, counted.reshape(-1), 0.0)

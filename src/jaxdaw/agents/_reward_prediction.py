@@ -11,10 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
 from jaxdaw import specs
 from jaxdaw.agents._base import Agent
 from jaxdaw.agents._chosen_arms import of_chosen_arms, without_arms
+from jaxdaw.agents._constraint_losses import check_targets, constraint_name, with_constraints
+from jaxdaw.agents._decisions import Decisions, admit_decisions, bound_to_decisions, bound_to_experience, decisions_of
 from jaxdaw.agents._refusals import check_example_weights, check_network, check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.errors import ConfigError, SpecError
@@ -26,9 +29,9 @@ from jaxdaw.policies import (
     Policy,
     Splitter,
     check_bandit_action,
-    split_observation,
+    trained_constraints,
 )
-from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Trajectory, Transition, from_transition
+from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Trajectory, Transition
 
 ErrorLoss = Callable[..., Any]
 """`error_loss_fn(labels, predictions) -> loss`, element-wise."""
@@ -41,19 +44,12 @@ class RewardPredictionLossInfo(NamedTuple):
       loss: `[B, T]`, or `[B]` of a Transition: what each frame adds to the mean at a weight of 1, without
         regularization; 0 for boundary frames.
       predicted_reward: the same shape, the reward predicted for the action that was taken.
+      constraint_loss: `[..., C]`, the share of each `NeuralConstraint` in `loss`; `()` without any.
     """
 
     loss: Any
     predicted_reward: Any
-
-
-class _Decisions(NamedTuple):
-    """What a loss reads, one row for each decision; `observation` is the network's."""
-
-    observation: Any
-    step_type: Any
-    action: Any
-    reward: Any
+    constraint_loss: Any = ()
 
 
 class GreedyRewardPredictionAgent(Agent):
@@ -87,7 +83,8 @@ class GreedyRewardPredictionAgent(Agent):
       name: defaults to the class name.
       accepts_per_arm_features: whether observations are `{"global": ..., "per_arm": [A, ...], "num_actions"?}`. The
         agent then learns from `policy_info.chosen_arm_features` and the global features alone.
-      constraints: see `GreedyRewardPredictionPolicy`: they hold while exploring too.
+      constraints: see `GreedyRewardPredictionPolicy`: they hold while exploring too. The network of a
+        `NeuralConstraint` is trained along: with C of them rewards are `[..., 1 + C]`, and `time_step_spec` says so.
       num_samples_list: how often each action was seen before training begins, A integers (one total, with features of
         arms): the agent then counts on, see `num_samples`. `()` counts nothing.
       explorer: what to put around the greedy policy, `lambda policy: BoltzmannPolicy(policy, 0.5)`; None for nothing.
@@ -133,6 +130,8 @@ class GreedyRewardPredictionAgent(Agent):
     ):
         check_network("reward_network", reward_network)
         self._num_actions = int(specs.num_values(check_bandit_action(action_spec, type(self).__name__)))
+        self._trained = trained_constraints(constraints)
+        check_targets(time_step_spec.reward, self._trained, type(self).__name__)
         check_range("laplacian_smoothing_weight", laplacian_smoothing_weight, -math.inf, math.inf, low_open=True)
         greedy = GreedyRewardPredictionPolicy(
             time_step_spec,
@@ -165,7 +164,8 @@ class GreedyRewardPredictionAgent(Agent):
             action_spec,
             policy=policy,
             collect_policy=policy,
-            networks={"reward_network": reward_network},
+            networks={"reward_network": reward_network}
+            | {constraint_name(i): constraint.constraint_network for i, constraint in enumerate(self._trained)},
             optimizer=optimizer,
             train_sequence_length=1,
             observation_and_action_constraint_splitter=observation_and_action_constraint_splitter,
@@ -184,6 +184,16 @@ class GreedyRewardPredictionAgent(Agent):
 
     def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
         rows, outer = self._rows_of(experience)
+        if not self._trained:
+            return self._reward_loss(params, state, rows, outer, training)
+        earned = rows._replace(reward=rows.reward[:, 0])
+        batch = self._reward_loss(params, state, earned, outer, training)
+        return with_constraints(self._trained, batch, params, state, rows, training)
+
+    def _reward_loss(
+        self, params: Any, state: AgentState, rows: Decisions, outer: tuple[int, ...], training: bool
+    ) -> BatchLoss:
+        """Returns the loss of predicted rewards, of rows that had the outer axes `outer`; pure."""
         weights = Weights(params["reward_network"], state.rest["reward_network"])
         output, _, rest = self._reward_network.apply(weights, rows.observation, rows.step_type, training=training)
         means = mean_of(output)
@@ -219,32 +229,18 @@ class GreedyRewardPredictionAgent(Agent):
             )
         return errors
 
-    def _rows_of(self, experience: Any) -> tuple[_Decisions, tuple[int, ...]]:
+    def _rows_of(self, experience: Any) -> tuple[Decisions, tuple[int, ...]]:
         """Returns what a loss reads: rows as they are, or one for each frame, and their outer axes."""
-        if isinstance(experience, _Decisions):
+        if isinstance(experience, Decisions):
             return experience, jnp.shape(experience.action)
-        return self._decisions_of(experience)
-
-    def _decisions_of(self, experience: Any) -> tuple[_Decisions, tuple[int, ...]]:
-        """Returns one row for each frame, and the outer axes that the frames had."""
-        frames = experience if isinstance(experience, Trajectory) else from_transition(*experience)
-        outer = jnp.shape(frames.step_type)
-        rows = specs.map_structure(lambda x: jnp.reshape(x, (-1, *jnp.shape(x)[len(outer) :])), frames)
-        action = rows.action
-        if self._accepts_per_arm_features:
-            chosen = specs.map_structure(lambda x: x[:, None], rows.policy_info.chosen_arm_features)
-            observation = {"global": rows.observation["global"], "per_arm": chosen}
-            action = jnp.zeros_like(action)  # of the only arm
-        else:
-            observation, _ = split_observation(self._splitter, rows.observation)
-        return _Decisions(observation, rows.step_type, action, rows.reward), outer
+        return decisions_of(experience, self._splitter, self._accepts_per_arm_features)
 
     def update(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
         """Returns the state after one gradient step, and the loss before it; pure. See `Agent.update`."""
         stepped, info = super().update(state, experience, weights)
         if self._first_counts is None:
             return stepped, info
-        rows, _ = self._decisions_of(experience)
+        rows, _ = self._rows_of(experience)
         seen = (rows.action[:, None] == jnp.arange(len(self._first_counts))) & (rows.step_type != StepType.LAST)[
             :, None
         ]
@@ -255,12 +251,16 @@ class GreedyRewardPredictionAgent(Agent):
         return () if self._first_counts is None else jnp.asarray(self._first_counts)
 
     def policy_weights(self, state: AgentState) -> Any:
-        """Returns the reward network's weights in `state`, with the rate of exploration as it stands now; pure."""
-        return self._policy.weights_now(Weights(state.params["reward_network"], state.rest["reward_network"]))
+        """Returns the networks' weights in `state`, with the rate of exploration as it stands now; pure."""
+        return self._policy.weights_now(self._weights_in(state))
 
     def collect_policy_weights(self, state: AgentState, step: Any) -> Any:
         """Returns the same, with the rate of exploration as it is after `step` environment steps; pure."""
-        return self._policy.weights_at(Weights(state.params["reward_network"], state.rest["reward_network"]), step)
+        return self._policy.weights_at(self._weights_in(state), step)
+
+    def _weights_in(self, state: AgentState) -> Any:
+        weights = tuple(Weights(state.params[name], state.rest[name]) for name in self._networks)
+        return weights if self._trained else weights[0]
 
     # The shell.
 
@@ -301,38 +301,25 @@ class GreedyRewardPredictionAgent(Agent):
 
         Raises:
           ValueError, TypeError: as `train`; an action for each row is needed, and no more.
+          NonFiniteError: NaN or infinity in the batch, unless `on_nan` says otherwise. What is traced by `jax.jit` is
+            not looked at, and gives NaN.
         """
         self._require_initialized()
         first = args[0] if args else kwargs.get("experience", kwargs.get("observations"))
         if "experience" in kwargs or isinstance(first, Trajectory | Transition) or len(args) + len(kwargs) < 3:
-            bound = _EXPERIENCE_FORM.bind(*args, **kwargs)
-            bound.apply_defaults()
-            experience, weights, training = bound.args
+            experience, weights, training = bound_to_experience(*args, **kwargs)
             experience = self.preprocess_sequence(experience)
             if isinstance(experience, Trajectory) and np.ndim(experience.step_type) == 1:
                 experience = specs.map_structure(lambda x: x[:, None], experience)
             return super().loss(experience, weights, training)
-        bound = _DECISIONS_FORM.bind(*args, **kwargs)
-        bound.apply_defaults()
-        observations, actions, rewards, weights, training = bound.args
-        rows = self._admit_decisions(observations, actions, rewards)
+        *given, weights, training = bound_to_decisions(*args, **kwargs)
+        rows = admit_decisions(
+            tuple(given), self._time_step_spec, self._action_spec, self._splitter, self.name, self._on_nan == "raise"
+        )
         self._admission.check_weight_shape(weights, np.shape(rows.action))
-        if weights is not None:
+        if weights is not None and not isinstance(weights, Tracer):
             check_example_weights(weights)
         return self._compiled_loss(self.get_state(), rows, weights, training)
-
-    def _admit_decisions(self, observations: Any, actions: Any, rewards: Any) -> _Decisions:
-        whole = self._time_step_spec.observation
-        spec = split_observation(self._splitter, whole)[0]
-        if self._splitter is not None and _fits(whole, observations):
-            observations = self._splitter(specs.prune_extra_keys(whole, observations))[0]
-        observations = specs.prune_extra_keys(spec, observations)
-        name = f"given to {self.name}.loss"
-        specs.check(observations, spec, 1, what=f"observations {name}", check_bounds=False)
-        rows = specs.outer_shape(observations, spec)
-        specs.check(np.asarray(actions), self._action_spec, rows, what=f"actions {name}")
-        specs.check(np.asarray(rewards), self._time_step_spec.reward, rows, what=f"rewards {name}")
-        return _Decisions(observations, np.full(rows, StepType.FIRST, np.int32), actions, rewards)
 
     @property
     def reward_network(self) -> Network:
@@ -366,17 +353,6 @@ class GreedyRewardPredictionAgent(Agent):
         )
 
 
-def _experience_form(experience: Any, weights: Any = None, training: bool = False) -> None: ...
-
-
-def _decisions_form(
-    observations: Any, actions: Any, rewards: Any, weights: Any = None, training: bool = False
-) -> None: ...
-
-
-_EXPERIENCE_FORM, _DECISIONS_FORM = inspect.signature(_experience_form), inspect.signature(_decisions_form)
-
-
 def _options_of(error_loss_fn: ErrorLoss) -> dict[str, Any]:
     """Returns what a loss must be told to leave one number for each example."""
     if not callable(error_loss_fn):
@@ -391,11 +367,3 @@ def _options_of(error_loss_fn: ErrorLoss) -> dict[str, Any]:
     return ({"reduction": "none"} if "reduction" in parameters else {}) | (
         {"weights": 1.0} if "weights" in needed else {}
     )
-
-
-def _fits(spec: Any, observations: Any) -> bool:
-    try:
-        specs.assert_same_structure(spec, specs.prune_extra_keys(spec, observations))
-    except SpecError:
-        return False
-    return True

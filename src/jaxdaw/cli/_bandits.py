@@ -13,7 +13,7 @@ import tyro
 from jaxdaw.cli._directories import default_directory
 from jaxdaw.cli._log import Joining
 from jaxdaw.errors import ConfigError
-from jaxdaw.training import BanditConfig
+from jaxdaw.training import BanditConfig, BanditRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +44,22 @@ class TrainBandit:
     seed: int = 0
     """Seed of everything random."""
     seeds: int = 1
-    """Train this many seeds together, for an interval."""
+    """Train this many seeds together, for an interval. The policy of the first is saved: the best is best by luck."""
+    warm_start: Path | None = None
+    """Start with the weights of this run or saved policy, of the same contexts, actions and network."""
     out: Path | None = None
     """Run directory; by default one under runs/ named after the bandit, the seed and the time."""
+    resume: Path | None = None
+    """Go on with this run from its latest checkpoint, with its options. A log is learned from in seconds, and anew."""
     quiet: bool = False
     """Show nothing while training."""
 
     def run(self) -> int:
         """Trains; returns the exit status."""
-        from jaxdaw import evaluation, training
+        from jaxdaw import training
 
+        if self.resume is not None:
+            return self._resume(self.resume)
         if self.log:
             return self._learn_from_log()
         if (self.bandit == "") == (self.env == ""):
@@ -74,13 +80,35 @@ class TrainBandit:
                 out=out,
                 watch=progress.update,
                 bandit_options=self._options(),
+                warm_start=self.warm_start,
             )
+        return self._tell(run, out)
+
+    def _resume(self, out: Path) -> int:
+        from jaxdaw import training
+
+        if self != dataclasses.replace(TrainBandit(), resume=self.resume, quiet=self.quiet):
+            raise ConfigError(
+                "a run is resumed with the options that it has",
+                expected="--resume RUN, and --quiet",
+                got="more",
+                fix=f"jaxdaw train bandit --resume {out}",
+            )
+        rounds = training.read_config(out).get("rounds", 1)
+        with training.Progress(rounds, f"bandit {out}", quiet=self.quiet) as progress:
+            run = training.resume_bandit(out, watch=progress.update)
+        return self._tell(run, out)
+
+    def _tell(self, run: BanditRun, out: Path) -> int:
+        from jaxdaw import evaluation, training
+
         for line in evaluation.describe_regret(run.summaries):
             print(line)
-        print(f"plot    {evaluation.plot_regret(out, out / 'regret.png')}")
+        if not run.interrupted:  # the picture takes seconds
+            print(f"plot    {evaluation.plot_regret(out, out / 'regret.png')}")
         print(f"run     {out}")
         if run.interrupted:
-            print(f"stopped; the policy so far is saved in {out}", file=sys.stderr)
+            print(f"stopped; everything is saved. Go on with:\n  jaxdaw train bandit --resume {out}", file=sys.stderr)
             return training.exit_status()
         print(f"next    jaxdaw decide {out}")
         return 0
@@ -107,6 +135,7 @@ class TrainBandit:
             seed=self.seed,
             out=out,
             source=self.log,
+            warm_start=self.warm_start,
         )
         if is_aside.any() and not np.isnan(decisions.probability).any():
             learned = {"learned, greedy": run.policy.greedy(), "learned, as it explores": run.policy}

@@ -74,9 +74,14 @@ def element_wise_log_loss(target: jax.Array, prediction: jax.Array) -> jax.Array
     For rewards that are 0 or 1, and for shares between them. A network gives probabilities if its last activation is a
     sigmoid: `QNetwork(..., q_layer_activation_fn=jax.nn.sigmoid)`.
 
+    Within 2**-23 of certain and wrong, and beyond, the logarithm goes on as its tangent: being certain and wrong costs
+    `23 log 2 + 1` instead of infinity, and the gradient of 2**23 pulls the prediction back. (A prediction that is
+    clipped has no gradient there: an action that a few early failures made certain to fail would never be learned
+    again. TF-Agents' `log_loss` adds 1e-7 within the logarithm, which is NaN a little outside `[0, 1]`.)
+
     Args:
       target: any shape, in `[0, 1]`.
-      prediction: the same shape, in `[0, 1]`; taken to lie at least 2**-23 inside.
+      prediction: the same shape, in `[0, 1]`.
 
     Raises:
       SpecError: the shapes differ; nothing is broadcast.
@@ -85,8 +90,10 @@ def element_wise_log_loss(target: jax.Array, prediction: jax.Array) -> jax.Array
     Array([0.6931472, 1.3862944], dtype=float32)
     """
     _require_same_shape(target, prediction)
-    likely = jnp.clip(prediction, _CERTAIN, 1.0 - _CERTAIN)
-    return -(target * jnp.log(likely) + (1.0 - target) * jnp.log1p(-likely))
+    most = 1.0 - _CERTAIN
+    if_one = jnp.maximum(_CERTAIN - prediction, 0.0) / _CERTAIN - jnp.log(jnp.maximum(prediction, _CERTAIN))
+    if_zero = jnp.maximum(prediction - most, 0.0) / _CERTAIN - jnp.log1p(-jnp.minimum(prediction, most))
+    return target * if_one + (1.0 - target) * if_zero
 
 
 def index_with_actions(values: jax.Array, actions: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ from jaxdaw.policies._beliefs import (
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
-from jaxdaw.policies._gaps import FalconPolicy, SquareCBPolicy
+from jaxdaw.policies._gaps import FalconPolicy, FastCBPolicy, SquareCBPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy, OUNoiseState
 from jaxdaw.policies._q import QPolicy, check_scalar_action, check_values_of
@@ -21,8 +21,17 @@ from jaxdaw.policies._reward_prediction import (
     check_bandit_action,
     features_of,
 )
+from jaxdaw.policies._trained_constraints import (
+    AbsoluteConstraint,
+    NeuralConstraint,
+    QuantileConstraint,
+    RelativeConstraint,
+    RelativeQuantileConstraint,
+    trained_constraints,
+)
 
 __all__ = [
+    "AbsoluteConstraint",
     "ActorPolicy",
     "BanditPolicyType",
     "BoltzmannPolicy",
@@ -31,17 +40,22 @@ __all__ = [
     "EnsembleThompsonSamplingPolicy",
     "EpsilonGreedyPolicy",
     "FalconPolicy",
+    "FastCBPolicy",
     "GaussianPolicy",
     "GreedyPolicy",
     "GreedyRewardPredictionPolicy",
     "LinearThompsonSamplingPolicy",
     "LinearUCBPolicy",
+    "NeuralConstraint",
     "OUNoisePolicy",
     "OUNoiseState",
     "Policy",
     "PolicyInfo",
     "QPolicy",
+    "QuantileConstraint",
     "RandomPolicy",
+    "RelativeConstraint",
+    "RelativeQuantileConstraint",
     "Splitter",
     "SquareCBPolicy",
     "check_bandit_action",
@@ -51,4 +65,5 @@ __all__ = [
     "features_of",
     "is_distribution",
     "split_observation",
+    "trained_constraints",
 ]

@@ -73,13 +73,14 @@ class ScheduledPolicy(WrappedPolicy):
         super().__init__(policy, clip=False, emit_log_probability=policy.emit_log_probability, name=name)
         self.step = 0
         read: Any = schedule
-        self._value: Callable[[Any], jax.Array] | None = None  # of a function without arguments: read on the host
+        self._value: Callable[[Any], Any] | None = None  # of a function without arguments: read on the host
         if not callable(schedule):
             if schedule is None or not np.ndim(schedule) == 0 or not in_range(float(schedule)):
                 raise ConfigError(
                     f"{self.name} was given a number outside its range", expected=range_text, got=repr(schedule)
                 )
-            self._value = lambda step: jnp.float32(schedule)
+            number = np.float32(schedule)  # of NumPy: a number of JAX would be a program of its own in every call
+            self._value = lambda step: number
         elif inspect.signature(schedule).parameters:
             self._value = lambda step: jnp.asarray(read(step), jnp.float32)
         self._read = read

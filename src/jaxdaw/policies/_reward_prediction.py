@@ -18,12 +18,14 @@ from jaxdaw.policies._base import Policy
 from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._q import check_input_of, check_scalar_action
+from jaxdaw.policies._trained_constraints import NeuralConstraint, left_by, trained_constraints
 from jaxdaw.trajectories import PolicyStep, TimeStep
 
-Constraint = Callable[[Any], Any]
+Constraint = Callable[[Any], Any] | NeuralConstraint
 """`constraint(observation) -> feasible`: from what the network sees `[B, ...]`, bool or 0/1 integers `[B, A]`.
 
-It is pure and is compiled into the policy: a network that it holds stays as it was when the policy was first used.
+It is pure and is compiled into the policy: a network that it holds stays as it was when the policy was first used. One
+that is trained belongs into a `NeuralConstraint`.
 """
 
 _REPORTED = ("log_probability", "predicted_rewards_mean", "bandit_policy_type")
@@ -44,7 +46,7 @@ class GreedyRewardPredictionPolicy(Policy):
       accepts_per_arm_features: whether observations are `{"global": [B, ...], "per_arm": [B, A, ...]}`, with a
         `"num_actions"` `[B]` integer in `1..A` where only the first arms exist.
       constraints: functions `constraint(network_observation) -> feasible [B, A]`, pure; an action is allowed if all
-        of them, and the mask, allow it.
+        of them, and the mask, allow it. Each may also be a `NeuralConstraint`, of which more is said there.
       emit_policy_info: the names of the fields of `PolicyInfo` that `info` holds: "log_probability",
         "predicted_rewards_mean", "bandit_policy_type". Features of arms are always reported.
       name: defaults to the class name.
@@ -85,7 +87,7 @@ class GreedyRewardPredictionPolicy(Policy):
         self._num_actions = int(specs.num_values(spec))
         self._reward_network = reward_network
         self._accepts_per_arm_features = accepts_per_arm_features
-        self._constraints = tuple(constraints)
+        self._constraints, self._trained = tuple(constraints), trained_constraints(constraints)
         self._emit_policy_info = _check_names(emit_policy_info, self._reported(), type(self).__name__)
         super().__init__(
             time_step_spec,
@@ -121,10 +123,14 @@ class GreedyRewardPredictionPolicy(Policy):
         allowed = as_bool(mask)
         if self._accepts_per_arm_features:
             observation, allowed = self._arms_of(observation)
-        values, known = self._predict(weights, observation, time_step.step_type)
+        own, *others = weights if self._trained else (weights,)
+        values, known = self._predict(own, observation, time_step.step_type)
         for constraint in self._constraints:
+            if isinstance(constraint, NeuralConstraint):
+                continue
             feasible = self._feasible(constraint, observation, (len(time_step.step_type), self._num_actions))
             allowed = feasible if allowed is None else allowed & feasible
+        allowed = left_by(self._trained, others, observation, time_step.step_type, allowed)
         info = {field: value for field, value in known.items() if field in self._emit_policy_info}
         return PolicyStep(
             action=self._choose(values, allowed),
@@ -139,7 +145,7 @@ class GreedyRewardPredictionPolicy(Policy):
             return seen, None
         return seen, jnp.arange(self._num_actions) < observation["num_actions"][:, None]
 
-    def _feasible(self, constraint: Constraint, observation: Any, shape: tuple[int, ...]) -> jax.Array:
+    def _feasible(self, constraint: Callable[[Any], Any], observation: Any, shape: tuple[int, ...]) -> jax.Array:
         feasible = jnp.asarray(constraint(observation))
         if feasible.shape != shape:
             raise SpecError(
@@ -187,11 +193,12 @@ class GreedyRewardPredictionPolicy(Policy):
     # The shell.
 
     def _networks(self) -> tuple[Network, ...]:
-        return (self._reward_network,)
+        return (self._reward_network, *(constraint.constraint_network for constraint in self._trained))
 
     def get_weights(self) -> Any:
-        """Returns the reward network's weights."""
-        return self._reward_network.get_weights()
+        """Returns the reward network's weights; with trained constraints a tuple, in which theirs follow."""
+        weights = tuple(network.get_weights() for network in self._networks())
+        return weights if self._trained else weights[0]
 
     @property
     def reward_network(self) -> Network:
@@ -245,7 +252,11 @@ class GreedyRewardPredictionPolicy(Policy):
         return observation_spec["per_arm"]
 
     def _check_network(self) -> None:
-        network = self._reward_network
+        self._check_values_of(self._reward_network, "reward")
+        for constraint in self._trained:
+            self._check_values_of(constraint.constraint_network, "value")
+
+    def _check_values_of(self, network: Network, what: str) -> None:
         if network.state_spec != ():
             raise ConfigError(
                 f"{network.name} has memory, and decisions of a bandit have no order",
@@ -261,7 +272,7 @@ class GreedyRewardPredictionPolicy(Policy):
             shape, dtype = getattr(leaf, "shape", None), getattr(leaf, "dtype", None)
             if shape != wanted or not np.issubdtype(dtype, np.floating):
                 raise SpecError(
-                    f"{network.name} does not return one reward for each action",
+                    f"{network.name} does not return one {what} for each action",
                     expected=f"float32 {wanted}",
                     got=f"{dtype} {shape}",
                     cause="the last layer's size.",

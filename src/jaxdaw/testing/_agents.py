@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
@@ -106,12 +107,16 @@ def init_gives_each_seed_its_own_weights_under_vmap(make: Make) -> None:
 
 
 def batch_that_is_not_finite_is_refused(make: Make) -> None:
-    """NaN in a batch raises NonFiniteError, changes nothing, and the next batch trains."""
+    """NaN in a batch raises NonFiniteError, in `train` and `loss`, changes nothing, and the next batch trains."""
     agent = make()
     experience, before = random_experience(agent), _everything(agent)
     reward = experience.reward.copy()
     reward[2] = np.nan
-    _must_refuse(NonFiniteError, agent, experience._replace(reward=reward))
+    _must_refuse(NonFiniteError, agent.train, experience._replace(reward=reward))
+    _must_refuse(NonFiniteError, agent.loss, experience._replace(reward=reward))
+    unseen = jax.tree.map(lambda x: x * np.nan if x.dtype.kind == "f" else x, experience.observation)
+    on_device = jax.tree.map(jnp.asarray, experience._replace(observation=unseen))
+    _must_refuse(NonFiniteError, agent.loss, on_device)
     assert _equal(before, _everything(agent)), "a refused batch changed the agent"
     assert int(agent.train_step_counter) == 0, "a refused batch was counted"
     agent.train(experience)
@@ -126,7 +131,7 @@ def batch_of_another_shape_or_dtype_is_refused(make: Make) -> None:
     text = experience._replace(reward=np.full(experience.reward.shape, "1"))
     complex_ = experience._replace(reward=experience.reward.astype(np.complex64))
     for wrong in (wide, text, complex_):
-        _must_refuse(SpecError, agent, wrong)
+        _must_refuse(SpecError, agent.train, wrong)
     assert _equal(before, _everything(agent)), "a refused batch changed the agent"
 
 
@@ -191,9 +196,9 @@ def _equal(left: Any, right: Any) -> bool:
     return all(jax.tree.leaves(jax.tree.map(np.array_equal, left, right)))
 
 
-def _must_refuse(kind: type[Exception], agent: Agent, experience: Any) -> None:
+def _must_refuse(kind: type[Exception], method: Callable[[Any], Any], experience: Any) -> None:
     try:
-        agent.train(experience)
+        method(experience)
     except kind:
         return
-    raise AssertionError(f"train accepted a batch that must raise {kind.__name__}")
+    raise AssertionError(f"{method.__name__} accepted a batch that must raise {kind.__name__}")

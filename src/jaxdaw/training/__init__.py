@@ -1,6 +1,6 @@
 """The only mutable room: the loop, run directories, checkpoints, policy files, summaries and progress."""
 
-from jaxdaw.training._bandit import BanditRun, train_bandit
+from jaxdaw.training._bandit import BanditRun, resume_bandit, train_bandit
 from jaxdaw.training._bandit_config import BanditConfig
 from jaxdaw.training._bandit_log import train_bandit_on_log
 from jaxdaw.training._bandit_loop import BanditLoop, OnlineState
@@ -59,6 +59,7 @@ __all__ = [
     "read_config",
     "reports",
     "resume",
+    "resume_bandit",
     "resume_clone",
     "run_policy",
     "save_policy",

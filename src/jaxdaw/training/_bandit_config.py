@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxdaw import networks, specs
@@ -20,11 +21,9 @@ from jaxdaw.agents import (
 )
 from jaxdaw.environments import BanditEnvironment
 from jaxdaw.errors import ConfigError
-from jaxdaw.math import element_wise_squared_loss
-from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, SquareCBPolicy
+from jaxdaw.math import element_wise_log_loss, element_wise_squared_loss
+from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, FalconPolicy, FastCBPolicy, SquareCBPolicy
 from jaxdaw.training._bandit_loop import BanditLoop
-
-Exploration = Literal["squarecb", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +32,12 @@ class BanditConfig:
 
     Attributes:
       horizon: rounds; 0 is one pass over a table, and 10,000 of a bandit that is drawn.
-      exploration: squarecb, epsilon_greedy, boltzmann (softmax of the predicted rewards) or greedy (never), of a neural
-        reward model; ensemble, Thompson sampling among several of them; linucb or lints, exact linear models.
-      gamma_scale: of squarecb: gamma in round t is `gamma_scale * sqrt(actions * (t + 1))`; the larger, the
-        greedier.
+      exploration: fastcb, squarecb, falcon, epsilon_greedy, boltzmann (softmax of the predicted rewards) or greedy
+        (never), of a neural reward model; ensemble, Thompson sampling among several of them; linucb or lints, exact
+        linear models. auto is fastcb where rewards are learned as probabilities (see `loss`), else squarecb.
+      gamma_scale: of squarecb: gamma in round t is `gamma_scale * sqrt(actions * (t + 1))`; the larger, the greedier.
+        fastcb is as greedy where the best action fails in a quarter of all cases, and greedier where it fails less.
+      exploitation: of falcon: gamma in round t is `exploitation * sqrt(allowed actions * t / numbers in the network)`.
       epsilon_scale: of epsilon_greedy: epsilon in round t is `epsilon_end + epsilon_scale * actions / (t + 1)`, at most
         1: each action is tried at random `epsilon_scale * ln(rounds)` times.
       epsilon_end: of epsilon_greedy: what exploration does not fall below.
@@ -44,8 +45,9 @@ class BanditConfig:
       num_members: of ensemble: reward models.
       alpha: of linucb and lints: what the deviations of the predicted rewards are multiplied with.
       learn_every: decisions between two learning phases, made together from the same weights.
-      eager_rounds: decisions at the start that are learned from one by one, with as many gradient steps a decision.
-      updates: gradient steps in a learning phase.
+      eager_rounds: decisions at the start that are learned from one by one.
+      eager_updates: gradient steps after each of these.
+      updates: gradient steps in a learning phase after `learn_every` decisions.
       batch_size: decisions in a gradient step, drawn from all that were seen.
       replay_capacity: decisions kept, the latest; 0 keeps all.
       fc_layer_params: units of the hidden layers.
@@ -58,10 +60,11 @@ class BanditConfig:
     """
 
     horizon: int = 0
-    exploration: Literal["squarecb", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"] = (
-        "squarecb"
-    )
+    exploration: Literal[
+        "auto", "fastcb", "squarecb", "falcon", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"
+    ] = "auto"
     gamma_scale: float = 8.0
+    exploitation: float = 300.0
     epsilon_scale: float = 1.0
     epsilon_end: float = 0.0
     temperature: float = 0.05
@@ -69,25 +72,26 @@ class BanditConfig:
     alpha: float = 0.25
     learn_every: int = 16
     eager_rounds: int = 64
-    updates: int = 16
-    batch_size: int = 128
+    eager_updates: int = 4
+    updates: int = 8
+    batch_size: int = 32
     replay_capacity: int = 0
     fc_layer_params: tuple[int, ...] = (128,)
     loss: Literal["auto", "squared", "log"] = "auto"
     squash: bool = True
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     learning_rate_end: float = 0.1
     weight_decay: float = 0.0
     reports: int = 40
 
     def __post_init__(self):
-        for name in ("learn_every", "updates", "batch_size", "num_members", "reports"):
+        for name in ("learn_every", "eager_updates", "updates", "batch_size", "num_members", "reports"):
             check_range(name, getattr(self, name), 1, math.inf, integer=True)
         for name in ("horizon", "eager_rounds", "replay_capacity"):
             check_range(name, getattr(self, name), 0, math.inf, integer=True)
         for name in ("epsilon_end", "learning_rate_end"):
             check_range(name, getattr(self, name), 0.0, 1.0)
-        for name in ("epsilon_scale", "gamma_scale", "alpha", "weight_decay"):
+        for name in ("epsilon_scale", "gamma_scale", "exploitation", "alpha", "weight_decay"):
             check_range(name, getattr(self, name), 0.0, math.inf)
         for name in ("learning_rate", "temperature"):
             check_range(name, getattr(self, name), 0.0, math.inf, low_open=True)
@@ -131,7 +135,7 @@ class BanditConfig:
         )
         common: dict[str, Any] = {
             "optimizer": optax.adamw(self._rate(rounds), weight_decay=self.weight_decay),
-            "error_loss_fn": _log_loss if is_log else element_wise_squared_loss,
+            "error_loss_fn": element_wise_log_loss if is_log else element_wise_squared_loss,
             "emit_policy_info": ("log_probability",),
             "enable_summaries": False,
             "on_nan": "skip",
@@ -140,7 +144,7 @@ class BanditConfig:
             return EnsembleThompsonSamplingAgent(
                 time_step_spec, action_spec, network, num_members=self.num_members, **common
             )
-        explorer = self._explorer(int(specs.num_values(action_spec)))
+        explorer = self._explorer(int(specs.num_values(action_spec)), is_log)
         return GreedyRewardPredictionAgent(time_step_spec, action_spec, network, explorer=explorer, **common)
 
     def make_loop(self, agent: Any, environment: BanditEnvironment, capacity: int) -> BanditLoop:
@@ -150,12 +154,19 @@ class BanditConfig:
             agent,
             environment,
             1 if is_linear else capacity,
-            self.updates,
-            self.learn_every,
             self.batch_size,
             replays=not is_linear,
             scales=not is_linear and self.exploration != "ensemble",
         )
+
+    def gradient_steps(self, rounds: Any) -> Any:
+        """Returns how many gradient steps are taken in the first `rounds` rounds, integers of any shape.
+
+        >>> BanditConfig(eager_rounds=10, eager_updates=2, learn_every=4, updates=8).gradient_steps(np.array([10, 14]))
+        array([20, 28])
+        """
+        eager = np.minimum(rounds, self.eager_rounds)
+        return self.eager_updates * eager + self.updates * (rounds - eager) // self.learn_every
 
     def _is_log(self, reward: specs.TensorSpec) -> bool:
         promised = isinstance(reward, specs.BoundedTensorSpec) and reward.minimum == 0.0 and reward.maximum == 1.0
@@ -163,16 +174,20 @@ class BanditConfig:
 
     def _rate(self, rounds: int) -> Any:
         end = self.learning_rate * self.learning_rate_end
-        return optax.linear_schedule(self.learning_rate, end, max(self.updates * rounds // self.learn_every, 1))
+        return optax.linear_schedule(self.learning_rate, end, max(int(self.gradient_steps(rounds)), 1))
 
-    def _explorer(self, actions: int) -> Any:
+    def _explorer(self, actions: int, is_log: bool) -> Any:
         if self.exploration == "greedy":
             return None
         if self.exploration == "boltzmann":
             return lambda policy: BoltzmannPolicy(policy, self.temperature)
-        if self.exploration == "squarecb":
-            gamma = self.gamma_scale * math.sqrt(actions)
+        gamma = self.gamma_scale * math.sqrt(actions)
+        if self.exploration == "fastcb" or (self.exploration == "auto" and is_log):
+            return lambda policy: FastCBPolicy(policy, lambda step: _USUAL_LOSS * gamma * jnp.sqrt(_rounds(step)))
+        if self.exploration in ("auto", "squarecb"):
             return lambda policy: SquareCBPolicy(policy, lambda step: gamma * jnp.sqrt(_rounds(step)))
+        if self.exploration == "falcon":
+            return lambda policy: FalconPolicy(policy, self.exploitation)
         scale, end = self.epsilon_scale * actions, self.epsilon_end
         return lambda policy: EpsilonGreedyPolicy(policy, lambda step: jnp.minimum(1.0, end + scale / _rounds(step)))
 
@@ -180,16 +195,8 @@ class BanditConfig:
 _LINEAR = {"linucb": LinearUCBAgent, "lints": LinearThompsonSamplingAgent}
 
 
-def _log_loss(labels: jax.Array, predictions: jax.Array) -> jax.Array:
-    """Returns the negative log-likelihood in nats, of probabilities that never become certain.
-
-    Differs from `element_wise_log_loss`, whose gradient is 0 beyond its clipping: an action that a few early failures
-    had made certain to fail would never be learned again, whatever it earned.
-    """
-    return -(labels * jnp.log(predictions + _DOUBT) + (1.0 - labels) * jnp.log(1.0 - predictions + _DOUBT))
-
-
-_DOUBT = 1e-6
+_USUAL_LOSS = 0.25
+"""What the best action loses where FastCB explores as SquareCB does."""
 
 
 def _rounds(step: Any) -> jax.Array:

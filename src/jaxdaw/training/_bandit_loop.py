@@ -23,6 +23,7 @@ class OnlineState(NamedTuple):
       memory: what was decided, leaves `[capacity, ...]`, one row a decision.
       time: `[]` int32, rounds so far.
       reward_squares: `[]` float32, the sum of the squares of all rewards.
+      least_scale: `[]` float32, what `scale` does not fall below; 1, unless the run goes on where another one ended.
       refused: `[]` int32, gradient steps that were refused because they were not finite.
       problem: the bandit's, drawn once.
       key_rounds, key_run: of the bandit's rounds, and of what the agent draws.
@@ -32,6 +33,7 @@ class OnlineState(NamedTuple):
     memory: Trajectory
     time: jax.Array
     reward_squares: jax.Array
+    least_scale: jax.Array
     refused: jax.Array
     problem: Any
     key_rounds: jax.Array
@@ -39,9 +41,9 @@ class OnlineState(NamedTuple):
 
     @property
     def scale(self) -> jax.Array:
-        """`[]` float32: the root mean square of the rewards so far, and at least 1."""
+        """`[]` float32: the root mean square of the rewards so far, and at least `least_scale`."""
         mean = self.reward_squares / jnp.maximum(self.time.astype(jnp.float32), 1.0)
-        return jnp.maximum(jnp.sqrt(mean), 1.0)
+        return jnp.maximum(jnp.sqrt(mean), self.least_scale)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,8 +54,6 @@ class BanditLoop:
       agent: of bandits; decisions of a phase share its weights.
       environment: the bandit.
       capacity: decisions remembered, the latest; a multiple of the decisions of every phase.
-      updates: gradient steps in a learning phase after `learn_every` decisions; fewer for fewer, one at least.
-      learn_every: decisions of a usual phase.
       batch_size: decisions in a gradient step.
       replays: False learns from the decisions of a phase once, as exact models do; nothing else is then remembered.
       scales: whether the agent learns rewards divided by `OnlineState.scale`: its model is a QNetwork.
@@ -62,8 +62,6 @@ class BanditLoop:
     agent: Agent
     environment: BanditEnvironment
     capacity: int
-    updates: int
-    learn_every: int
     batch_size: int
     replays: bool = True
     scales: bool = True
@@ -82,37 +80,43 @@ class BanditLoop:
             memory=specs.map_structure(jnp.asarray, specs.zeros(self.agent.training_data_spec, (self.capacity,))),
             time=jnp.zeros((), jnp.int32),
             reward_squares=zero,
+            least_scale=jnp.ones((), jnp.float32),
             refused=jnp.zeros((), jnp.int32),
             problem=self.environment.draw_problem(key_problem),
             key_rounds=key_rounds,
             key_run=key_run,
         )
 
-    def run(self, state: OnlineState, phases: int, decisions: int) -> tuple[OnlineState, RegretState]:
-        """Returns the state after `phases * decisions` rounds, and the sums over these.
+    def run(self, state: OnlineState, updates: Any, decisions: int, most: int) -> tuple[OnlineState, RegretState]:
+        """Returns the state after some learning phases, and the sums over their rounds.
 
         Args:
           state: from `init` or the run before.
-          phases: learning phases.
-          decisions: before each of them, all from the same weights.
+          updates: `[phases]` int32, gradient steps in each. Under `vmap` let all seeds share them: a loop of another
+            length for each would run the longest for all, and select.
+          decisions: before each phase, all from the same weights.
+          most: what no entry of `updates` exceeds.
         """
+        phases = len(updates)
         rounds = self.environment.draw_rounds(state.problem, state.key_rounds, state.time, phases * decisions)
         rounds = jax.tree.map(lambda x: x.reshape(phases, decisions, *x.shape[1:]), rounds)
         key_action, key_batch = jax.random.split(jax.random.fold_in(state.key_run, state.time))
         randomness = self.agent.collect_policy.draw(key_action, phases, decisions)
-        updates = max(self.updates * decisions // self.learn_every, 1)
-        bits = jax.random.bits(key_batch, (phases, updates, self.batch_size), jnp.uint32)
+        bits = jax.random.bits(key_batch, (phases, most, self.batch_size), jnp.uint32)
 
         def phase(carry: Any, drawn: Any) -> tuple[Any, None]:
             state, sums = carry
-            rounds, randomness, bits = drawn
+            rounds, randomness, bits, updates = drawn
             state, sums, frames = self._decide(state, sums, rounds, randomness)
             if self.replays:
-                return (self._learn(self._remember(state, frames), bits), sums), None
+                return (self._learn(self._remember(state, frames), bits, updates), sums), None
             agent, info = self.agent.update(state.agent, jax.tree.map(lambda x: x[:, None], frames))
-            return (_learned(state, agent, info.loss), sums), None
+            refused = state.refused + ~jnp.isfinite(info.loss)
+            return (state._replace(agent=agent, refused=refused), sums), None
 
-        (state, sums), _ = jax.lax.scan(phase, (state, self.metrics.init()), (rounds, randomness, bits))
+        (state, sums), _ = jax.lax.scan(
+            phase, (state, self.metrics.init()), (rounds, randomness, bits, jnp.asarray(updates, jnp.int32))
+        )
         return state, sums
 
     def policy_state(self, state: OnlineState) -> AgentState:
@@ -154,19 +158,21 @@ class BanditLoop:
 
         return state._replace(memory=jax.tree.map(write, state.memory, frames))
 
-    def _learn(self, state: OnlineState, bits: jax.Array) -> OnlineState:
+    def _learn(self, state: OnlineState, bits: jax.Array, updates: jax.Array) -> OnlineState:
         seen = jnp.minimum(state.time, self.capacity).astype(jnp.uint32)
-        rows = (bits % seen).astype(jnp.int32)
-        experience = jax.tree.map(lambda x: x[rows][:, :, None], state.memory)  # [updates, batch, 1, ...]
-        if self.scales:
-            experience = experience._replace(reward=experience.reward / state.scale)
-        agent, info = self.agent.update_many(state.agent, experience)
-        return _learned(state, agent, info.loss)
+        scale = state.scale
 
+        def step(number: Any, carry: Any) -> Any:
+            agent, refused = carry
+            rows = (bits[number] % seen).astype(jnp.int32)
+            experience = jax.tree.map(lambda x: x[rows][:, None], state.memory)  # [batch, 1, ...]
+            if self.scales:
+                experience = experience._replace(reward=experience.reward / scale)
+            agent, info = self.agent.update(agent, experience)
+            return agent, refused + ~jnp.isfinite(info.loss)
 
-def _learned(state: OnlineState, agent: AgentState, loss: jax.Array) -> OnlineState:
-    refused = jnp.sum(~jnp.isfinite(loss), dtype=jnp.int32)
-    return state._replace(agent=agent, refused=state.refused + refused)
+        agent, refused = jax.lax.fori_loop(0, updates, step, (state.agent, state.refused))
+        return state._replace(agent=agent, refused=refused)
 
 
 def in_units(agent: AgentState, scale: jax.Array) -> AgentState:

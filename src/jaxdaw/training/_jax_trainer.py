@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 
 from jaxdaw.agents import Agent
 from jaxdaw.environments import JaxEnvironment
+from jaxdaw.training._dealing import cores, num_programs
 from jaxdaw.training._loop import LoopState, Losses
 from jaxdaw.training._trainer import LoopOptions, Report, Trainer, copied, mean_loss
 
@@ -75,7 +74,7 @@ class JaxTrainer(Trainer):
             self._clear = jax.jit(clear, donate_argnums=0)
             self._chunk_keys = lambda keys, chunk: jax.random.fold_in(keys[0], chunk)
         self._keys = keys
-        self._threads = ThreadPoolExecutor(min(len(keys), _cores()), "jaxdaw-seeds")
+        self._threads = ThreadPoolExecutor(min(len(keys), cores()), "jaxdaw-seeds")
         self.chunk = 0
         self.env_steps = 0
 
@@ -168,15 +167,8 @@ class JaxTrainer(Trainer):
 
 def _dealt(seeds: tuple[int, ...]) -> list[np.ndarray]:
     """Returns the seeds of each program."""
-    if jax.default_backend() != "cpu":
-        return [np.asarray(seeds)]
-    rounds = math.ceil(len(seeds) / (_cores() * _SEEDS_IN_CACHE))
-    return np.array_split(seeds, min(rounds * _cores(), len(seeds)))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return np.array_split(seeds, num_programs(len(seeds), _SEEDS_IN_CACHE))
 
 
 _SEEDS_IN_CACHE = 8
-"""Seeds in one program on a CPU: more of them no longer fit a core's cache, fewer leave its vector units idle."""
+"""Seeds in one program on a CPU."""

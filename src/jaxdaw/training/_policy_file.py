@@ -17,6 +17,7 @@ from jaxdaw.policies import (
     EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
     FalconPolicy,
+    FastCBPolicy,
     GaussianPolicy,
     GreedyPolicy,
     GreedyRewardPredictionPolicy,
@@ -42,6 +43,7 @@ _POLICIES: Mapping[str, type[Policy]] = {
         EnsembleThompsonSamplingPolicy,
         EpsilonGreedyPolicy,
         FalconPolicy,
+        FastCBPolicy,
         GaussianPolicy,
         GreedyPolicy,
         GreedyRewardPredictionPolicy,
@@ -214,7 +216,7 @@ def _make_policy(described: Mapping[str, Any], given: _Given) -> Policy:
     kind, name = _POLICIES[described["class"]], described["name"]
     if kind is GreedyPolicy:
         return GreedyPolicy(_make_policy(described["policy"], given), name)
-    if kind in (EpsilonGreedyPolicy, BoltzmannPolicy, SquareCBPolicy, FalconPolicy):
+    if kind in (EpsilonGreedyPolicy, BoltzmannPolicy, SquareCBPolicy, FalconPolicy, FastCBPolicy):
         explorer: Any = kind(_make_policy(described["policy"], given), described["number"], name)  # pyright: ignore
         explorer.step = int(described.get("step", 0))
         return explorer

@@ -62,8 +62,14 @@ class MetricsWriter:
 
 
 def plain_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns a row as JSON has it: numbers that are not finite become None."""
-    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
+    """Returns a row as JSON has it: numbers that are not finite become None, in lists too."""
+    return {key: _plain(value) for key, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_summaries(events: Any, summaries: dict[str, Any], step: int) -> None:
