@@ -1,4 +1,4 @@
-"""Regret of one pass over real tables, and its speed. Run: python benchmarks/bandits.py [NAME ...] [--path FOLDER]
+"""Regret of one pass over real tables. Run: python benchmarks/bandits.py [NAME ...] [--path FOLDER]
 
 One set of options for all, the defaults of `BanditConfig`; they were chosen on tables such as `synthetic` makes, never
 on these. The bars are LinUCB's cumulative 0/1 regret on the same tables (disjoint, ridge 1, alpha 0.25, features
@@ -103,20 +103,6 @@ def measure(name: str, bandit, rounds: int, bar: float | None, seeds: int, confi
     print(json.dumps(told), flush=True)
 
 
-def speed(path: str | None, config: BanditConfig) -> None:
-    """Prints rounds a second on Shuttle, and what 30 seeds cost in the time of one; after compilation."""
-    options = {} if path is None else {"path": path}
-    found = {}
-    for seeds in (1, 30):
-        run = train_bandit(
-            "shuttle", config=dataclasses.replace(config, horizon=15_000), seeds=seeds, bandit_options=options
-        )
-        found[seeds] = seeds * 15_000 / run.rounds_per_second
-    told = {"speed": "shuttle", "rounds_per_second": round(15_000 / found[1]), "updates": config.updates,
-            "time_of_30_seeds_over_one": round(found[30] / found[1], 2)}  # fmt: skip
-    print(json.dumps(told), flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", default=[*TABLES])
@@ -126,9 +112,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = BanditConfig(**json.loads(arguments.options))
     for name in arguments.names:
-        if name == "speed":
-            speed(arguments.path, config)
-        elif name in SYNTHETIC:
+        if name in SYNTHETIC:
             measure(name, SYNTHETIC[name](), 4_000, None, arguments.seeds, config, {})
         else:
             rounds, bar = TABLES[name]

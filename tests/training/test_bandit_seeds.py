@@ -23,8 +23,8 @@ def test_seeds_are_told_of_in_order_however_they_were_dealt(monkeypatch):
     sums = runs.advance(UPDATES, 4)
     assert sums.rounds.tolist() == [12, 12, 12]
     for place, seed in enumerate(SEEDS):  # what the bandit would have paid does not depend on who decides
-        first = loop.init(jax.random.key(seed))
-        rounds = WORLD.draw_rounds(first.problem, first.key_rounds, 0, 12)
+        _, key_problem, key_rounds, _ = jax.random.split(jax.random.key(seed), 4)
+        rounds = WORLD.draw_rounds(WORLD.draw_problem(key_problem), key_rounds, 0, 12)
         lost = np.max(rounds.expected_rewards, axis=1, keepdims=True) - rounds.expected_rewards
         np.testing.assert_allclose(sums.arm_regrets[place], lost.sum(axis=0), rtol=1e-4)
         if place == 0:
