@@ -74,11 +74,9 @@ def test_fastcb_divides_gamma_by_what_the_best_allowed_action_loses():
 
 
 def test_fastcb_stays_finite_where_the_best_action_cannot_fail():
-    certain = SquareCB(np.array([[1.0, 0.5]]), gamma=7.0 / 1e-6)
-    bandit = predicting()
-    distribution = FastCBPolicy(bandit, 7.0)._gamma_of_rows(7.0, SquareCB(np.array([[1.0, 0.5], [2.0, 0.0]])))
-    np.testing.assert_allclose(distribution, 7e6, rtol=1e-5)
-    np.testing.assert_allclose(certain.probs[0, 1], 1 / (2 + 3.5e6), rtol=1e-5)
+    values = SquareCB(np.array([[1.0, 0.5], [2.0, 0.0]]))
+    found = FastCBPolicy(predicting(), 7.0)._explore(values, 7.0)
+    np.testing.assert_allclose(found.probs[:, 1], [1 / (2 + 7e6 * 0.5), 1 / (2 + 7e6 * 2.0)], rtol=1e-5)
 
 
 def test_what_is_reported_is_the_propensity_and_the_kind_of_exploration():
