@@ -369,7 +369,8 @@ class Agent(Core):
         """
         while self._pending and (self._pending[0][0].is_ready() or len(self._pending) > 8):
             loss, experience = self._pending.popleft()
-            refused = int(not math.isfinite(loss.item())) if loss.ndim == 0 else int((~np.isfinite(loss)).sum())
+            loss = np.asarray(loss)
+            refused = int(not math.isfinite(loss)) if loss.ndim == 0 else int((~np.isfinite(loss)).sum())
             if not refused:
                 self._refused_in_a_row = 0
                 continue
