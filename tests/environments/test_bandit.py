@@ -71,7 +71,8 @@ def test_rounds_are_the_same_however_they_are_cut():
     whole = environment.draw_rounds(problem, key, 0, 10)
     parts = [environment.draw_rounds(problem, key, start, 5) for start in (0, 5)]
     joined = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
-    jax.tree.map(np.testing.assert_array_equal, whole, joined)
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(joined), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)  # other lengths, other vector code: the last bit
 
 
 def test_a_bandit_steps_on_the_host_too():

@@ -49,7 +49,7 @@ def test_predictions_go_on_in_units_of_reward(learned):
         state = found.begun(agent.get_state(), scale)
         agent.set_state(jax.tree.map(np.array, state if scale is None else in_units(state, np.float32(scale))))
         shown = agent.policy.distribution(np.eye(3, dtype=np.float32)).action.logits
-        np.testing.assert_allclose(shown, expected, rtol=1e-5)
+        np.testing.assert_allclose(shown, expected, rtol=1e-5, atol=1e-6 * np.ptp(expected))  # some cancel to nearly 0
 
 
 def test_an_online_run_begins_with_what_a_log_taught_for_every_seed(learned):

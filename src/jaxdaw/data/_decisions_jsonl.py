@@ -32,6 +32,8 @@ FIELDS = (
     "action", "arm_features", "context", "decision_id", "eligible", "policy_version", "probabilities", "probability",
     "reward", "time",
 )  # fmt: skip
+_DEEPEST = 100
+"""Levels of a context."""
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MAX_SHOWN = 3
 _NUMBERS = {int, float}
@@ -252,6 +254,8 @@ class Column:
     def _stack(self, name: str, values: list[Any], spec: Any) -> Any:
         """Returns a nest of arrays `[N, ...]` of nests that are as the spec says, or else as the first."""
         like = values[0] if spec is None else spec
+        if name.count(".") + name.count("[") > _DEEPEST:  # whatever the interpreter's own limit
+            raise RecursionError(f"more than {_DEEPEST} levels")
         if isinstance(like, Mapping):
             keys = {str(key): key for key in like}
             fits = [isinstance(value, dict) and value.keys() == keys.keys() for value in values]
