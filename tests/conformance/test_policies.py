@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -187,3 +188,10 @@ POLICIES: dict[str, Callable[[], Policy]] = {
 @pytest.mark.parametrize("name", POLICIES)
 def test_policy_conforms(name: str, check: Callable[[Any], None]):
     check(POLICIES[name])
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_a_call_reads_is_what_the_weights_are(name: str):
+    policy = POLICIES[name]()
+    for mine, whole in zip(policy._weight_leaves(), jax.tree.leaves(policy.get_weights()), strict=True):
+        np.testing.assert_array_equal(mine, whole)

@@ -212,8 +212,25 @@ def test_update_copies_though_weights_are_not_finite():
         assert mine.get_value() is not theirs.get_value()  # donating one must not take the other
 
 
+class ActsByAnother(QPolicy):
+    other: QPolicy
+
+    def get_weights(self):
+        return self.other.get_weights()
+
+
+@pytest.mark.parametrize("around", [lambda policy: policy, GreedyPolicy])
+def test_an_heir_may_act_by_other_weights(around):
+    policy = ActsByAnother(STEP, ACTION, networks.QNetwork(OBSERVATION, ACTION))
+    policy.other = QPolicy(STEP, ACTION, networks.QNetwork(OBSERVATION, ACTION, rngs=7))
+    observation = np.random.default_rng(0).standard_normal((64, *OBSERVATION.shape)).astype(np.float32)
+    np.testing.assert_array_equal(
+        around(policy).action(observation, seed=0).action, around(policy.other).action(observation, seed=0).action
+    )
+
+
 def test_nothing_recompiles_after_the_first_call(kind):
     policy = kind()
     for seed in range(4):
         policy.action(ROWS, seed=seed)
-    assert policy.compiled_act._cache_size() == 1
+    assert policy._compiled_leaves._cache_size() == 1

@@ -71,8 +71,8 @@ class DrawsAnotherDistribution(Sound):
 
 
 class EmitsFloats(Sound):
-    def _hand_back(self, step: PolicyStep, batched: bool, on_host: bool) -> PolicyStep:
-        step = super()._hand_back(step, batched, on_host)
+    def _hand_back(self, leaves: list[Any], batched: bool, on_host: bool) -> PolicyStep:
+        step = super()._hand_back(leaves, batched, on_host)
         return step._replace(action=np.asarray(step.action, np.float32))
 
 

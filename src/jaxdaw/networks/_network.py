@@ -205,6 +205,11 @@ class Network(Module, nnx.Module):
         """Returns the network's own arrays, uncopied: do not donate them and keep using the network."""
         return self._layout().gather()
 
+    def weight_leaves(self) -> list[Any]:
+        """Returns the arrays of `get_weights()` in their order, without building the nest."""
+        layout = self._layout()
+        return [*layout.params.arrays(), *layout.rest.arrays()]
+
     def set_weights(self, weights: Weights) -> None:
         """Makes `weights` the network's, uncopied.
 

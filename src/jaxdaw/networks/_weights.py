@@ -102,7 +102,10 @@ class _Group:
         return self._variables
 
     def gather(self) -> Any:
-        return self._treedef.unflatten([variable._raw_value for variable in self._variables])
+        return self._treedef.unflatten(self.arrays())
+
+    def arrays(self) -> list[Any]:
+        return [variable._raw_value for variable in self._variables]
 
     def leaves(self, tree: Any) -> list[Any]:
         return self._treedef.flatten_up_to(tree)

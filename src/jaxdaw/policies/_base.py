@@ -79,10 +79,11 @@ class Policy(Module):
         self._splitter = observation_and_action_constraint_splitter
         self._entropy = np.random.default_rng()
         self.compiled_act = jax.jit(self._act_from_seed)
+        self._compiled_leaves = jax.jit(self._act_on_leaves)
         self._compiled_distribution = jax.jit(self.distribute)
         self._admission = Admission(self.name, time_step_spec)
         self._action_leaves = jax.tree.leaves(action_spec)
-        self._is_plain = self._action_leaves == [action_spec] and policy_state_spec == () and self._info_spec == ()
+        self._step_structure = jax.tree.structure(self.policy_step_spec)
         self._emitted_bounds = [emitted_bounds(spec) for spec in self._action_leaves]
 
     # What a subclass writes (pure).
@@ -206,9 +207,8 @@ class Policy(Module):
         time_step, batched = self._admit(time_step)
         policy_state = self._admit_state(policy_state, len(time_step.step_type), batched)
         key_or_seed = self._next_seed() if seed is None else as_seed(seed)
-        on_host = not isinstance(time_step.step_type, jax.Array)
-        step = self.compiled_act(self.get_weights(), time_step, policy_state, key_or_seed)
-        return self._hand_back(step, batched, on_host)
+        leaves = self._compiled_leaves(self._weight_leaves(), tuple(time_step), policy_state, key_or_seed)
+        return self._hand_back(leaves, batched, on_host=not isinstance(time_step.step_type, jax.Array))
 
     def distribution(self, time_step: Any, policy_state: Any = ()) -> PolicyStep:
         """Returns the distribution that `action` samples from. Arguments and errors are those of `action`."""
@@ -341,14 +341,20 @@ class Policy(Module):
         randomness = jax.tree.map(lambda x: x[0], self.draw(key, 1, time_step.step_type.shape[0]))
         return self.act(weights, time_step, policy_state, randomness)
 
+    def _weight_leaves(self) -> list[Any]:
+        """The leaves of `get_weights()`; a policy that has them without building the nest saves half a small call."""
+        return jax.tree.leaves(self.get_weights())
+
+    def _act_on_leaves(self, leaves: Any, step: tuple[Any, ...], state: Any, seed: Any) -> list[Any]:
+        with jax.ensure_compile_time_eval():  # of numbers that follow schedules
+            structure = jax.tree.structure(self.get_weights())
+        return jax.tree.leaves(self._act_from_seed(structure.unflatten(leaves), TimeStep(*step), state, seed))
+
     def _admit(self, time_step: Any) -> tuple[TimeStep, bool]:
         """Returns the time step `[B, ...]` with exactly the declared leaves, and whether it came batched."""
         time_step, batched = self._admission.admit(time_step)
         self._check_mask(time_step)
         return time_step, batched
-
-    def _from_observation(self, observation: Any) -> TimeStep:
-        return self._admission.from_observation(observation)
 
     def _admit_state(self, policy_state: Any, batch_size: int, batched: bool) -> Any:
         spec = self._policy_state_spec
@@ -376,22 +382,16 @@ class Policy(Module):
             fix="numpy.isfinite(time_step.observation)",
         )
 
-    def _hand_back(self, step: PolicyStep, batched: bool, on_host: bool) -> PolicyStep:
-        """Returns the step as it came in: NumPy or JAX arrays, a batch or a single one."""
-        if self._is_plain:  # the usual case, in half the time
-            leaves, structure = [step.action], None
-        else:
-            leaves, structure = jax.tree.flatten(step)
+    def _hand_back(self, leaves: list[Any], batched: bool, on_host: bool) -> PolicyStep:
+        """Returns the step of these leaves as it came in: NumPy or JAX arrays, a batch or a single one."""
         if on_host:
             leaves = [np.asarray(leaf) for leaf in leaves]
             for index, spec in enumerate(self._action_leaves):
-                if leaves[index].dtype != spec.dtype:
-                    leaves[index] = leaves[index].astype(spec.dtype)
+                leaves[index] = leaves[index].astype(spec.dtype, copy=False)
         rows = rows_without_action(leaves[: len(self._action_leaves)], self._emitted_bounds)  # the first leaves
         if rows is not None:
             raise self._no_action(rows)
-        leaves = leaves if batched else [leaf[0] for leaf in leaves]
-        return PolicyStep(leaves[0]) if structure is None else structure.unflatten(leaves)
+        return self._step_structure.unflatten(leaves if batched else [leaf[0] for leaf in leaves])
 
 
 def reset_rows(state: Any, is_first: Any) -> Any:

@@ -82,4 +82,4 @@ class BoundPolicy:
         self._state = None
 
     def _admit(self, observation: Any) -> Any:
-        return self._policy._from_observation(observation).observation
+        return self._policy._admission.from_observation(observation).observation

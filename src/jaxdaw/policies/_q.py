@@ -67,6 +67,10 @@ class QPolicy(Policy):
         """Returns the network's weights."""
         return self._q_network.get_weights()
 
+    def _weight_leaves(self) -> list[Any]:
+        own = type(self).get_weights is QPolicy.get_weights  # an heir may have others
+        return self._q_network.weight_leaves() if own else super()._weight_leaves()
+
     def draw(self, key: Any, num_steps: int, batch_size: int) -> Any:
         """Returns uniforms `[num_steps, B]`: one number chooses one action."""
         return draw_uniforms(key, num_steps, batch_size)

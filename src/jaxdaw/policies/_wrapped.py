@@ -62,5 +62,9 @@ class WrappedPolicy(Policy):
         """Returns the wrapped policy's weights."""
         return self._wrapped.get_weights()
 
+    def _weight_leaves(self) -> list[Any]:
+        own = type(self).get_weights is WrappedPolicy.get_weights  # an heir may have others
+        return self._wrapped._weight_leaves() if own else super()._weight_leaves()
+
     def _no_action(self, rows: str) -> Exception:
         return self._wrapped._no_action(rows)
