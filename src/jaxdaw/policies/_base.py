@@ -333,7 +333,7 @@ class Policy(Module):
 
     # What the shell does before and after the compiled call.
 
-    def _next_seed(self) -> np.uint32:
+    def _next_seed(self) -> Any:
         return self._entropy.integers(2**32, dtype=np.uint32)
 
     def _act_from_seed(self, weights: Any, time_step: TimeStep, policy_state: Any, seed: Any) -> PolicyStep:

@@ -23,6 +23,9 @@ Schedule = float | Callable[[], Any] | Callable[[Any], Any]
 """A number, a function without arguments, or a function of the number of environment steps (an optax schedule)."""
 
 
+_UNUSED = np.zeros((), np.uint32)
+
+
 class GreedyPolicy(WrappedPolicy):
     """Takes the mode of the wrapped policy's distribution; ties go to the lowest index.
 
@@ -44,8 +47,8 @@ class GreedyPolicy(WrappedPolicy):
         """Returns a placeholder `[num_steps]`: nothing is random here."""
         return jnp.zeros(num_steps)
 
-    def _next_seed(self) -> np.uint32:
-        return np.uint32(0)
+    def _next_seed(self) -> Any:
+        return _UNUSED  # an array: JAX takes longer over a number of NumPy
 
     def _sample(self, distribution: Any, randomness: Any) -> Any:
         return specs.map_structure(lambda leaf: leaf.mode(), distribution)
