@@ -19,7 +19,8 @@ def summary(demonstrations: Demonstrations) -> dict[str, Any]:
       `num_episodes`, `num_steps`; `lengths` and `returns` (None without rewards), each with `mean`, `std`, `min`,
       `median` and `max`; `endings`, episodes that `terminated`, were `truncated` only, or are `unknown`; `actions`: by
       the path of each leaf ("" for a single one) for integers of one number the steps of each value, for others
-      `mean`, `std`, `min` and `max` of each component, as nested lists; `observation_spec` and `action_spec` as text.
+      `mean`, `std`, `min` and `max` of each component, as nested lists; ``observation_spec`` and
+      ``action_spec`` as text.
     """
     terminated, truncated = demonstrations.terminated, demonstrations.truncated
     returns = demonstrations.returns

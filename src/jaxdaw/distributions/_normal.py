@@ -101,8 +101,8 @@ class TanhNormal(_OverNormal):
     """`(maximum + minimum) / 2 + (maximum - minimum) / 2 * tanh(x)` of a normal x, element by element.
 
     Log-densities are exact up to the bounds: the distances to them are taken from the value itself, not from `1 -
-    tanh(x)**2`, which is 0 from |x| = 9 on. A value on a bound, where rounding has put it, counts as one a quarter of a
-    float32's spacing inside.
+    tanh(x)**2`, which is 0 from `abs(x) = 9` on. A value on a bound, where rounding has put it, counts as one a quarter
+    of a float32's spacing inside.
 
     Attributes:
       loc, scale: of x, `[..., *event]`.
