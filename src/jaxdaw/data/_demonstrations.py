@@ -56,7 +56,8 @@ class Demonstrations(Sequence[Episode]):
       metadata: JSON values by name, such as the environment or the recorder.
 
     Attributes:
-      observation_spec, action_spec: of one step.
+      observation_spec: of one step.
+      action_spec: of one step.
       metadata: as given.
       lengths: `[episodes]` int64, steps.
       terminated: `[episodes]` bool: what each `Episode` says.
