@@ -62,7 +62,7 @@ def find_faults(environment: Checkable | Callable[[], Checkable], *, steps: int 
         if made:
             try:
                 environment = environment()  # type: ignore[operator]  # it is callable: see above
-            except Exception as error:
+            except Exception as error:  # whatever the function raises
                 report.fault(_faults.raised(error, "the function that makes the environment"), "before any step")
                 return report.texts()
         _examine(environment, report, steps, seed)

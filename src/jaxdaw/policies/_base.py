@@ -342,7 +342,7 @@ class Policy(Module):
         return self.act(weights, time_step, policy_state, randomness)
 
     def _weight_leaves(self) -> list[Any]:
-        """The leaves of `get_weights()`; a policy that has them without building the nest saves half a small call."""
+        """The leaves of `get_weights()`; some policies have them without building the nest, which small calls feel."""
         return jax.tree.leaves(self.get_weights())
 
     def _act_on_leaves(self, leaves: Any, step: tuple[Any, ...], state: Any, seed: Any) -> list[Any]:
@@ -388,7 +388,7 @@ class Policy(Module):
             leaves = [np.asarray(leaf) for leaf in leaves]
             for index, spec in enumerate(self._action_leaves):
                 leaves[index] = leaves[index].astype(spec.dtype, copy=False)
-        rows = rows_without_action(leaves[: len(self._action_leaves)], self._emitted_bounds)  # the first leaves
+        rows = rows_without_action(leaves[: len(self._action_leaves)], self._emitted_bounds)  # a step's first
         if rows is not None:
             raise self._no_action(rows)
         return self._step_structure.unflatten(leaves if batched else [leaf[0] for leaf in leaves])
