@@ -206,7 +206,7 @@ class GymnasiumEnvironment(Environment):
         for close in self._batch.closers():
             try:
                 close()
-            except Exception as error:
+            except Exception as error:  # whatever the environment's own code raises
                 fault = _faults.raised(error, f"{type(self._first).__name__}.close()")
                 warnings.warn(fault.message("which is ignored"), stacklevel=2)
 

@@ -43,7 +43,7 @@ def build(env_id: str, **kwargs: Any) -> gymnasium.Env:
             got=str(error).split(".")[0],
             fix=f"PYTHONPATH=. in front of the command, or pip install {module.split('.')[0]}",
         ) from error
-    except Exception as error:
+    except Exception as error:  # whatever the environment's own code raises
         if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
             raise ConfigError(
                 f"'{env_id}' does not take an argument that was given", got=str(error).split(" was raised")[0]

@@ -74,7 +74,7 @@ class VectorBatch:
         source = f"{self._name}.reset()"
         try:
             outcome = self._env.reset(seed=seed)
-        except Exception as error:
+        except Exception as error:  # whatever the environment's own code raises
             raise _faults.escaped(error, source).error(self._place()) from error
         self._refuse(_faults.reset_outcome(outcome, source))
         observation = self._read(outcome[0], source)
@@ -101,7 +101,7 @@ class VectorBatch:
         source = f"{self._name}.step()"
         try:
             outcome = self._env.step(choice)
-        except Exception as error:
+        except Exception as error:  # whatever the environment's own code raises
             raise _faults.escaped(error, source, choice).error(self._place()) from error
         self._refuse(_faults.step_outcome(outcome, source))
         observation, reward, terminated, truncated, info = outcome

@@ -128,7 +128,7 @@ def make_network(described: Mapping[str, Any], own: Mapping[str, type[Network]])
         if unknown:  # BoundArguments would pass over it
             raise TypeError(f"it has no argument {unknown[0]!r}")
         return known[name](*bound.args, **bound.kwargs)
-    except Exception as error:
+    except Exception as error:  # whatever a constructor raises on arguments of another version
         raise StorageError(
             f"the network {name} could not be made again: {type(error).__name__}: {str(error)[:200]}",
             cause=f"the class {name} has changed since." if described["own"] else None,
