@@ -148,6 +148,16 @@ def test_actions_start_at_the_minimum(kind: str):
     assert np.all(np.isneginf(moved.log_prob(jnp.full(5, -4))))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_log_probability_of_one_action_is_that_among_all(kind: str):
+    values, mask = VALUES.copy(), MASK.copy()
+    values[1, 0], mask[2] = np.nan, False
+    for distribution in (KINDS[kind](values, mask, minimum=-3), KINDS[kind](VALUES, minimum=-3)):
+        each = np.stack([distribution.log_prob(jnp.full(5, action)) for action in range(-3, 1)], axis=-1)
+        np.testing.assert_array_equal(each, distribution.log_probs)
+        assert np.isneginf(distribution.log_prob(distribution.mode())).tolist() == (~distribution.is_valid).tolist()
+
+
 @pytest.mark.parametrize(("minimum", "dtype"), [(-128, np.int8), (250, np.uint8), (126, np.int8)])
 def test_dtype_that_cannot_hold_the_actions_and_the_sentinel_is_refused(minimum: int, dtype: Any):
     with pytest.raises(SpecError, match="cannot hold the actions"):
