@@ -55,6 +55,18 @@ def test_every_kind_of_action_has_an_agent(action, network):
     specs.check(chosen, action, 1, what="action")
 
 
+@pytest.mark.parametrize(
+    ("action", "layers", "rate"),
+    [(SIGN, (64, 64), 3e-4), (LEVERS, (64, 64), 3e-4), (TWICE, (256, 256), 1e-3), (MIXED, (256, 256), 1e-3)],
+    ids=str,
+)
+def test_layers_and_rate_follow_the_kind_of_actions_unless_they_are_said(action, layers, rate):
+    found = BcConfig().for_actions(action)
+    assert (found.fc_layer_params, found.learning_rate) == (layers, rate)
+    said = BcConfig(fc_layer_params=(), learning_rate=0.5)
+    assert said.for_actions(action) == said
+
+
 def test_the_learning_rate_falls_to_zero_over_all_updates():
     config = BcConfig(fc_layer_params=(8,), learning_rate=0.1, weight_decay=0.0)
     agent = config.make_agent(time_step_spec(OBSERVATION), SIGN, updates=3)

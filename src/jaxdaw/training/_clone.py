@@ -92,7 +92,7 @@ def clone(
         numbers of episodes and steps, and nothing was trained.
       StorageError: `out` already holds a run.
     """
-    config = replaced(BcConfig() if config is None else config, options)
+    config = replaced(BcConfig() if config is None else config, options).for_actions(demonstrations.action_spec)
     name = environment if isinstance(environment, str) or environment is None else type(environment).__name__
     described = resolved("bc", name or "", seed, config) | {
         "demonstrations": {"source": source, "columns": columns, **_figures(demonstrations)}

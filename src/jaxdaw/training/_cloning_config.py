@@ -26,13 +26,14 @@ class BcConfig:
       validation: share of the episodes, drawn at random, that is kept for the validation loss; 0 for none. None is a
         tenth if that makes 5 episodes, else none: fewer say little, and training needs them more.
       network: mlp, or rnn (LSTM over sequences).
-      fc_layer_params: units of the hidden layers.
+      fc_layer_params: units of the hidden layers. None is (256, 256), and (64, 64) if all actions are discrete.
       conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none.
       lstm_size: units of the recurrent cell, with `network rnn`.
       sequence_length: steps in a training sequence, with `network rnn`.
       normalize: bring float observations to mean 0 and deviation 1, by the episodes that are trained on.
       loss: what is minimised for float actions: log_likelihood, or the squared error of the mode or of a sample.
-      learning_rate: of Adam at the beginning; it falls to 0 along a cosine over `epochs`.
+      learning_rate: of Adam at the beginning; it falls to 0 along a cosine over `epochs`. None is 1e-3, and 3e-4 if all
+        actions are discrete: of few steps a large or fast classifier soon knows the chance in the labels by heart.
       weight_decay: share of each weight that Adam takes away, times the learning rate.
       gradient_clipping: each variable's gradient is scaled to at most this norm; 0 for none.
       batch_size: steps in one gradient step; sequences, with `network rnn`.
@@ -42,25 +43,25 @@ class BcConfig:
       checkpoint_every: epochs between two checkpoints; 0 only at the end.
     """
 
-    epochs: int = 60
-    epoch_updates: int = 100
-    patience: int = 15
+    epochs: int = 20
+    epoch_updates: int = 300
+    patience: int = 5
     validation: float | None = None
     network: Literal["mlp", "rnn"] = "mlp"
-    fc_layer_params: tuple[int, ...] = (256, 256)
+    fc_layer_params: tuple[int, ...] | None = None
     conv_layer_params: tuple[tuple[int, int, int], ...] = ()
     lstm_size: int = 64
     sequence_length: int = 32
     normalize: bool = True
     loss: Literal["log_likelihood", "mode", "sample"] = "log_likelihood"
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     weight_decay: float = 1e-4
     gradient_clipping: float = 0.0
     batch_size: int = 64
     max_episode_steps: int = 0
-    eval_every: int = 10
+    eval_every: int = 4
     eval_episodes: int = 20
-    checkpoint_every: int = 5
+    checkpoint_every: int = 2
 
     def __post_init__(self):
         for name in ("epochs", "epoch_updates", "lstm_size", "sequence_length", "batch_size", "eval_episodes"):
@@ -68,7 +69,8 @@ class BcConfig:
         for name in ("patience", "max_episode_steps", "eval_every", "checkpoint_every"):
             check_range(name, getattr(self, name), 0, math.inf, integer=True)
         check_range("validation", self.validation or 0.0, 0.0, 0.9)
-        check_range("learning_rate", self.learning_rate, 0.0, math.inf, low_open=True)
+        if self.learning_rate is not None:
+            check_range("learning_rate", self.learning_rate, 0.0, math.inf, low_open=True)
         for name in ("weight_decay", "gradient_clipping"):
             check_range(name, getattr(self, name), 0.0, math.inf)
 
@@ -78,6 +80,17 @@ class BcConfig:
             tenth = round(episodes / 10)
             return tenth if tenth >= 5 else 0
         return min(max(round(self.validation * episodes), 1), episodes - 1) if self.validation else 0
+
+    def for_actions(self, action_spec: Any) -> BcConfig:
+        """Returns the options with the layers and the learning rate that None stands for, for these actions."""
+        layers, rate = (
+            ((64, 64), 3e-4) if all(map(specs.is_discrete, specs.flatten(action_spec))) else ((256, 256), 1e-3)
+        )
+        return dataclasses.replace(
+            self,
+            fc_layer_params=layers if self.fc_layer_params is None else self.fc_layer_params,
+            learning_rate=rate if self.learning_rate is None else self.learning_rate,
+        )
 
     def make_agent(
         self,
@@ -105,7 +118,8 @@ class BcConfig:
             "continuous_projection_net": projection if bounded else functools.partial(projection, mean_transform=None),
             "rngs": seed,
         }
-        layers = tuple(self.fc_layer_params)
+        chosen = self.for_actions(action_spec)
+        layers: Any = chosen.fc_layer_params
         network: networks.Network
         if self.network == "rnn":
             network = networks.ActorDistributionRnnNetwork(
@@ -120,7 +134,8 @@ class BcConfig:
             network = networks.ActorDistributionNetwork(
                 time_step_spec.observation, action_spec, fc_layer_params=layers, **common
             )
-        rate = self.learning_rate if updates is None else optax.cosine_decay_schedule(self.learning_rate, updates)
+        peak: Any = chosen.learning_rate
+        rate = peak if updates is None else optax.cosine_decay_schedule(peak, updates)
         plain = len(actions) == 1 and (specs.is_continuous(actions[0]) or actions[0].shape == ())
         agent = BehavioralCloningAgent(
             time_step_spec,
