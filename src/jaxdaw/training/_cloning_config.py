@@ -43,9 +43,9 @@ class BcConfig:
       checkpoint_every: epochs between two checkpoints; 0 only at the end.
     """
 
-    epochs: int = 20
-    epoch_updates: int = 300
-    patience: int = 5
+    epochs: int = 30
+    epoch_updates: int = 200
+    patience: int = 8
     validation: float | None = None
     network: Literal["mlp", "rnn"] = "mlp"
     fc_layer_params: tuple[int, ...] | None = None
@@ -59,7 +59,7 @@ class BcConfig:
     gradient_clipping: float = 0.0
     batch_size: int = 64
     max_episode_steps: int = 0
-    eval_every: int = 4
+    eval_every: int = 5
     eval_episodes: int = 20
     checkpoint_every: int = 2
 
