@@ -98,7 +98,7 @@ def plot(tables: dict[str, dict[str, np.ndarray]], experts: dict[str, float], se
         axes.grid(axis="y", color="#edf2f7")
         axes.set_axisbelow(True)
     panels[0].set_ylabel(f"return: IQM over {seeds} seeds, 95 %")
-    panels[0].legend(frameon=False, fontsize=8, loc="best")
+    panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
