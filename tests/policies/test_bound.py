@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from jaxdaw import networks, specs
 from jaxdaw.errors import NonFiniteError, SpecError
-from jaxdaw.policies import EpsilonGreedyPolicy, GreedyPolicy
+from jaxdaw.policies import ActorPolicy, EpsilonGreedyPolicy, GreedyPolicy
+from jaxdaw.trajectories import time_step_spec
 
 from .test_base import ROWS, q_policy, recurrent_policy
 
@@ -46,3 +48,20 @@ def test_bound_refuses_what_does_not_fit():
         act(np.zeros((3, 1), np.float32))
     with pytest.raises(NonFiniteError):
         act(np.full(3, np.nan, np.float32))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_bound_says_which_row_of_a_batch_has_no_action(nested, dtype):
+    observation, leaf = specs.TensorSpec((3,), np.float32), specs.BoundedTensorSpec((2,), dtype, 0, 2)
+    action = {"a": leaf, "b": leaf} if nested else leaf
+    network = networks.ActorDistributionNetwork(observation, action, fc_layer_params=(4,), rngs=0)
+    act = ActorPolicy(time_step_spec(observation), action, network).greedy().bind()
+    given = np.zeros((4, 3), np.float32)
+    specs.check(act(given), action, 1, what="action")
+    specs.check(act(given[0]), action, 0, what="action")
+    given[2] = np.nan
+    with pytest.raises(NonFiniteError, match=r"1 of 4 rows \(first row 2\)"):
+        act(given)
+    with pytest.raises(NonFiniteError):
+        act(given[2])

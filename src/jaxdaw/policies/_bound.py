@@ -10,6 +10,7 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.policies._admission import in_the_middle, refuse_other_shapes
 from jaxdaw.policies._base import Policy
+from jaxdaw.policies._emission import emitted_bounds, is_emitted
 
 
 class BoundPolicy:
@@ -28,7 +29,8 @@ class BoundPolicy:
         leaves = specs.flatten(self._observation_spec)
         self._single = leaves[0] if leaves and leaves[0] is self._observation_spec else None
         action_leaves = specs.flatten(policy.action_spec)
-        self._action_leaf = action_leaves[0] if action_leaves[0] is policy.action_spec else None
+        self._is_nest = action_leaves[0] is not policy.action_spec
+        self._bounds = [emitted_bounds(spec) for spec in action_leaves]
         self._stateful = policy.policy_state_spec != ()
         self._calls = 0
         self._state: Any = None
@@ -65,15 +67,13 @@ class BoundPolicy:
             self._calls += 1
             action, state = self._general(observation, self._state, np.uint32(self._calls))
             self._state = state if self._stateful else None
-        leaf = self._action_leaf
-        if leaf is None:
-            return specs.map_structure(lambda x, spec: np.asarray(x, spec.dtype), action, self._policy.action_spec)
-        emitted = np.asarray(action)
-        if emitted.ndim == 0 and leaf.shape == ():
-            faulty = not leaf.minimum <= emitted <= leaf.maximum
+        if self._is_nest:
+            emitted = specs.map_structure(lambda x, spec: np.asarray(x, spec.dtype), action, self._policy.action_spec)
+            whole = all(is_emitted(leaf, *b) for leaf, b in zip(specs.flatten(emitted), self._bounds, strict=True))
         else:
-            faulty = specs.is_discrete(leaf) and bool(((emitted < leaf.minimum) | (emitted > leaf.maximum)).any())
-        if faulty:
+            emitted = np.asarray(action)
+            whole = is_emitted(emitted, *self._bounds[0])
+        if not whole:
             self._policy.action(observation)  # the slow path names the row and the cause
         return emitted
 

@@ -24,17 +24,21 @@ def as_declared(action: Any, spec: specs.TensorSpec) -> Any:
     return action.astype(jax.dtypes.canonicalize_dtype(spec.dtype)) if specs.is_continuous(spec) else action
 
 
+def is_emitted(action: np.ndarray, low: Any, high: Any) -> bool:
+    """Returns whether an action, or a batch of them, holds no sentinel; `low` and `high` are its `emitted_bounds`."""
+    if low is None:
+        return bool(np.isfinite(action).all())
+    if action.size == 1:  # the usual case, ten times as fast
+        return bool(low <= action.item() <= high)
+    return bool(((action >= low) & (action <= high)).all())
+
+
 def rows_without_action(leaves: list[Any], bounds: Sequence[tuple[Any, Any]]) -> str | None:
     """Returns, in words, the rows whose action is the sentinel: values that were not finite. None if there are none."""
     for leaf, (low, high) in zip(leaves, bounds, strict=True):
         emitted = np.asarray(leaf)
-        if low is None:
-            valid = np.isfinite(emitted)
-        elif emitted.size == 1 and low <= emitted.item() <= high:  # the usual case, ten times as fast
-            continue
-        else:
-            valid = (emitted >= low) & (emitted <= high)
-        if not valid.all():
+        if not is_emitted(emitted, low, high):
+            valid = np.isfinite(emitted) if low is None else (emitted >= low) & (emitted <= high)
             rows = np.flatnonzero(~valid.reshape(len(emitted), -1).all(axis=-1))
             return f"{len(rows)} of {len(emitted)} rows (first row {rows[0]})"
     return None
