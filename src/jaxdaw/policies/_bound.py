@@ -69,11 +69,9 @@ class BoundPolicy:
             self._state = state if self._stateful else None
         if self._is_nest:
             emitted = specs.map_structure(lambda x, spec: np.asarray(x, spec.dtype), action, self._policy.action_spec)
-            whole = all(is_emitted(leaf, *b) for leaf, b in zip(specs.flatten(emitted), self._bounds, strict=True))
         else:
             emitted = np.asarray(action)
-            whole = is_emitted(emitted, *self._bounds[0])
-        if not whole:
+        if not all(map(is_emitted, specs.flatten(emitted) if self._is_nest else [emitted], self._bounds)):
             self._policy.action(observation)  # the slow path names the row and the cause
         return emitted
 

@@ -24,8 +24,9 @@ def as_declared(action: Any, spec: specs.TensorSpec) -> Any:
     return action.astype(jax.dtypes.canonicalize_dtype(spec.dtype)) if specs.is_continuous(spec) else action
 
 
-def is_emitted(action: np.ndarray, low: Any, high: Any) -> bool:
-    """Returns whether an action, or a batch of them, holds no sentinel; `low` and `high` are its `emitted_bounds`."""
+def is_emitted(action: np.ndarray, bounds: tuple[Any, Any]) -> bool:
+    """Returns whether an action, or a batch of them, holds no sentinel; `bounds` are its `emitted_bounds`."""
+    low, high = bounds
     if low is None:
         return bool(np.isfinite(action).all())
     if action.size == 1:  # the usual case, ten times as fast
@@ -35,9 +36,8 @@ def is_emitted(action: np.ndarray, low: Any, high: Any) -> bool:
 
 def rows_without_action(leaves: list[Any], bounds: Sequence[tuple[Any, Any]]) -> str | None:
     """Returns, in words, the rows whose action is the sentinel: values that were not finite. None if there are none."""
-    for leaf, (low, high) in zip(leaves, bounds, strict=True):
-        emitted = np.asarray(leaf)
-        if not is_emitted(emitted, low, high):
+    for emitted, (low, high) in zip(map(np.asarray, leaves), bounds, strict=True):
+        if not is_emitted(emitted, (low, high)):
             valid = np.isfinite(emitted) if low is None else (emitted >= low) & (emitted <= high)
             rows = np.flatnonzero(~valid.reshape(len(emitted), -1).all(axis=-1))
             return f"{len(rows)} of {len(emitted)} rows (first row {rows[0]})"
