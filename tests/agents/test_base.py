@@ -277,3 +277,6 @@ def test_extra_entries_are_dropped_with_a_warning():
     observation = {"obs": batch().observation, "mask": np.ones((4, 2, 3), bool), "more": np.zeros((4, 2))}
     with pytest.warns(JaxdawWarning, match="drops entries of the experience"):
         agent.train(batch(observation=observation))
+    observation["obs"] = np.full((4, 2, 3), np.nan, np.float32)
+    with pytest.warns(JaxdawWarning), pytest.raises(NonFiniteError, match=r"observation.*NaN"):
+        agent.train(batch(observation=observation))  # found before the step, like NaN in a batch without them

@@ -56,6 +56,8 @@ def test_the_target_moves_at_multiples_of_its_period(period):
         online = after.params["q_network"]
         expected = online if call % period == 0 else before.params
         jax.tree.map(np.testing.assert_array_equal, after.target.params, expected)
+        shown = agent.target_q_network.get_weights().params  # who holds the network sees it move
+        jax.tree.map(np.testing.assert_array_equal, shown, expected)
 
 
 def test_the_target_does_not_share_its_weights():

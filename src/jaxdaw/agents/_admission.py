@@ -45,7 +45,7 @@ class Admission:
     num_outer_dims: int
     by_frame: bool
     refuse_nan: bool
-    _known: set[Any] = dataclasses.field(default_factory=set, init=False)
+    _known: dict[Any, list[int]] = dataclasses.field(default_factory=dict, init=False)  # and where floats are
 
     def admit(self, experience: Any, weights: Any, many: bool) -> tuple[Any, Any]:
         """Returns experience and weights that `update` can take; nothing on a device is waited for.
@@ -56,8 +56,9 @@ class Admission:
         Raises: as `Agent.train`.
         """
         leaves, structure = jax.tree.flatten((experience, weights))
-        signature = (many, structure, tuple([(getattr(x, "dtype", None), getattr(x, "shape", None)) for x in leaves]))
-        if signature not in self._known:
+        signature = (many, structure, *[(getattr(x, "dtype", None), getattr(x, "shape", None)) for x in leaves])
+        places = self._known.get(signature)
+        if places is None:
             pruned = self._check_experience(experience, weights, many)
             if jax.tree.structure((pruned, weights)) != structure:
                 warnings.warn(
@@ -65,11 +66,12 @@ class Admission:
                     JaxdawWarning,
                     stacklevel=4,
                 )
-                return specs.in_native_order(pruned), weights
+                return self.admit(pruned, weights, many)
             native = specs.in_native_order(pruned)
-            if any(one is not other for one, other in zip(jax.tree.leaves(native), jax.tree.leaves(pruned))):
+            if any(one is not other for one, other in zip(jax.tree.leaves(native), leaves)):
                 return self.admit(native, weights, many)
-            self._known.add(signature)
+            kinds = [getattr(getattr(leaf, "dtype", None), "kind", None) for leaf in leaves]
+            places = self._known[signature] = [i for i, kind in enumerate(kinds) if kind == "f" and self.refuse_nan]
             if len(self._known) == _MANY_SHAPES:
                 warnings.warn(
                     f"{self.owner} was compiled for {_MANY_SHAPES} different shapes of experience, which takes "
@@ -77,8 +79,9 @@ class Admission:
                     JaxdawWarning,
                     stacklevel=4,
                 )
-        if self.refuse_nan:
-            self._check_values(leaves, experience)
+        floats = [leaf for place in places if isinstance(leaf := leaves[place], np.ndarray)]
+        if not all(map(math.isfinite, map(np.vdot, floats, floats))):  # alone of all products does not warn of overflow
+            explain_refusal(experience, self.action_spec, self.splitter)
         if weights is not None and not isinstance(weights, jax.Array):
             check_example_weights(weights)
         return experience, weights
@@ -126,10 +129,3 @@ class Admission:
                 cause="a trailing axis of size 1, which would broadcast to every pair of rows.",
                 fix="weights.reshape(-1)",
             )
-
-    def _check_values(self, leaves: list[Any], experience: Any) -> None:
-        """Refuses NumPy batches that hold NaN or infinity, before the step."""
-        for leaf in leaves:
-            # Of all products, vdot alone does not warn of an overflow.
-            if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and not math.isfinite(np.vdot(leaf, leaf)):
-                explain_refusal(experience, self.action_spec, self.splitter)

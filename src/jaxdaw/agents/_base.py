@@ -19,12 +19,14 @@ from jaxdaw.agents._refusals import check_network, check_range, explain_refusal
 from jaxdaw.agents._state import AgentState, StepCounter
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
 from jaxdaw.math import clip_by_norm_per_variable
-from jaxdaw.networks import Network, Weights, write_back
+from jaxdaw.networks import Network, Weights, read_raw, write_raw
 from jaxdaw.policies import Policy, Splitter
 from jaxdaw.trajectories import LossInfo, TimeStep, Trajectory, Transition
 
 _REFUSED_IN_A_ROW = 10
 """Refused steps in a row that "skip" puts up with."""
+_UNDER_WAY = 32
+"""Steps whose losses are not looked at before they are done; to wait for each would be to fall asleep at each."""
 _SMALL = 32_768
 """Weights of a network whose training takes longer to organise than to do, on two CPU cores."""
 
@@ -128,8 +130,7 @@ class Agent(Core):
             check_network(label, network)
         self._leaves: list[Any] = []  # of the state; those that a network shows are read from its variables
         self._structure: Any = None
-        self._places: list[int] = []
-        self._variables: list[Any] = []
+        self._slots: list[tuple[int, Any]] = []
         self._on_nan = on_nan
         self._refused_steps = 0
         self._refused_in_a_row = 0
@@ -189,7 +190,7 @@ class Agent(Core):
           RuntimeError: the base constructor was not called.
         """
         self._require_initialized()
-        return self._train(experience, weights, self._compiled_update, many=False)
+        return self._train(experience, weights, many=False)
 
     def train_many(self, experience: Any, weights: Any = None) -> LossInfo:
         """Takes K gradient steps in one compiled program.
@@ -202,15 +203,16 @@ class Agent(Core):
           A LossInfo whose leaves have a leading axis K. Errors are those of `train`.
         """
         self._require_initialized()
-        return self._train(experience, weights, self._compiled_update_many, many=True)
+        return self._train(experience, weights, many=True)
 
-    def _train(self, experience: Any, weights: Any, compiled: Any, many: bool) -> LossInfo:
+    def _train(self, experience: Any, weights: Any, many: bool) -> LossInfo:
         self._report_refused()
-        experience, weights = self._admission.admit(experience, weights, many)
+        experience, weights = self._admission.admit(self.preprocess_sequence(experience), weights, many)
         if self._structure is None:
             self.get_state()
-        self._leaves, info = compiled(self._gather(), experience, weights)
-        write_back(self._variables, [self._leaves[place] for place in self._places])
+        compiled = self._compiled_update_many if many else self._compiled_update
+        self._leaves, info = compiled(read_raw(self._slots, self._leaves), experience, weights)
+        write_raw(self._slots, self._leaves)
         self._train_step_counter.value += info.loss.shape[0] if many else 1
         self._pending.append((info.loss, experience))
         return info
@@ -245,7 +247,7 @@ class Agent(Core):
             weights = {name: network.get_weights() for name, network in self._networks.items()}
             self.set_state(jax.tree.map(jnp.copy, self._first_state(weights, fresh=False)))  # to be donated: unshared
             return self.get_state()
-        return self._structure.unflatten(self._gather())
+        return self._structure.unflatten(read_raw(self._slots, self._leaves))
 
     def compiler_options(self) -> dict[str, Any]:
         """Returns options for `jax.jit` of programs that train this agent.
@@ -269,19 +271,12 @@ class Agent(Core):
         leaves, self._structure = jax.tree.flatten(state)
         self._leaves = list(leaves)
         shown = self._shown(self._structure.unflatten(range(len(leaves))))
-        self._places = [place for _, places in shown for place in jax.tree.leaves(places)]
-        self._variables = [variable for network, _ in shown for variable in network.stored_variables()]
+        places = [place for _, own in shown for place in jax.tree.leaves(own)]
+        self._slots = list(zip(places, [v for network, _ in shown for v in network.stored_variables()], strict=True))
 
     def _shown(self, state: AgentState) -> list[tuple[Network, Weights]]:
         """Returns the networks, each with the weights in `state` that it shows."""
         return [(n, Weights(state.params[name], state.rest[name])) for name, n in self._networks.items()]
-
-    def _gather(self) -> list[Any]:
-        """Returns the leaves of the state, with the weights as the networks have them now."""
-        leaves = self._leaves.copy()
-        for place, variable in zip(self._places, self._variables, strict=True):
-            leaves[place] = variable.get_raw_value()
-        return leaves
 
     def _flat(self, update: Callable[..., tuple[AgentState, LossInfo]]) -> Callable[..., tuple[list[Any], LossInfo]]:
         """Returns an update from leaves to leaves: building nests at every step would cost more than the checks."""
@@ -367,7 +362,7 @@ class Agent(Core):
           NonFiniteError: as `on_nan` says.
           SpecError, MaskError: an action outside its spec, a state that allows nothing; whatever `on_nan` says.
         """
-        while self._pending and (self._pending[0][0].is_ready() or len(self._pending) > 8):
+        while self._pending and (self._pending[0][0].is_ready() or len(self._pending) > _UNDER_WAY):
             loss, experience = self._pending.popleft()
             loss = np.asarray(loss)
             refused = int(not math.isfinite(loss)) if loss.ndim == 0 else int((~np.isfinite(loss)).sum())

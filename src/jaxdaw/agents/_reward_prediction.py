@@ -275,9 +275,6 @@ class GreedyRewardPredictionAgent(Agent):
         """
         return of_chosen_arms(experience) if self._accepts_per_arm_features else experience
 
-    def _train(self, experience: Any, weights: Any, compiled: Any, many: bool) -> LossInfo:
-        return super()._train(self.preprocess_sequence(experience), weights, compiled, many)
-
     @overload
     def loss(self, experience: Any, weights: Any = None, training: bool = False) -> LossInfo: ...
     @overload

@@ -22,7 +22,7 @@ from jaxdaw.networks._q import DuelingQNetwork, QNetwork, QRnnNetwork
 from jaxdaw.networks._recipe import as_rngs
 from jaxdaw.networks._recurrent import LSTMState, RecurrentCore, RecurrentEncodingNetwork
 from jaxdaw.networks._sequential import Sequential
-from jaxdaw.networks._weights import Weights, write_back
+from jaxdaw.networks._weights import Weights, read_raw, write_raw
 
 __all__ = [
     "ActorDistributionNetwork",
@@ -59,8 +59,9 @@ __all__ = [
     "concatenate",
     "holding",
     "mean_of",
+    "read_raw",
     "require_network",
     "signed_log",
     "tanh_squash_to_spec",
-    "write_back",
+    "write_raw",
 ]

@@ -26,16 +26,27 @@ class Weights(NamedTuple):
     rest: Any
 
 
-def write_back(variables: Sequence[nnx.Variable[Any]], leaves: Sequence[Any]) -> None:
-    """Makes `leaves` the arrays of variables of one module; shapes and dtypes are not looked at.
+Shown = Sequence[tuple[int, nnx.Variable[Any]]]
+"""Variables of one module, each with its place in a list of arrays."""
+
+
+def read_raw(shown: Shown, leaves: list[Any]) -> list[Any]:
+    """Returns `leaves` with the arrays of the variables, uncopied, at their places."""
+    for place, variable in shown:
+        leaves[place] = variable._raw_value
+    return leaves
+
+
+def write_raw(shown: Shown, leaves: Sequence[Any]) -> None:
+    """Makes the leaves at their places the arrays of variables; shapes and dtypes are not looked at.
 
     `Variable.set_raw_value` asks each time whether the trace is the one that made the variable, which costs 2 us; it is
     only under a trace that the answer can be no.
     """
-    if variables and isinstance(leaves[0], Tracer):
-        variables[0].set_raw_value(leaves[0])
-    for variable, leaf in zip(variables, leaves, strict=True):
-        object.__setattr__(variable, "_raw_value", leaf)
+    if shown and isinstance(leaves[shown[0][0]], Tracer):
+        shown[0][1].set_raw_value(leaves[shown[0][0]])
+    for place, variable in shown:
+        object.__setattr__(variable, "_raw_value", leaves[place])
 
 
 class Layout:
@@ -132,7 +143,7 @@ class _Group:
         return leaves
 
     def write(self, leaves: Sequence[Any]) -> None:
-        write_back(self._variables, leaves)
+        write_raw(list(enumerate(self._variables)), leaves)
 
     def to_graph(self, tree: Any) -> dict[Any, Any]:
         """Returns the leaves under the keys by which nnx knows them, with integers for lists."""
