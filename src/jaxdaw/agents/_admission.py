@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -14,38 +12,28 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.agents._refusals import check_example_weights, explain_refusal
 from jaxdaw.errors import JaxdawWarning, SpecError, SpecTypeError
-from jaxdaw.policies import Splitter
 from jaxdaw.trajectories import Trajectory, Transition
+
+if TYPE_CHECKING:
+    from jaxdaw.agents._base import Agent
 
 _MANY_SHAPES = 8
 """Compiled shapes of experience at which a user is told to pad."""
 
 
-@dataclasses.dataclass
 class Admission:
     """Checks what `train` and `loss` are given; a batch like one seen before costs a few microseconds.
 
     Args:
-      owner: the agent's name, for messages.
-      spec: of one frame.
-      frames: the T of every batch; None for any from 2.
-      action_spec, splitter: the agent's.
-      transition_spec: gives the spec of a Transition, or raises SpecTypeError where none is taken.
-      num_outer_dims: 2 for frames `[B, T, ...]`; 1 for `[B, ...]`.
-      by_frame: whether every frame is an example of its own, with a weight of its own, instead of a step of a window.
+      agent: whose batches are checked.
+      frames: the T of every batch; None for any from 2, or where frames are examples.
       refuse_nan: whether NumPy batches that are not finite are refused here; otherwise they reach the guard.
     """
 
-    owner: str
-    spec: Any
-    frames: int | None
-    action_spec: Any
-    splitter: Splitter | None
-    transition_spec: Callable[[], Transition]
-    num_outer_dims: int
-    by_frame: bool
-    refuse_nan: bool
-    _known: dict[Any, list[int]] = dataclasses.field(default_factory=dict, init=False)  # and where floats are
+    def __init__(self, agent: Agent, frames: int | None, refuse_nan: bool):
+        self._agent, self._frames, self._refuse_nan = agent, frames, refuse_nan
+        self._by_frame = agent._learns_by_frame
+        self._known: dict[Any, list[int]] = {}  # the batches that were seen, and where their floats are
 
     def admit(self, experience: Any, weights: Any, many: bool) -> tuple[Any, Any]:
         """Returns experience and weights that `update` can take; nothing on a device is waited for.
@@ -62,7 +50,7 @@ class Admission:
             pruned = self._check_experience(experience, weights, many)
             if jax.tree.structure((pruned, weights)) != structure:
                 warnings.warn(
-                    f"{self.owner} drops entries of the experience that training_data_spec does not name",
+                    f"{self._agent.name} drops entries of the experience that training_data_spec does not name",
                     JaxdawWarning,
                     stacklevel=4,
                 )
@@ -71,17 +59,17 @@ class Admission:
             if any(one is not other for one, other in zip(jax.tree.leaves(native), leaves)):
                 return self.admit(native, weights, many)
             kinds = [getattr(getattr(leaf, "dtype", None), "kind", None) for leaf in leaves]
-            places = self._known[signature] = [i for i, kind in enumerate(kinds) if kind == "f" and self.refuse_nan]
+            places = self._known[signature] = [i for i, kind in enumerate(kinds) if kind == "f" and self._refuse_nan]
             if len(self._known) == _MANY_SHAPES:
                 warnings.warn(
-                    f"{self.owner} was compiled for {_MANY_SHAPES} different shapes of experience, which takes "
+                    f"{self._agent.name} was compiled for {_MANY_SHAPES} different shapes of experience, which takes "
                     "seconds each time: pad the batches to one size, with weights of 0 for what is padding",
                     JaxdawWarning,
                     stacklevel=4,
                 )
         floats = [leaf for place in places if isinstance(leaf := leaves[place], np.ndarray)]
         if not all(map(math.isfinite, map(np.vdot, floats, floats))):  # alone of all products does not warn of overflow
-            explain_refusal(experience, self.action_spec, self.splitter)
+            explain_refusal(experience, self._agent.action_spec, self._agent._splitter)
         if weights is not None and not isinstance(weights, jax.Array):
             check_example_weights(weights)
         return experience, weights
@@ -89,41 +77,40 @@ class Admission:
     def _check_experience(self, experience: Any, weights: Any, many: bool) -> Any:
         lead = 1 if many else 0
         if isinstance(experience, Transition):
-            spec, outer_rank = self.transition_spec(), lead + 1
+            spec, outer_rank = self._agent._transition_spec(), lead + 1
         elif isinstance(experience, Trajectory):
-            spec, outer_rank = self.spec, lead + self.num_outer_dims
+            spec, outer_rank = self._agent.training_data_spec, lead + self._agent.num_outer_dims
         else:
             raise SpecTypeError(
-                f"{self.owner} trains on a Trajectory or a Transition",
+                f"{self._agent.name} trains on a Trajectory or a Transition",
                 expected="Trajectory [B, T, ...]",
                 got=type(experience).__name__,
                 fix="trajectories.from_transition(time_step, action_step, next_time_step)",
             )
         pruned = specs.prune_extra_keys(spec, experience)
-        specs.check(pruned, spec, outer_rank, what=f"experience given to {self.owner}", check_bounds=False)
+        specs.check(pruned, spec, outer_rank, what=f"experience given to {self._agent.name}", check_bounds=False)
         outer = specs.outer_shape(pruned, spec)
         if 0 in outer:
             raise SpecError("the experience is empty", expected="at least one row", got=str(outer))
-        frames = self.frames
-        if isinstance(experience, Trajectory) and frames is not None and outer[-1] != frames:
+        if isinstance(experience, Trajectory) and self._frames not in (None, outer[-1]):
             raise SpecError(
-                f"{self.owner} trains on {frames} frames at a time",
-                expected=f"T = train_sequence_length = {frames}",
+                f"{self._agent.name} trains on {self._frames} frames at a time",
+                expected=f"T = train_sequence_length = {self._frames}",
                 got=f"T = {outer[-1]}, with leaves {outer}",
                 cause="the time axis has another length than n_step_update + 1, or batch and time are swapped.",
-                fix=f"replay.sample(state, key, batch_size, num_steps={frames})",
+                fix=f"replay.sample(state, key, batch_size, num_steps={self._frames})",
             )
-        if isinstance(experience, Trajectory) and frames is None and outer[lead + 1 :] == (1,) and not self.by_frame:
-            raise SpecError(f"{self.owner} needs at least two frames", expected="T >= 2", got="T = 1")
+        if isinstance(experience, Trajectory) and not (self._frames or self._by_frame) and outer[lead + 1 :] == (1,):
+            raise SpecError(f"{self._agent.name} needs at least two frames", expected="T >= 2", got="T = 1")
         self.check_weight_shape(weights, outer, lead)
         return pruned
 
     def check_weight_shape(self, weights: Any, outer: tuple[int, ...], lead: int = 0) -> None:
         """Refuses weights that do not go with experience of these outer axes, of which `lead` count its batches."""
-        allowed = [outer[:lead], outer[: lead + 1]] + ([outer] if self.by_frame else [])
+        allowed = [outer[:lead], outer[: lead + 1]] + ([outer] if self._by_frame else [])
         if weights is not None and np.shape(weights) not in allowed:
             raise SpecError(
-                "weights must be one number, or one for each row" + (", or for each frame" if self.by_frame else ""),
+                "weights must be one number, or one for each row" + (", or for each frame" if self._by_frame else ""),
                 expected=" or ".join(dict.fromkeys(map(str, allowed))),
                 got=str(np.shape(weights)),
                 cause="a trailing axis of size 1, which would broadcast to every pair of rows.",

@@ -16,7 +16,7 @@ from jax.core import Tracer
 from jaxdaw.agents._admission import Admission
 from jaxdaw.agents._core import Core
 from jaxdaw.agents._refusals import check_network, check_range, explain_refusal
-from jaxdaw.agents._state import AgentState, StepCounter
+from jaxdaw.agents._state import AgentState, StepCounter, pack, unpack
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
 from jaxdaw.math import clip_by_norm_per_variable
 from jaxdaw.networks import Network, Weights, read_raw, write_raw
@@ -128,24 +128,15 @@ class Agent(Core):
         self._optimizer = optax.chain(*clipping, optimizer)
         for label, network in networks.items():
             check_network(label, network)
-        self._leaves: list[Any] = []  # of the state; those that a network shows are read from its variables
+        self._leaves: list[Any] = []  # of the state, packed; those that a network shows are read from its variables
+        self._packed: bool | None = None  # before there is a state
         self._structure: Any = None
         self._slots: list[tuple[int, Any]] = []
         self._on_nan = on_nan
         self._refused_steps = 0
         self._refused_in_a_row = 0
         self._pending: deque[tuple[Any, Any]] = deque()
-        self._admission = Admission(
-            self.name,
-            self._training_data_spec,
-            None if self._learns_by_frame else train_sequence_length,
-            action_spec,
-            self._splitter,
-            self._transition_spec,
-            num_outer_dims=num_outer_dims,
-            by_frame=self._learns_by_frame,
-            refuse_nan=on_nan == "raise",
-        )
+        self._admission = Admission(self, None if self._learns_by_frame else train_sequence_length, on_nan == "raise")
         options = self.compiler_options()
         self._compiled_update = jax.jit(self._flat(self.update), donate_argnums=0, compiler_options=options)
         self._compiled_update_many = jax.jit(self._flat(self.update_many), donate_argnums=0, compiler_options=options)
@@ -167,8 +158,7 @@ class Agent(Core):
             key = seed if isinstance(seed, jax.Array) else jax.random.key(seed)
             self.set_state(jax.jit(self.init)(key))
         else:
-            weights = {name: network.get_weights() for name, network in self._networks.items()}
-            self.set_state(jax.tree.map(jnp.copy, self._first_state(weights, fresh=True)))
+            self._start(fresh=True)
 
     def train(self, experience: Any, weights: Any = None) -> LossInfo:
         """Takes one gradient step on a batch.
@@ -208,8 +198,8 @@ class Agent(Core):
     def _train(self, experience: Any, weights: Any, many: bool) -> LossInfo:
         self._report_refused()
         experience, weights = self._admission.admit(self.preprocess_sequence(experience), weights, many)
-        if self._structure is None:
-            self.get_state()
+        if self._packed is not (not many):  # of several steps in one program each is slower with a vector, by half
+            self._hold(self.get_state(), packed=not many)
         compiled = self._compiled_update_many if many else self._compiled_update
         self._leaves, info = compiled(read_raw(self._slots, self._leaves), experience, weights)
         write_raw(self._slots, self._leaves)
@@ -243,11 +233,14 @@ class Agent(Core):
 
     def get_state(self) -> AgentState:
         """Returns the agent's state: the networks' own arrays, the optimizer's and the counter."""
-        if self._structure is None:
-            weights = {name: network.get_weights() for name, network in self._networks.items()}
-            self.set_state(jax.tree.map(jnp.copy, self._first_state(weights, fresh=False)))  # to be donated: unshared
-            return self.get_state()
-        return self._structure.unflatten(read_raw(self._slots, self._leaves))
+        if self._packed is None:
+            self._start(fresh=False)
+        *leaves, vector = read_raw(self._slots, self._leaves)
+        return self._structure.unflatten(map(jnp.asarray, unpack([*leaves, np.array(vector)], self._hidden)))
+
+    def _start(self, fresh: bool) -> None:
+        weights = {name: network.get_weights() for name, network in self._networks.items()}
+        self.set_state(jax.tree.map(jnp.copy, self._first_state(weights, fresh)))  # to be donated: unshared
 
     def compiler_options(self) -> dict[str, Any]:
         """Returns options for `jax.jit` of programs that train this agent.
@@ -261,18 +254,25 @@ class Agent(Core):
         return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
     def set_state(self, state: AgentState) -> None:
-        """Makes `state` the agent's: the networks show its weights. The arrays are used, not copied.
+        """Makes `state` the agent's: the networks show its weights. Their arrays are used, not copied.
 
         Raises:
           SpecError: the weights do not fit a network.
         """
         for network, weights in self._shown(state):
             network.set_weights(weights)
+        self._hold(state, packed=False)
+
+    def _hold(self, state: AgentState, packed: bool) -> None:
+        """Keeps the leaves of a state whose weights the networks show, for calls of one step `packed`."""
         leaves, self._structure = jax.tree.flatten(state)
-        self._leaves = list(leaves)
-        shown = self._shown(self._structure.unflatten(range(len(leaves))))
-        places = [place for _, own in shown for place in jax.tree.leaves(own)]
-        self._slots = list(zip(places, [v for network, _ in shown for v in network.stored_variables()], strict=True))
+        places = self._shown(self._structure.unflatten(range(len(leaves))))
+        shown = {p: v for net, own in places for p, v in zip(jax.tree.leaves(own), net.stored_variables(), strict=True)}
+        hidden = {i: x.shape for i, x in enumerate(leaves) if i not in shown and getattr(x, "dtype", 0) == np.float32}
+        self._hidden = hidden if packed and self.compiler_options() else {}
+        self._leaves = list(map(jnp.asarray, pack(leaves, self._hidden, np)))
+        self._slots = [(place - sum(i < place for i in self._hidden), variable) for place, variable in shown.items()]
+        self._packed = packed
 
     def _shown(self, state: AgentState) -> list[tuple[Network, Weights]]:
         """Returns the networks, each with the weights in `state` that it shows."""
@@ -282,8 +282,8 @@ class Agent(Core):
         """Returns an update from leaves to leaves: building nests at every step would cost more than the checks."""
 
         def from_leaves(leaves: list[Any], experience: Any, weights: Any) -> tuple[list[Any], LossInfo]:
-            state, info = update(self._structure.unflatten(leaves), experience, weights)
-            return jax.tree.leaves(state), info
+            state, info = update(self._structure.unflatten(unpack(leaves, self._hidden)), experience, weights)
+            return pack(jax.tree.leaves(state), self._hidden, jnp), info
 
         return from_leaves
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -62,6 +64,25 @@ class Proposal(NamedTuple):
     gradients: Any
     applied: jax.Array
     stepped: AgentState
+
+
+Hidden = dict[int, tuple[int, ...]]
+"""Places of float32 leaves that nobody sees between steps, in ascending order, with their shapes."""
+
+
+def pack(leaves: Sequence[Any], hidden: Hidden, xp: Any) -> list[Any]:
+    """Returns the leaves with the hidden ones as one vector at the end; `xp` is `numpy` outside of programs."""
+    vector = xp.concatenate([xp.zeros(0, np.float32), *(xp.ravel(leaves[place]) for place in hidden)])
+    return [*(leaf for place, leaf in enumerate(leaves) if place not in hidden), vector]
+
+
+def unpack(packed: Sequence[Any], hidden: Hidden) -> list[Any]:
+    """Returns the leaves that `pack` was given."""
+    *leaves, vector = packed
+    for place, shape in hidden.items():
+        leaves.insert(place, vector[: math.prod(shape)].reshape(shape))
+        vector = vector[math.prod(shape) :]
+    return leaves
 
 
 class StepCounter:
