@@ -144,6 +144,24 @@ def test_train_many_equals_train_in_turn():
     assert int(many.train_step_counter) == 5
 
 
+def test_single_and_many_steps_follow_each_other_and_the_state_can_be_looked_at_in_between():
+    one, mixed = make(optimizer=optax.adam(1e-2)), make(optimizer=optax.adam(1e-2))
+    batches = [batch(seed=s) for s in range(6)]
+    for frames in batches:
+        one.train(frames)
+    mixed.train(batches[0])
+    mixed.train_many(jax.tree.map(lambda *x: np.stack(x), *batches[1:3]))
+    seen = jax.tree.map(np.array, mixed.get_state())
+    for frames in batches[3:5]:
+        mixed.train(frames)
+    mixed.set_state(jax.tree.map(jnp.array, mixed.get_state()))
+    mixed.train(batches[5])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one.get_state(), mixed.get_state()
+    )
+    assert (int(seen.train_step), int(mixed.get_state().train_step)) == (3, 6)
+
+
 def test_initialize_with_a_seed_draws_new_weights_and_copies_them_to_the_target():
     agent = make()
     before = weights_of(agent).params
