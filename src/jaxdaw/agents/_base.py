@@ -25,8 +25,6 @@ from jaxdaw.trajectories import LossInfo, TimeStep, Trajectory, Transition
 
 _REFUSED_IN_A_ROW = 10
 """Refused steps in a row that "skip" puts up with."""
-_UNDER_WAY = 32
-"""Steps whose losses are not looked at before they are done; to wait for each would be to fall asleep at each."""
 _SMALL = 32_768
 """Weights of a network whose training takes longer to organise than to do, on two CPU cores."""
 
@@ -356,13 +354,15 @@ class Agent(Core):
         raise SpecTypeError(f"{self.name} does not train on Transitions: pass a Trajectory [B, T, ...]")
 
     def _report_refused(self) -> None:
-        """Accounts for the finished steps that were refused. Unfinished ones are not waited for.
+        """Accounts for the finished steps that were refused. Unfinished ones are not waited for, until there are many.
+
+        With 32, a small network's caller need not fall asleep at each step; of larger ones eight batches are kept.
 
         Raises:
           NonFiniteError: as `on_nan` says.
           SpecError, MaskError: an action outside its spec, a state that allows nothing; whatever `on_nan` says.
         """
-        while self._pending and (self._pending[0][0].is_ready() or len(self._pending) > _UNDER_WAY):
+        while self._pending and (self._pending[0][0].is_ready() or len(self._pending) > (32 if self._hidden else 8)):
             loss, experience = self._pending.popleft()
             loss = np.asarray(loss)
             refused = int(not math.isfinite(loss)) if loss.ndim == 0 else int((~np.isfinite(loss)).sum())
