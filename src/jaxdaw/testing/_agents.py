@@ -138,7 +138,7 @@ def batch_of_another_shape_or_dtype_is_refused(make: Make) -> None:
 def nothing_recompiles(make: Make) -> None:
     """A batch of the same shapes runs what was compiled for the first: no weakly typed counter, no new constant."""
     agent = make()
-    calls = counted(agent, "_batch_loss")
+    calls = counted(agent, "learn")
     agent.train(random_experience(agent, seed=0))
     first = calls()
     for seed in range(1, 4):

@@ -251,7 +251,7 @@ class CloningTrainer:
         return experience._replace(observation=cast[0], action=cast[1]), weights
 
     def _measure_batch(self, state: AgentState, experience: Trajectory, weights: Any) -> jax.Array:
-        per_step = self.agent._batch_loss(state.params, state, experience, False).per_example
+        per_step = self.agent.batch_loss(state.params, state, experience, state.step_key, False).per_example
         network = self.agent.cloning_network
         held = Weights(state.params["cloning_network"], state.rest["cloning_network"])
         output, _, _ = network.apply(held, experience.observation, experience.step_type)
