@@ -241,7 +241,7 @@ class BatchChecks:
                 (places.time_step.step_type, places.next_time_step.step_type),
                 places.action_step.action,
             )
-        bounded = [(place, StepType.FIRST, StepType.LAST) for place in step_types]
+        bounded: list[tuple[int, Any, Any]] = [(place, StepType.FIRST, StepType.LAST) for place in step_types]
         for place, spec in zip(specs.flatten(action), specs.flatten(self._agent.action_spec), strict=True):
             if isinstance(spec, specs.BoundedTensorSpec) and specs.is_discrete(spec):
                 bounded.append((place, spec.minimum, spec.maximum))
