@@ -9,6 +9,7 @@ from jaxdaw.agents._dqn import DqnAgent, DqnLossInfo, DqnMemory
 from jaxdaw.agents._ensemble import EnsembleThompsonSamplingAgent
 from jaxdaw.agents._linear_bandits import LinearBanditAgent, LinearThompsonSamplingAgent, LinearUCBAgent
 from jaxdaw.agents._neural_epsilon_greedy import NeuralEpsilonGreedyAgent
+from jaxdaw.agents._reinforce import ReinforceAgent, ReinforceAgentLossInfo
 from jaxdaw.agents._reward_prediction import (
     GreedyRewardPredictionAgent,
     RewardPredictionLossInfo,
@@ -34,6 +35,8 @@ __all__ = [
     "LinearThompsonSamplingAgent",
     "LinearUCBAgent",
     "NeuralEpsilonGreedyAgent",
+    "ReinforceAgent",
+    "ReinforceAgentLossInfo",
     "RewardPredictionLossInfo",
     "RewardPredictionMemory",
     "StepCounter",

@@ -10,6 +10,7 @@ from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network, require_network
 from jaxdaw.networks._normalizers import EMANormalizer, FixedNormalizer, StreamingNormalizer
+from jaxdaw.networks._parameter import Parameter
 from jaxdaw.networks._per_arm import GlobalAndArmCommonTowerNetwork, GlobalAndArmDotProductNetwork, PerArmNetwork
 from jaxdaw.networks._prediction import RewardBelief, RewardPrediction, mean_of
 from jaxdaw.networks._projections import (
@@ -43,6 +44,7 @@ __all__ = [
     "Module",
     "Network",
     "NormalProjection",
+    "Parameter",
     "PerArmNetwork",
     "QNetwork",
     "QRnnNetwork",

@@ -103,9 +103,9 @@ class HostSource:
                     )
         return state
 
-    def draw(self, key: jax.Array, phases: int) -> np.ndarray:
+    def draw(self, key: jax.Array, phases: int) -> jax.Array:
         """Returns a seed for each phase, `[phases]` uint32."""
-        return np.asarray(jax.random.bits(key, (phases,), np.uint32))
+        return jax.random.bits(key, (phases,), np.uint32)
 
     def batches(self, state: HostReplay, randomness: Any, prepare: Prepare) -> Any:
         """Returns the windows of all batches, leaves `[K, batch_size, num_steps, ...]`."""

@@ -20,7 +20,7 @@ _ROWS = 6
 
 
 def random_experience(agent: Agent, batch_size: int = _ROWS, num_frames: int | None = None, seed: int = 0) -> Any:
-    """Returns frames from the middle of episodes that fit the agent's spec, NumPy `[B, T, ...]` or `[B, ...]`.
+    """Returns frames that fit the agent's spec, NumPy `[B, T, ...]` or `[B, ...]`; each row is the end of an episode.
 
     Args:
       agent: whose `training_data_spec` to draw from; unbounded numbers are normal.
@@ -41,7 +41,9 @@ def random_experience(agent: Agent, batch_size: int = _ROWS, num_frames: int | N
 
     drawn: Trajectory = specs.map_structure(draw, agent.training_data_spec)
     middle, ones = np.full(outer, StepType.MID, np.int32), np.ones(outer, np.float32)
-    return drawn._replace(step_type=middle, next_step_type=middle, discount=ones)
+    following = middle.copy()
+    following[..., -1] = StepType.LAST
+    return drawn._replace(step_type=middle, next_step_type=following, discount=ones)
 
 
 def train_learns_and_counts(make: Make) -> None:
