@@ -257,7 +257,7 @@ class BatchChecks:
     ) -> None:
         """Refuses a NumPy batch from which no step can be taken, in about ten microseconds if it is a good one."""
         agent = self._agent
-        is_sound = all((leaves[place] >= low).all() and (leaves[place] <= high).all() for place, low, high in bounded)
+        is_sound = all(_is_within(leaves[place], low, high) for place, low, high in bounded)
         if agent._on_nan == "raise":
             values = [leaf for place in floats if isinstance(leaf := leaves[place], np.ndarray)]
             # alone of all products, vdot does not warn of overflow
@@ -314,3 +314,10 @@ class BatchChecks:
                 cause="a trailing axis of size 1, which would broadcast to every pair of rows.",
                 fix="weights.reshape(-1)",
             )
+
+
+def _is_within(values: np.ndarray, low: Any, high: Any) -> bool:
+    """Returns whether all integers lie in `low..high`; from 0 on, one look at them as unsigned numbers tells."""
+    if np.ndim(low) == 0 and low == 0:
+        return bool(values.view(f"u{values.dtype.itemsize}").max() <= high)
+    return bool((values >= low).all() and (values <= high).all())

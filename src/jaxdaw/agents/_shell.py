@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -266,7 +267,8 @@ class Shell(Module):
             if not (wait or len(self._in_flight) > _IN_FLIGHT or loss.is_ready()):
                 return
             self._in_flight.popleft()
-            refused = int(np.count_nonzero(~np.isfinite(loss)))
+            losses = np.asarray(loss)
+            refused = losses.size - (math.isfinite(losses) if losses.ndim == 0 else int(np.isfinite(losses).sum()))
             if not refused:
                 self._refused_in_a_row = 0
                 continue
