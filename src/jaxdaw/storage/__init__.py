@@ -13,7 +13,16 @@ from jaxdaw.storage._atomic_directory import (
     remove_directory,
     write_directory,
 )
-from jaxdaw.storage._files import damaged, opened, refuse_too_large, replace, sha256_of, sync, write_failure
+from jaxdaw.storage._files import (
+    LIMIT_BYTES,
+    damaged,
+    opened,
+    refuse_too_large,
+    replace,
+    sha256_of,
+    sync,
+    write_failure,
+)
 from jaxdaw.storage._journal import Record, encode_record, read_record
 from jaxdaw.storage._json_with_digest import (
     JSON_DEPTH,
@@ -33,6 +42,7 @@ __all__ = [
     "FORMAT",
     "JSON_DEPTH",
     "JSON_LIMIT",
+    "LIMIT_BYTES",
     "DirectoryLock",
     "Kind",
     "Record",

@@ -14,6 +14,9 @@ from typing import Any, BinaryIO
 
 from jaxdaw.errors import StorageError
 
+LIMIT_BYTES = 16 * 2**30
+"""What the contents of one file may take in memory, unless the caller says otherwise."""
+
 _CHUNK = 2**20
 
 
