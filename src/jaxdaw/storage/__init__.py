@@ -16,7 +16,9 @@ from jaxdaw.storage._atomic_directory import (
 from jaxdaw.storage._files import (
     LIMIT_BYTES,
     damaged,
+    expanded_limit,
     opened,
+    refuse_expansion,
     refuse_too_large,
     replace,
     sha256_of,
@@ -32,6 +34,7 @@ from jaxdaw.storage._json_with_digest import (
     read_json,
     seal,
     unseal,
+    without_duplicates,
     write_json,
 )
 from jaxdaw.storage._lock import DirectoryLock
@@ -50,6 +53,7 @@ __all__ = [
     "canonical_json",
     "damaged",
     "encode_record",
+    "expanded_limit",
     "format_refusal",
     "layout",
     "map_npz",
@@ -62,6 +66,7 @@ __all__ = [
     "read_json",
     "read_npz",
     "read_record",
+    "refuse_expansion",
     "refuse_too_large",
     "remove_directory",
     "replace",
@@ -70,6 +75,7 @@ __all__ = [
     "sync",
     "unseal",
     "verify_npz",
+    "without_duplicates",
     "write_directory",
     "write_failure",
     "write_json",

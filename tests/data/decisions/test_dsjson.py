@@ -1,9 +1,14 @@
 """dsjson: lines as Vowpal Wabbit's own tests have them, and what is written."""
 
+import contextlib
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.logs import log
 from jaxdaw.data import Decisions, read_decisions, write_dsjson
@@ -110,3 +115,84 @@ def test_what_dsjson_cannot_hold_is_refused(tmp_path):
     many = LINE | {"c": {"_multi": [{f"f{i}": 1 for i in range(5000)}, {}]}}
     with pytest.raises(SpecError, match="more features than become columns"):
         read_decisions(write(tmp_path, many))
+
+
+HUGE = int("9" * 400)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"_label_cost": HUGE}, "a cost that is no number"),
+        ({"_label_cost": "1"}, "a cost that is no number"),
+        ({"_label_cost": True}, "a cost that is no number"),
+        ({"_label_probability": HUGE}, "probabilities that are no numbers"),
+        ({"p": [0.5, HUGE]}, "probabilities that are no numbers"),
+        ({"p": [0.5, None]}, "probabilities that are no numbers"),
+        ({"a": [1, 1]}, "an arm that stands twice"),
+        ({"a": [1, HUGE]}, "a of"),
+        ({"a": [[1], 2]}, "a of"),
+        ({"_labelIndex": HUGE}, "no _labelIndex"),
+        ({"_labelIndex": None, "_label_Action": -HUGE}, "no _labelIndex"),
+        ({"EventId": ["e"]}, "an EventId or a VWState.m that is no text"),
+        ({"EventId": {"x": 1}}, "an EventId or a VWState.m that is no text"),
+        ({"VWState": "m"}, "a VWState that is no object"),
+        ({"VWState": {"m": [1]}}, "an EventId or a VWState.m that is no text"),
+        ({"c": {"_multi": [{"x": HUGE}, {}]}}, "features that are too large or nested"),
+        ({"c": {"_multi": [{}, {}], "x": -HUGE}}, "features that are too large or nested"),
+        ({"c": {"_multi": {}}}, "no arms in c._multi"),
+        ({"c": {"_multi": []}}, "no arms in c._multi"),
+        ({"c": []}, "no arms in c._multi"),
+    ],
+)
+def test_values_that_are_no_decision_are_refused_with_their_line(tmp_path, change, message):
+    with pytest.raises(StorageError, match=rf"in 1 line \(2\)(.|\n)*{message}|{message}(.|\n)*in 1 line \(2\)"):
+        read_decisions(write(tmp_path, LINE, LINE | change))
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "soon", 7, None, "Infinity"]
+)
+def test_times_that_no_clock_shows_are_unknown(tmp_path, text):
+    found = read_decisions(write(tmp_path, LINE, LINE | {"EventId": "e2", "Timestamp": text}))
+    assert np.isfinite(found.time[0])
+
+
+def test_nests_without_end_are_refused_with_their_line(tmp_path):
+    deep = '{"x":' * 300 + "1" + "}" * 300
+    line = json.dumps(LINE | {"c": {"_multi": [{}, {}], "DEEP": 1}}).replace('"DEEP": 1', f'"u": {deep}')
+    (tmp_path / "log").write_text(json.dumps(LINE) + "\n" + line + "\n")
+    with pytest.raises(StorageError, match=r"features that are too large or nested in 1 line \(2\)"):
+        read_decisions(tmp_path / "log")
+
+
+def test_keys_that_stand_twice_are_refused(tmp_path):
+    line = json.dumps(LINE).replace('"Version": "1"', '"Version": "1", "_label_cost": 5.0')
+    (tmp_path / "log").write_text(line + "\n")
+    with pytest.raises(StorageError, match="a key stands twice: '_label_cost'"):
+        read_decisions(tmp_path / "log")
+
+
+def test_one_row_of_many_arms_among_many_rows_is_refused_before_memory_is_taken(tmp_path):
+    # 20,000 arms cost 3 bytes each in one row of 2,000: 9 * 2,000 * 20,000 bytes are 360 MB
+    wide = LINE | {"c": {"_multi": [{}] * 20_000}}
+    with pytest.raises(StorageError, match=r"would take 360,[\d,]+ bytes in memory(.|\n)*split the file"):
+        read_decisions(write(tmp_path, wide, *[SHORT] * 1999))
+
+
+SHORT = {"_label_cost": 0, "_label_probability": 1, "_labelIndex": 0, "a": [1], "p": [1], "c": {"_multi": [{}]}}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda child: (
+        st.lists(child, max_size=3) | st.dictionaries(st.sampled_from(["x", "_multi", "m"]), child, max_size=2)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*LINE, "event_id", "pdrop", "RewardValue"]), VALUES, max_size=4))
+def test_no_line_raises_anything_but_typed_errors(change):
+    with tempfile.TemporaryDirectory() as directory, contextlib.suppress(StorageError, SpecError):
+        read_decisions(write(Path(directory), LINE, LINE | change))

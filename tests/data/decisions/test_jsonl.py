@@ -1,12 +1,19 @@
 """JSON Lines, written by hand: what is read, and what is refused with its lines."""
 
+import contextlib
 import json
+import tempfile
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.logs import log, same
 from jaxdaw.data import read_decisions
+from jaxdaw.data.decisions._columns import COLUMN
 from jaxdaw.data.decisions._jsonl import decision_rows, write_rows
 from jaxdaw.errors import SpecError, StorageError
 from jaxdaw.specs import TensorSpec
@@ -134,3 +141,115 @@ def test_nan_is_read_and_is_for_the_check(tmp_path):
     found = read_decisions(lines(tmp_path, '{"action": 0, "probability": NaN, "reward": NaN}'))
     assert np.isnan(found.probability[0])
     assert found.outcomes.pending == 1
+
+
+# What a file may do to the memory, and to the reader.
+
+
+def peak_of(read) -> int:
+    """Returns the most bytes that a call held at once."""
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(StorageError, SpecError):
+            read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+LONG = "x" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"action": 999_999, "eligible": [999_999]}] * 1000,
+        [{"action": 0, "probabilities": [1.0], "eligible": [0]}] * 999 + [{"action": 999_999, "eligible": None}],
+        [{"action": 0, "decision_id": LONG}, *({"action": 0, "decision_id": str(i)} for i in range(400))],
+        [{"action": 0, "policy_version": LONG}, *({"action": 0, "policy_version": "v"} for _ in range(400))],
+        [{"action": 0, "context": LONG}, *({"action": 0, "context": "y"} for _ in range(400))],
+        [{"action": 0, "context": {"x": [LONG, *["y"] * 400]}}],
+        [{"decision_id": LONG, "reward": 1}, *({"decision_id": str(i), "reward": 1} for i in range(400))],
+        [{"action": 0, LONG: 1}],
+        [{"action": 0, "context": [[0.0] * 1000]}, *({"action": 0, "context": [[0.0]]} for _ in range(400))],
+    ],
+    ids=["arms", "all arms", "id", "version", "context", "list", "outcome", "name", "ragged"],
+)
+def test_memory_is_bounded_by_the_size_of_the_file(tmp_path, rows):
+    (tmp_path / "log").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    size = (tmp_path / "log").stat().st_size
+    assert peak_of(lambda: read_decisions(tmp_path / "log")) < 20e6 + 40 * size
+
+
+def test_arms_by_their_ids_are_refused_with_what_to_do(tmp_path):
+    (tmp_path / "log").write_text('{"action": 999999, "eligible": [999999]}\n' * 1000)
+    message = r"would take 1,000,000,000 bytes(.|\n)*num_arms=1000000 \(--arms 1000000\)"
+    with pytest.raises(StorageError, match=message):
+        read_decisions(tmp_path / "log")
+    with pytest.raises(StorageError, match="holds more than may be read into memory"):
+        read_decisions(tmp_path / "log", num_arms=1_000_000, limit_bytes=2**24)
+    (tmp_path / "few").write_text('{"action": 999999, "eligible": [999999]}\n' * 3)
+    assert read_decisions(tmp_path / "few").num_arms == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"action": 0, "action": 1}', r"no JSON objects in 1 line \(2\)(.|\n)*a key stands twice: 'action'"),
+        ('{"action": 0, "context": {"x": 1, "x": 2}}', "a key stands twice: 'x'"),
+        ('{"action": 0, "propensity": 0.5}', "unknown fields(.|\n)*name it 'probability' if 'propensity' is with"),
+        ('{"action": 0, "weather": 1}', "unknown fields in 1 line"),
+        ('{"decision_id": "a", "reward": 1, "probability": 0.5}', "unknown fields in 1 line"),
+        ('{"action": ' + "9" * 400 + "}", "names more arms than can be"),
+        ('{"action": 1e3}', "something else than integers in 'action'"),
+        ('{"action": true}', "something else than integers in 'action'"),
+        ('{"action": 0, "reward": ' + "9" * 400 + "}", r"too large in 1 line \(2\)"),
+        ('{"action": 0, "time": -' + "9" * 400 + "}", r"too large in 1 line \(2\)"),
+        ('{"action": 0, "eligible": [' + "9" * 30 + "]}", "names more arms than can be"),
+        ('{"action": 0, "eligible": [-' + "9" * 30 + "]}", r"too large in 1 line \(2\)"),
+        ('{"action": 0, "eligible": [-1]}', "eligible arms that do not exist"),
+        ('{"action": 0, "probabilities": [' + "9" * 400 + "]}", "a list of numbers for every"),
+        ('{"action": 0, "context": ' + "9" * 30 + "}", "numbers of one shape"),
+        ('{"action": 0, "context": [9223372036854775808, -1]}', ""),
+        ('{"action": 0, "context": {"x": [[1], [1, 2]]}}', "numbers of one shape"),
+        ('{"action": 0, "context": ' + "[" * 40 + "1" + "]" * 40 + "}", r"too large in 1 line \(2\)"),
+        ('{"action": 0, "context": ' + "[" * 5000 + "]" * 5000 + "}", "no JSON objects"),
+        ('{"action": 0, "context": ' + '{"x":' * 200 + "1" + "}" * 200 + "}", "numbers of one shape"),
+        ('{"action": 0, "decision_id": ["a"]}', "something else than text in 'decision_id'"),
+        ("[" * 100_000, "no JSON objects"),
+        ('{"action": 0} {"action": 1}', "no JSON objects"),
+    ],
+)
+def test_lines_that_are_no_decisions_are_refused_with_their_numbers(tmp_path, line, message):
+    (tmp_path / "log").write_text('{"action": 0}\n' + line + "\n", encoding="utf-8")
+    if message:
+        with pytest.raises(StorageError, match=message):
+            read_decisions(tmp_path / "log")
+    else:
+        with contextlib.suppress(StorageError):
+            read_decisions(tmp_path / "log")
+
+
+@pytest.mark.parametrize(
+    "field", ['"probabilities": [' + "9" * 400 + "]", '"context": ' + '{"x":' * 120 + "1" + "}" * 120]
+)
+def test_extreme_values_in_every_line_are_refused_with_their_numbers(tmp_path, field):
+    (tmp_path / "log").write_text('{"action": 0, ' + field + "}\n")
+    with pytest.raises(StorageError, match=r"too large in 1 line \(1\)"):
+        read_decisions(tmp_path / "log")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=3),
+    lambda child: st.lists(child, max_size=3) | st.dictionaries(st.sampled_from("xy"), child, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from([*COLUMN, "odd"]), VALUES, max_size=5), max_size=3))
+def test_no_line_raises_anything_but_typed_errors(rows):
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "log"
+        path.write_text('{"action": 0}\n' + "".join(json.dumps(row) + "\n" for row in rows))
+        with contextlib.suppress(StorageError, SpecError):
+            read_decisions(path)

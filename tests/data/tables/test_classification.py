@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -132,3 +133,42 @@ def test_an_unknown_table_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="unknown table") as refusal:
         load_table("shutle")
     assert all(name in str(refusal.value) for name in TABLES)
+
+
+def test_a_column_of_unique_words_is_named_with_what_to_do(tmp_path):
+    path = tmp_path / "times.csv"
+    rows = [f"2026-01-01T{i // 3600:02d}:{i // 60 % 60:02d}:{i % 60:02d},{i},{i % 3}" for i in range(50_000)]
+    path.write_text("\n".join(["when,size,kind", *rows]))
+    with pytest.raises(ConfigError, match=r"times\.csv: the column 'when' has 50,000 different words(.|\n)*leave the"):
+        read_labelled_csv(path)
+    with pytest.raises(ConfigError, match=r"the column of labels has 50,000 different values(.|\n)*label='...'"):
+        read_labelled_csv(path, label="when")
+
+
+def test_one_long_cell_does_not_widen_the_others(tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text("word,kind\n" + "x" * 100_000 + ",0\n" + "y,1\n" * 20_000)
+    tracemalloc.start()
+    table = read_labelled_csv(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert table.features.shape == (20_001, 2)
+    assert peak < 50e6  # as text of one width it would take 20,001 * 400 kB = 8 GB
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"a,b\n" + b"x" * 200_000 + b",1\n", "field larger than field limit"),
+        (b"a,b\n1\n", "rows of one length"),
+        (b"a,b\n", "holds no rows"),
+        (b"", "holds no rows"),
+        (b"a,b\n\xff,1\n", "a CSV file in UTF-8"),
+    ],
+)
+def test_a_csv_file_that_is_none_is_refused(tmp_path, contents, message):
+    (tmp_path / "x.csv").write_bytes(contents)
+    with pytest.raises(StorageError, match=rf"x\.csv(.|\n)*{message}"):
+        read_labelled_csv(tmp_path / "x.csv")
+    with pytest.raises(StorageError, match="cannot read"):
+        read_labelled_csv(tmp_path)

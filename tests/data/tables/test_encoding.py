@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from jaxdaw.data.tables._encoding import encode_features, encode_labels
+from jaxdaw.errors import ConfigError
 
 
 def test_numbers_are_standardized():
@@ -34,3 +36,10 @@ def test_labels_are_numbered_by_name_or_by_size():
     assert (labels.tolist(), names) == ([1, 0, 1], ("e", "p"))
     labels, names = encode_labels(["10", "2", "1"])
     assert (labels.tolist(), names) == ([2, 1, 0], ("1", "2", "10"))
+
+
+def test_many_columns_of_many_words_are_refused_before_their_flags_are_made():
+    words = [f"w{i % 750}" for i in range(1000)]
+    assert encode_features(["x", "y"], [words, words], limit_bytes=6_000_000)[0].shape == (1000, 1500)
+    with pytest.raises(ConfigError, match="the words of the columns up to 'y' would become 1,500 features"):
+        encode_features(["x", "y"], [words, words], limit_bytes=5_999_999)  # 4 * 1,000 * 1,500 bytes

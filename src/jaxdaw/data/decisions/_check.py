@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.data._report import Fault, Report, places
+from jaxdaw.data.decisions._columns import names_of
 from jaxdaw.data.decisions._decisions import Decisions, chosen
 
 TOLERANCE = 1e-4
@@ -70,7 +71,7 @@ def check_decisions(decisions: Decisions, *, needs_probability: bool = True, nee
         fix = "default_reward=0.0 and expiry_s=... (--default-reward), or select() the rows whose outcome has come"
         tell(missing, "decisions without a reward, or with NaN", "a number", None, fix)
         tell(np.isinf(decisions.reward), "rewards that are infinite", "a number", decisions.reward, "mend the outcomes")
-    for name in ("context", "arm_features"):
+    for name in (*names_of("nest"), *names_of("nest", per_arm=True)):
         for path, leaf in specs.flatten_with_path(getattr(decisions, name)):
             if leaf.dtype.kind == "f":
                 finite = np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1)

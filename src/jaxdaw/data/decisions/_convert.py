@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxdaw.data.decisions._columns import TEXT
 from jaxdaw.data.decisions._decisions import Decisions
 from jaxdaw.data.decisions._dsjson import write_dsjson
 from jaxdaw.data.decisions._jsonl import decision_rows, write_rows
@@ -36,7 +37,7 @@ def write_decisions(decisions: Decisions, path: str | Path) -> Path:
     if path.exists():
         raise StorageError(f"{path} is there already", expected="a new file or directory", got="another")
     if decisions.decision_id is None:
-        decisions = decisions.replace(decision_id=np.arange(len(decisions)).astype(np.str_))
+        decisions = decisions.replace(decision_id=np.arange(len(decisions)).astype(TEXT))
     if path.suffix == ".dsjson":
         return write_dsjson(decisions, path)
     if path.suffix == ".jsonl":

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from jaxdaw import specs
+from jaxdaw.data.decisions._columns import COLUMN, TEXT, names_of
 from jaxdaw.data.decisions._outcomes import Outcomes
 from jaxdaw.errors import SpecError, SpecTypeError
 
 MAX_ARMS = 1_000_000
-_PER_ARM = ("eligible", "probabilities")
+_PER_ARM = (*names_of("bool", per_arm=True), *names_of("float64", per_arm=True))
+_NESTS = (*names_of("nest"), *names_of("nest", per_arm=True))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,10 +70,11 @@ class Decisions:
             raise SpecError("actions are not one for each decision", expected="[N]", got=str(action.shape))
         count = len(action)
         columns: dict[str, Any] = {"action": action}
-        for name, dtype in (("eligible", np.bool_), ("probabilities", np.float64)):
-            columns[name] = None if getattr(self, name) is None else _numbers(getattr(self, name), dtype, name)
-        given = [leaf.shape[1] for leaf in (columns[name] for name in _PER_ARM) if leaf is not None and leaf.ndim == 2]
-        seen = given[0] if given else int(action.max(initial=0)) + 1
+        for name in _PER_ARM:
+            given = getattr(self, name)
+            columns[name] = None if given is None else _numbers(given, COLUMN[name].numpy_dtype, name)
+        widths = [leaf.shape[1] for leaf in (columns[name] for name in _PER_ARM) if leaf is not None and leaf.ndim == 2]
+        seen = widths[0] if widths else int(action.max(initial=0)) + 1
         num_arms = seen if self.num_arms is None else int(self.num_arms)
         if not 1 <= num_arms <= MAX_ARMS:
             raise SpecError(
@@ -88,7 +91,7 @@ class Decisions:
         if self.probability is None and columns["probabilities"] is not None:
             columns["probability"] = chosen(columns["probabilities"], action)
         columns["time"] = None if self.time is None else _column(self.time, count, "time")
-        for name in ("decision_id", "policy_version"):
+        for name in names_of("text"):
             texts = getattr(self, name)
             columns[name] = None if texts is None else _texts(texts, count, name)
         for name, outer in (("context", (count,)), ("arm_features", (count, num_arms))):
@@ -134,7 +137,7 @@ class Decisions:
         columns = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name not in ("context", "arm_features", "num_arms", "outcomes")
+            if field.name not in (*_NESTS, "num_arms", "outcomes")
         }
         return Decisions(
             **{name: take(leaf) for name, leaf in columns.items()},
@@ -171,7 +174,7 @@ def concatenate(parts: Sequence[Decisions]) -> Decisions:
         values = [getattr(part, name) for part in parts]
         if name in ("num_arms", "outcomes"):
             continue
-        if name in ("context", "arm_features"):
+        if name in _NESTS:
             columns[name] = specs.map_structure(lambda *leaves: np.concatenate(leaves), *values)
             continue
         absent = sum(value is None for value in values)
@@ -180,7 +183,7 @@ def concatenate(parts: Sequence[Decisions]) -> Decisions:
         if absent:
             what = f"{name} is in some parts of the log, and not in {absent} of {len(values)}"
             raise SpecError(what, expected="in all or in none", got="both", fix="read the parts by themselves")
-        if name in ("eligible", "probabilities"):
+        if name in _PER_ARM:
             values = [np.pad(value, ((0, 0), (0, num_arms - value.shape[1]))) for value in values]
         columns[name] = np.concatenate(values)
     return Decisions(**columns, num_arms=num_arms)
@@ -191,9 +194,9 @@ def _inner_spec(nest: Any, outer: int) -> Any:
 
 
 def _numbers(values: Any, dtype: Any, name: str) -> np.ndarray:
-    found = np.asarray(values)
-    if found.size and (found.dtype.kind not in "biuf" or (dtype is np.bool_ and found.dtype.kind == "f")):
-        raise SpecTypeError(f"{name} holds something else", expected=np.dtype(dtype).name, got=str(found.dtype))
+    dtype, found = np.dtype(dtype), np.asarray(values)
+    if found.size and (found.dtype.kind not in "biuf" or (dtype == np.bool_ and found.dtype.kind == "f")):
+        raise SpecTypeError(f"{name} holds something else", expected=dtype.name, got=str(found.dtype))
     return found.astype(dtype, copy=False)
 
 
@@ -204,11 +207,16 @@ def _column(values: Any, count: int, name: str) -> np.ndarray:
 
 
 def _texts(values: Any, count: int, name: str) -> np.ndarray:
-    found = np.asarray(values)
-    if found.size and found.dtype.kind != "U":
+    found = _as_text(values) if isinstance(values, list | tuple) else np.asarray(values)
+    if found.size and found.dtype.kind not in "UT":
         raise SpecTypeError(f"{name} is no text", expected="text [N]", got=f"{found.dtype} {found.shape}")
     _require(found, (count,), name)
-    return found.astype(np.str_, copy=False)
+    return found.astype(TEXT, copy=False)
+
+
+def _as_text(values: Sequence[Any]) -> np.ndarray:
+    kinds = set(map(type, values))
+    return np.array(values, TEXT) if kinds <= {str} else np.asarray(values)  # NumPy would widen all to the longest
 
 
 def _require(values: np.ndarray | None, shape: tuple[int, ...], name: str) -> None:

@@ -14,20 +14,24 @@ place in `_multi`; a row with fewer has the others not eligible.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxdaw import specs
+from jaxdaw.data.decisions._columns import COLUMN, TEXT
 from jaxdaw.data.decisions._decisions import Decisions
 from jaxdaw.data.decisions._jsonl import Shape, read_lines, refusal, write_rows
 from jaxdaw.data.decisions._outcomes import OutcomeTable, empty_table
 from jaxdaw.errors import SpecError
-from jaxdaw.storage import replace
+from jaxdaw.storage import refuse_expansion, replace
 
+_COST, _PROBABILITY, _ID = (COLUMN[name].dsjson for name in ("reward", "probability", "decision_id"))
 _MAX_FEATURES = 4096
+_DEEPEST = 100
+_LARGEST, _LARGEST_FLOAT = 2**62, 2**1023
 _MARKS = (b'"_label_cost"', b'"_label_Action"', b'"_labelIndex"', b'"_label_probability"', b'"RewardValue"')
 
 
@@ -48,11 +52,11 @@ def read_dsjson(path: Path, shape: Shape, limit_bytes: int) -> tuple[Decisions, 
     apart: list[tuple[str, float]] = []
     bad: list[tuple[int, str]] = []
     for row, number in zip(lines.rows, lines.numbers, strict=True):
-        name = row.get("EventId", row.get("event_id"))
+        name = row.get(_ID, row.get("event_id"))
         if "c" in row:
             problem = _problem(row)
             made.append((row, number))
-        elif isinstance(name, str) and isinstance(row.get("RewardValue"), int | float):
+        elif isinstance(name, str) and _is_number(row.get("RewardValue")):
             problem = None
             apart.append((name, float(row["RewardValue"])))
         else:
@@ -62,34 +66,46 @@ def read_dsjson(path: Path, shape: Shape, limit_bytes: int) -> tuple[Decisions, 
     if bad:
         expected = "_label_cost, _label_probability, _labelIndex, a, c._multi, p"
         raise refusal(path, "rows that are no decisions", expected, bad[0][1], [number for number, _ in bad])
+    table = empty_table()
+    if apart:
+        table = OutcomeTable(np.array([name for name, _ in apart], TEXT), np.array([reward for _, reward in apart]))
+    return _decisions(path, made, shape, lines.file_size, limit_bytes), table, lines.unfinished
+
+
+def _decisions(
+    path: Path, made: list[tuple[Mapping[str, Any], int]], shape: Shape, file_size: int, limit_bytes: int
+) -> Decisions:
     rows = [row for row, _ in made]
     arms = [row["c"]["_multi"] for row in rows]
     num_arms = shape.num_arms or max(map(len, arms), default=1)
     if max(map(len, arms), default=0) > num_arms:
         raise SpecError(f"{path} has more arms than expected", expected=str(num_arms), got=str(max(map(len, arms))))
-    eligible = np.arange(num_arms) < np.array([len(one) for one in arms])[:, None]
+
+    def refuse_expanded(num_columns: int) -> None:
+        cells = len(rows) * (num_arms * 9 + 4 * num_columns)
+        refuse_expansion(path, cells, file_size, limit_bytes, "split the file: rows with few arms, and with many")
+
+    refuse_expanded(0)
+    eligible = np.arange(num_arms) < np.array([len(one) for one in arms], np.int64)[:, None]
     probabilities = np.zeros((len(rows), num_arms))
     for index, row in enumerate(rows):
         probabilities[index, np.array(row["a"]) - (0 not in row["a"])] = row["p"]
-    context = _features(path, [[row["c"]] for row in rows], 1)
-    features = _features(path, arms, num_arms)
-    decisions = Decisions(
-        [_action(row) for row in rows],
-        [np.nan if row.get("_label_cost") is None else -float(row["_label_cost"]) for row in rows],
-        [row["_label_probability"] for row in rows],
+    numbers = [number for _, number in made]
+    context = _features(path, [[row["c"]] for row in rows], 1, numbers, refuse_expanded)
+    features = _features(path, arms, num_arms, numbers, refuse_expanded)
+    return Decisions(
+        np.array([_action(row) for row in rows], np.int64),
+        [np.nan if row.get(_COST) is None else -float(row[_COST]) for row in rows],
+        [float(row[_PROBABILITY]) for row in rows],
         {name: column[:, 0] for name, column in context.items()} or (),
         num_arms,
         eligible,
         probabilities,
         features or (),
-        decision_id=_optional([row.get("EventId", row.get("event_id")) for row in rows]),
-        time=_times([row.get("Timestamp") for row in rows]),
+        decision_id=_optional([row.get(_ID, row.get("event_id")) for row in rows]),
+        time=_times([row.get(COLUMN["time"].dsjson) for row in rows]),
         policy_version=_optional([(row.get("VWState") or {}).get("m") for row in rows]),
     )
-    table = empty_table()
-    if apart:
-        table = OutcomeTable(np.array([name for name, _ in apart]), np.array([reward for _, reward in apart]))
-    return decisions, table, lines.unfinished
 
 
 def write_dsjson(decisions: Decisions, path: str | Path) -> Path:
@@ -110,7 +126,8 @@ def write_dsjson(decisions: Decisions, path: str | Path) -> Path:
 
 
 def _problem(row: Mapping[str, Any]) -> str | None:
-    c, arms, p = row["c"], row.get("a"), row.get("p")
+    """Returns why a row is no decision, in words; None if it is one."""
+    c, arms, p, cost, state = (row.get(name) for name in ("c", "a", "p", _COST, "VWState"))
     if row.get("pdrop"):
         return "rows that were dropped at random (pdrop)"
     if "_outcomes" in row or (isinstance(c, dict) and "_slots" in c):
@@ -123,41 +140,76 @@ def _problem(row: Mapping[str, Any]) -> str | None:
     first = 0 if 0 in arms else 1
     if any(type(arm) is not int or not first <= arm < count + first for arm in arms):
         return f"a of {str(arms)[:20]} among {count} arms"
-    if any(type(value) not in (int, float) for value in (*p, row.get("_label_probability"))):
+    if len(set(arms)) < len(arms):
+        return "an arm that stands twice in a"
+    if not all(map(_is_number, (*p, row.get(_PROBABILITY)))):
         return "probabilities that are no numbers"
-    if type(row.get("_label_cost")) not in (int, float, type(None)):
+    if cost is not None and not _is_number(cost):
         return "a cost that is no number"
-    return None if type(_action(row)) is int else "no _labelIndex"
+    if state is not None and not isinstance(state, dict):
+        return "a VWState that is no object"
+    names = (row.get(_ID, row.get("event_id")), (state or {}).get("m"))
+    if any(name is not None and type(name) not in (str, int) for name in names):
+        return "an EventId or a VWState.m that is no text"
+    action = _action(row)
+    return None if type(action) is int and -_LARGEST <= action <= _LARGEST else "no _labelIndex"
+
+
+def _is_number(value: Any) -> bool:
+    """Returns whether a JSON value is a number that float64 can hold."""
+    return type(value) is float or (type(value) is int and abs(value) < _LARGEST_FLOAT)
 
 
 def _action(row: Mapping[str, Any]) -> Any:
-    index = row.get("_labelIndex")
+    index = row.get(COLUMN["action"].dsjson)
     return index if index is not None else row["_label_Action"] - 1 if type(row.get("_label_Action")) is int else None
 
 
-def _features(path: Path, rows: list[list[Any]], width: int) -> dict[str, np.ndarray]:
-    """Returns columns `[N, width]` by name, of the features of each entry of each row."""
+def _features(
+    path: Path,
+    rows: list[list[Any]],
+    width: int,
+    numbers: list[int],
+    refuse_expanded: Callable[[int], None],
+) -> dict[str, np.ndarray]:
+    """Returns columns `[N, width]` by name, of the features of each entry of each row.
+
+    Args:
+      path: of the file.
+      rows: the entries of each row.
+      width: the most entries of a row.
+      numbers: of the rows' lines.
+      refuse_expanded: is called with the columns that there are to be, before another one is made.
+    """
     columns: dict[str, np.ndarray] = {}
     for index, entries in enumerate(rows):
         for place, entry in enumerate(entries):
-            for name, value in _walk(entry, ""):
-                if name not in columns:
-                    if len(columns) == _MAX_FEATURES:
-                        what = f"{path} has more features than become columns"
-                        raise SpecError(what, expected=f"at most {_MAX_FEATURES}", got=f"more, at row {index}")
-                    columns[name] = np.zeros((len(rows), width), np.float32)
-                columns[name][index, place] = value
+            try:
+                for name, value in _walk(entry, "", 0):
+                    if name not in columns:
+                        if len(columns) == _MAX_FEATURES:
+                            what = f"{path} has more features than become columns"
+                            got = f"more, in line {numbers[index]}"
+                            raise SpecError(what, expected=f"at most {_MAX_FEATURES}", got=got)
+                        refuse_expanded(width * (len(columns) + 1))
+                        columns[name] = np.zeros((len(rows), width), np.float32)
+                    columns[name][index, place] = value
+            except (OverflowError, RecursionError) as error:
+                what, expected = "features that are too large or nested", f"numbers, at most {_DEEPEST} levels"
+                raise refusal(path, what, expected, str(error)[:60], [numbers[index]]) from error
     return dict(sorted(columns.items()))
 
 
-def _walk(entry: Any, name: str) -> Iterator[tuple[str, float]]:
+def _walk(entry: Any, name: str, level: int) -> Iterator[tuple[str, float]]:
+    if level > _DEEPEST:
+        raise RecursionError(f"more than {_DEEPEST} levels")
     if isinstance(entry, dict):
         for key, child in entry.items():
             if not key.startswith("_"):  # VW's own
-                yield from _walk(child, f"{name}.{key}" if name else key)
+                yield from _walk(child, f"{name}.{key}" if name else key, level + 1)
     elif isinstance(entry, list):
         for index, child in enumerate(entry):
-            yield from _walk(child, name if isinstance(child, dict) else f"{name}[{index}]")
+            yield from _walk(child, name if isinstance(child, dict) else f"{name}[{index}]", level + 1)
     elif isinstance(entry, bool | int | float):
         yield name, float(entry)
     elif isinstance(entry, str):
@@ -165,7 +217,7 @@ def _walk(entry: Any, name: str) -> Iterator[tuple[str, float]]:
 
 
 def _optional(texts: list[Any]) -> list[str] | None:
-    return [str(text or "") for text in texts] if any(texts) else None
+    return ["" if text is None else str(text) for text in texts] if any(text is not None for text in texts) else None
 
 
 def _times(texts: list[Any]) -> np.ndarray | None:
@@ -174,9 +226,9 @@ def _times(texts: list[Any]) -> np.ndarray | None:
     for index, text in enumerate(texts):
         try:
             when = datetime.datetime.fromisoformat(text)
-        except (TypeError, ValueError):
+            found[index] = (when if when.tzinfo else when.replace(tzinfo=datetime.UTC)).timestamp()
+        except (TypeError, ValueError, OverflowError):
             continue
-        found[index] = (when if when.tzinfo else when.replace(tzinfo=datetime.UTC)).timestamp()
     return None if np.isnan(found).all() else found
 
 
@@ -191,19 +243,19 @@ def _rows(decisions: Decisions) -> Iterator[dict[str, Any]]:
         order = [action, *(arm for arm in range(len(arms)) if arm != action)]
         multi = [{"arm": {"id": str(arm)}} | _named(features, (index, arm)) for arm in arms]
         row: dict[str, Any] = {
-            "_label_cost": -float(decisions.reward[index]),
-            "_label_probability": float(decisions.probability[index]),
+            _COST: -float(decisions.reward[index]),
+            _PROBABILITY: float(decisions.probability[index]),
             "_label_Action": action + 1,
-            "_labelIndex": action,
+            COLUMN["action"].dsjson: action,
             "Version": "1",
-            "EventId": str(index) if decisions.decision_id is None else str(decisions.decision_id[index]),
+            _ID: str(index) if decisions.decision_id is None else str(decisions.decision_id[index]),
             "a": [arm + 1 for arm in order],
             "c": _named(contexts, (index,)) | {"_multi": multi},
             "p": [p[arm] for arm in order],
         }
         if decisions.time is not None and not np.isnan(decisions.time[index]):
             when = datetime.datetime.fromtimestamp(float(decisions.time[index]), datetime.UTC)
-            row["Timestamp"] = when.isoformat().replace("+00:00", "Z")
+            row[COLUMN["time"].dsjson] = when.isoformat().replace("+00:00", "Z")
         if decisions.policy_version is not None:
             row["VWState"] = {"m": str(decisions.policy_version[index])}
         yield row

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,36 +23,44 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.data._conform import conform
+from jaxdaw.data.decisions._columns import COLUMN, TEXT, names_of, rename_hint
 from jaxdaw.data.decisions._decisions import MAX_ARMS, Decisions
 from jaxdaw.data.decisions._outcomes import OutcomeTable, empty_table
 from jaxdaw.errors import SpecError, StorageError
-from jaxdaw.storage import opened, refuse_too_large
+from jaxdaw.storage import opened, refuse_expansion, refuse_too_large, without_duplicates
 
-FIELDS = (
-    "action", "arm_features", "context", "decision_id", "eligible", "policy_version", "probabilities", "probability",
-    "reward", "time",
-)  # fmt: skip
 _DEEPEST = 100
 """Levels of a context."""
+_MAX_RANK = 32
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MAX_SHOWN = 3
 _NUMBERS = {int, float}
+_NUMBERS_OR_BOOLS = {int, float, bool}
 
 
 class Shape(NamedTuple):
-    """What is known of a log before it is read: `num_arms`, and the specs of contexts and arm features, or None."""
+    """What is known of a log before it is read.
+
+    Attributes:
+      num_arms: A, or None.
+      context_spec: the nest of specs of one context, or None.
+      arm_features_spec: of the features of one arm, or None.
+      num_arms_are_given: whether the caller said how many arms there are, and not a file.
+    """
 
     num_arms: int | None = None
     context_spec: Any = None
     arm_features_spec: Any = None
+    num_arms_are_given: bool = False
 
 
 class Lines(NamedTuple):
-    """Rows of a file with their line numbers, and whether it ended within a row."""
+    """Rows of a file with their line numbers, whether it ended within a row, and its bytes."""
 
     rows: list[Mapping[str, Any]]
     numbers: list[int]
     unfinished: bool
+    file_size: int
 
 
 def read_lines(path: Path, limit_bytes: int) -> Lines:
@@ -66,13 +74,14 @@ def read_lines(path: Path, limit_bytes: int) -> Lines:
     bad: list[tuple[int, str]] = []
     unfinished = False
     with opened(path) as file:
-        refuse_too_large(path, file.seek(0, 2), limit_bytes)
+        size = file.seek(0, 2)
+        refuse_too_large(path, size, limit_bytes)
         file.seek(0)
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=without_duplicates)
             except (ValueError, RecursionError) as error:
                 if not line.endswith(b"\n"):
                     unfinished = True
@@ -86,7 +95,7 @@ def read_lines(path: Path, limit_bytes: int) -> Lines:
                 bad.append((number, f"a JSON {type(row).__name__}"))
     if bad:
         raise refusal(path, "no JSON objects", "one object a line", bad[0][1], [number for number, _ in bad])
-    return Lines(rows, numbers, unfinished)
+    return Lines(rows, numbers, unfinished, size)
 
 
 def read_jsonl(path: Path, shape: Shape, limit_bytes: int) -> tuple[Decisions, OutcomeTable, bool]:
@@ -104,14 +113,16 @@ def read_jsonl(path: Path, shape: Shape, limit_bytes: int) -> tuple[Decisions, O
     if odd:
         raise refusal(path, "neither a decision nor an outcome", "action, or decision_id and reward", "others", odd)
     try:
-        decisions, outcomes = Column(path, made).decisions(shape), Column(path, apart).outcomes()
+        decisions = _Rows(path, made).decisions(shape, lines.file_size, limit_bytes)
+        outcomes = _Rows(path, apart).outcomes()
     except (OverflowError, RecursionError) as error:
-        what, got = f"{path} holds numbers or nests that are too large", str(error)[:60]
-        raise StorageError(what, expected="numbers of 64 bits, a few levels", got=got) from error
+        odd = [n for row, n in zip(lines.rows, lines.numbers, strict=True) if _is_extreme(row)]
+        what, expected = "numbers or nests that are too large", "numbers of 64 bits, a few levels"
+        raise refusal(path, what, expected, str(error)[:60], odd) from error
     return decisions, outcomes, lines.unfinished
 
 
-class Column:
+class _Rows:
     """The rows of a log as columns; what cannot be one is refused with the numbers of its lines."""
 
     def __init__(self, path: Path, rows: Sequence[tuple[Mapping[str, Any], int]]):
@@ -119,12 +130,9 @@ class Column:
         self._rows = [row for row, _ in rows]
         self._lines = [number for _, number in rows]
 
-    def decisions(self, shape: Shape) -> Decisions:
+    def decisions(self, shape: Shape, file_size: int, limit_bytes: int) -> Decisions:
         """Returns all rows as decisions."""
-        unknown = set().union(*self._rows) - set(FIELDS)
-        if unknown:
-            odd = [n for row, n in zip(self._rows, self._lines, strict=True) if not row.keys() <= set(FIELDS)]
-            raise refusal(self._path, "unknown fields", ", ".join(FIELDS), ", ".join(sorted(unknown)[:3]), odd)
+        self._refuse_unknown(COLUMN)
         if not self._rows:
             return Decisions(np.zeros(0, np.int64), num_arms=shape.num_arms or 1)
         action = self._of_types("action", {int}, "integers")
@@ -133,29 +141,39 @@ class Column:
         if num_arms > MAX_ARMS:
             what, got = f"{self._path} names more arms than can be", str(num_arms - 1)[:30]
             raise StorageError(what, expected=f"arms in 0..{MAX_ARMS - 1:,}", got=got)
+        cell = (eligible is not None) + 8 * (probabilities is not None)
+        size = len(self._rows) * num_arms * cell
+        if shape.num_arms_are_given:
+            refuse_too_large(self._path, size, limit_bytes)
+        else:
+            fix = f"num_arms={num_arms} (--arms {num_arms}) if there are so many; else number the arms from 0"
+            refuse_expansion(self._path, size, file_size, limit_bytes, fix)
         columns: dict[str, Any] = {
             "action": np.array(action, np.int64),
-            "reward": self._floats("reward"),
-            "probability": self._floats("probability"),
-            "decision_id": self._texts("decision_id"),
-            "policy_version": self._texts("policy_version"),
-            "time": self._floats("time") if self._any("time") else None,
+            **{name: self._floats(name) for name in names_of("float64") if self._any(name)},
+            **{name: self._texts(name) for name in names_of("text")},
             "eligible": self._scatter(eligible, None, num_arms, np.bool_),
             "probabilities": self._scatter(eligible, probabilities, num_arms, np.float64),
         }
-        if columns["probabilities"] is not None and not self._any("probability"):
-            columns.pop("probability")
         context = self._nest("context", shape.context_spec)
         features = self._nest("arm_features", shape.arm_features_spec, per_arm=True)
         return Decisions(**columns, context=context, arm_features=features, num_arms=num_arms)
 
     def outcomes(self) -> OutcomeTable:
         """Returns all rows as outcomes."""
+        self._refuse_unknown(("decision_id", "reward", "time"))
         if not self._rows:
             return empty_table()
         ids = self._texts("decision_id")
         time = self._floats("time") if self._any("time") else None
-        return OutcomeTable(np.zeros(0, np.str_) if ids is None else ids, self._floats("reward"), time)
+        return OutcomeTable(np.zeros(0, TEXT) if ids is None else ids, self._floats("reward"), time)
+
+    def _refuse_unknown(self, known: Collection[str]) -> None:
+        unknown = set().union(*self._rows) - set(known)
+        if unknown:
+            odd = [n for row, n in zip(self._rows, self._lines, strict=True) if not row.keys() <= set(known)]
+            got = ", ".join(name[:40] for name in sorted(unknown)[:3])
+            raise refusal(self._path, "unknown fields", ", ".join(known), got, odd, rename_hint(unknown))
 
     def _any(self, name: str) -> bool:
         return any(row.get(name) is not None for row in self._rows)
@@ -178,7 +196,7 @@ class Column:
     def _texts(self, name: str) -> np.ndarray | None:
         if not self._any(name):
             return None
-        return np.array(self._of_types(name, {str}, "text"), np.str_)
+        return np.array(self._of_types(name, {str}, "text"), TEXT)
 
     def _arms(self) -> tuple[list[list[int]] | None, list[list[float]] | None, int]:
         """Returns the listed arms and the probabilities of each row, None where no row has them; and how many arms."""
@@ -205,29 +223,35 @@ class Column:
         """Returns `[N, A]` of what each row says about the arms that it lists, and 0 for others."""
         if listed is None and values is None:
             return None
-        every = list(range(num_arms))
         raw = [row.get("eligible") for row in self._rows]
-        arms = [every if listed is None or arms is None else arms for arms in (listed or [None] * len(self._rows))]
+        # a list of true and false is as long as the probabilities; a list of arms goes with one for each
+        arms: list[Any] = [
+            None if a is None or (values is not None and (not r or type(r[0]) is bool)) else a
+            for r, a in zip(raw, listed or [None] * len(raw), strict=True)
+        ]
+        found = np.zeros((len(arms), num_arms), dtype)
         if values is not None:
-            # a list of true and false is as long as the probabilities; a list of arms goes with one for each
-            arms = [every if not r or type(r[0]) is bool else a for r, a in zip(raw, arms, strict=True)]
-            fits = [len(p) == len(a) for p, a in zip(values, arms, strict=True)]
+            fits = [len(p) == (num_arms if a is None else len(a)) for p, a in zip(values, arms, strict=True)]
             self._require("probabilities", fits, values, "one for each eligible arm")
-        sizes = [len(row) for row in arms]
-        column = np.fromiter(itertools.chain.from_iterable(arms), np.int64, sum(sizes))
-        row = np.repeat(np.arange(len(arms)), sizes)
+        for index, row in enumerate(arms):
+            if row is None:  # all arms
+                found[index] = True if values is None else values[index]
+        some = [index for index, row in enumerate(arms) if row is not None]
+        sizes = [len(arms[index]) for index in some]
+        column = np.fromiter(itertools.chain.from_iterable(arms[index] for index in some), np.int64, sum(sizes))
+        row = np.repeat(np.array(some, np.int64), sizes)
         outside = (column < 0) | (column >= num_arms)
         if outside.any():
-            odd = np.unique(row[outside])
             raise refusal(
                 self._path,
                 "eligible arms that do not exist",
                 f"0..{num_arms - 1}",
                 str(column[outside][0]),
-                [self._lines[index] for index in odd],
+                [self._lines[index] for index in np.unique(row[outside])],
             )
-        found = np.zeros((len(arms), num_arms), dtype)
-        flat = True if values is None else np.fromiter(itertools.chain.from_iterable(values), dtype, len(column))
+        flat: Any = True
+        if values is not None:
+            flat = np.fromiter(itertools.chain.from_iterable(values[index] for index in some), dtype, len(column))
         found[row, column] = flat
         return found
 
@@ -275,27 +299,46 @@ class Column:
         return self._array(name, values)
 
     def _array(self, name: str, values: list[Any]) -> np.ndarray:
-        try:
-            found = np.array(values)
-        except ValueError:
-            found = np.zeros(0, np.object_)
-        kinds = {type(value) for value in values}
-        if found.dtype.kind not in "biuf" or (bool in kinds and len(kinds) > 1):
-            shape = next((_shape(value) for value in values if _shape(value) is not None), None)
-            fits = [shape is not None and _shape(value) == shape and type(value) is type(values[0]) for value in values]
-            self._require(name, fits, values, f"numbers of one shape and type {shape or ''}".strip())
+        leaves, shape = _leaves(values)
+        kinds = set(map(type, leaves))
+        mixed = len(shape) == 1 and bool in kinds and len(kinds) > 1
+        found = None if mixed or not kinds <= _NUMBERS_OR_BOOLS else np.array(leaves)
+        if found is None or found.dtype.kind not in "biuf":
+            like = next((each for each in map(_shape, values) if each is not None), None)
+            fits = [like is not None and _shape(value) == like and type(value) is type(values[0]) for value in values]
+            self._require(name, fits, values, f"numbers of one shape and type {like or ''}".strip())
+            raise OverflowError(f"integers of more than 64 bits in {name!r}")  # some are signed, others not
+        found = found.reshape(shape)
         return found.astype(np.float32) if found.dtype == np.float64 and _fits(found) else found
 
 
+def _leaves(values: list[Any]) -> tuple[list[Any], tuple[int, ...]]:
+    """Returns the entries of nested lists one after the other, and their shape; lists that differ in length are left.
+
+    Types are looked at before NumPy sees them: it would give all texts of a list the width of the longest.
+    """
+    shape = [len(values)]
+    while values and set(map(type, values)) == {list} and len(set(map(len, values))) == 1:
+        shape.append(len(values[0]))
+        values = list(itertools.chain.from_iterable(values))
+        if len(shape) > _MAX_RANK:
+            raise RecursionError(f"more than {_MAX_RANK} levels of lists")
+    return values, tuple(shape)
+
+
 def _shape(value: Any) -> tuple[int, ...] | None:
-    """Returns the shape of nested lists of numbers; None for anything else."""
-    if isinstance(value, bool | int | float):
-        return ()
-    try:
-        found = np.array(value)
-    except ValueError:
-        return None
-    return found.shape if found.dtype.kind in "biuf" else None
+    """Returns the shape of nested lists of numbers of at most 64 bits; None for anything else."""
+    leaves, shape = _leaves([value])
+    is_number = set(map(type, leaves)) <= _NUMBERS_OR_BOOLS and np.array(leaves).dtype.kind in "biuf"
+    return shape[1:] if is_number else None
+
+
+def _is_extreme(value: Any, level: int = 0) -> bool:
+    """Returns whether a JSON value holds an integer of more than 64 bits, or more levels than are read."""
+    if isinstance(value, dict | list):
+        children = value.values() if isinstance(value, dict) else value
+        return level > _MAX_RANK or any(_is_extreme(child, level + 1) for child in children)
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
 
 
 def _fits(values: np.ndarray) -> bool:
@@ -307,7 +350,9 @@ def _uniform(values: list[Any], kinds: Iterable[set[type]]) -> bool:
     return any(found <= kind for kind in kinds)
 
 
-def refusal(path: Path, what: str, expected: str, got: str, lines: Sequence[int]) -> StorageError:
+def refusal(
+    path: Path, what: str, expected: str, got: str, lines: Sequence[int], fix: str | None = None
+) -> StorageError:
     """Returns the error for lines of a log that cannot be read; it counts them and names the first three."""
     where = ", ".join(map(str, lines[:_MAX_SHOWN])) + (", ..." if len(lines) > _MAX_SHOWN else "")
     plural = "line" if len(lines) == 1 else "lines"
@@ -316,7 +361,7 @@ def refusal(path: Path, what: str, expected: str, got: str, lines: Sequence[int]
         expected=expected,
         got=got,
         cause="rows of another service or version, or a column of mixed types.",
-        fix="mend these lines; nothing is read while they are wrong, and nothing is lost",
+        fix=fix or "mend these lines; nothing is read while they are wrong, and nothing is lost",
     )
 
 
@@ -331,7 +376,7 @@ def decision_rows(decisions: Decisions) -> Iterator[dict[str, Any]]:
     leaves, features = specs.flatten(decisions.context), specs.flatten(decisions.arm_features)
     for index in range(len(decisions)):
         row: dict[str, Any] = {}
-        for name in ("decision_id", "policy_version"):
+        for name in names_of("text"):
             column = getattr(decisions, name)
             if column is not None:
                 row[name] = str(column[index])
@@ -343,12 +388,11 @@ def decision_rows(decisions: Decisions) -> Iterator[dict[str, Any]]:
                 specs.pack_like(decisions.arm_features, [leaf[index, arm].tolist() for leaf in features])
                 for arm in arms
             ]
-        if decisions.eligible is not None:
-            row["eligible"] = decisions.eligible[index].tolist()
-        if decisions.probabilities is not None:
-            row["probabilities"] = decisions.probabilities[index].tolist()
+        for name in (*names_of("bool", per_arm=True), *names_of("float64", per_arm=True)):
+            if getattr(decisions, name) is not None:
+                row[name] = getattr(decisions, name)[index].tolist()
         row["action"] = int(decisions.action[index])
-        for name in ("time", "probability", "reward"):
+        for name in names_of("float64"):
             column = getattr(decisions, name)
             if column is not None and not np.isnan(column[index]):
                 row[name] = float(column[index])

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxdaw.data.decisions._columns import TEXT
 from jaxdaw.errors import ConfigError, SpecError
 
 
@@ -87,7 +88,7 @@ def join_outcomes(
     if len(table.decision_id):
         if decision_id is None:
             raise SpecError("outcomes have no decisions to join", expected="decision_id in every row", got="none")
-        row, known = _rows(decision_id, table.decision_id)
+        row, known = _rows(np.asarray(decision_id, TEXT), np.asarray(table.decision_id, TEXT))
         unknown_ids = tuple(map(str, table.decision_id[~known][:3]))
         counts["unknown"] = int((~known).sum())
         place = np.flatnonzero(known)
@@ -150,7 +151,7 @@ def _rows(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def empty_table() -> OutcomeTable:
     """Returns no outcomes."""
-    return OutcomeTable(np.zeros(0, np.str_), np.zeros(0))
+    return OutcomeTable(np.zeros(0, TEXT), np.zeros(0))
 
 
 def stack_tables(tables: list[OutcomeTable]) -> OutcomeTable:

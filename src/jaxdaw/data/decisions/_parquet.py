@@ -7,50 +7,45 @@ extra `parquet`.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.data.decisions._decisions import Decisions
+from jaxdaw.data._parquet_file import arrow, read_parquet_file, texts_of
+from jaxdaw.data.decisions._columns import COLUMN, TEXT, names_of, rename_hint
+from jaxdaw.data.decisions._decisions import MAX_ARMS, Decisions
 from jaxdaw.data.decisions._jsonl import Shape
 from jaxdaw.data.decisions._outcomes import OutcomeTable, empty_table
-from jaxdaw.errors import StorageError, missing_extra
-from jaxdaw.storage import damaged, opened, refuse_too_large
+from jaxdaw.errors import StorageError
+from jaxdaw.storage import damaged, parse_json
 
 _KEY = b"jaxdaw"
-_TEXTS = ("decision_id", "policy_version")
-_FLOATS = ("reward", "probability", "time")
-
-
-def arrow(purpose: str = "a Parquet log") -> Any:
-    """Returns pyarrow with its `parquet`.
-
-    Raises:
-      ImportError: it is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.compute
-        import pyarrow.parquet  # so that `pyarrow.parquet` is there
-    except ImportError:
-        raise missing_extra("pyarrow", "parquet", purpose) from None
-    return pyarrow
+PURPOSE = "a Parquet log"
+_PER_ARM = (*names_of("bool", per_arm=True), *names_of("float64", per_arm=True))
+_NESTS = (*names_of("nest"), *names_of("nest", per_arm=True))
+_OUTCOMES = ("decision_id", "reward", "time")
 
 
 def write_parquet_decisions(file: BinaryIO, decisions: Decisions) -> None:
     """Writes decisions; `read_parquet` gives them back with their dtypes."""
-    pa = arrow()
+    pa = arrow(PURPOSE)
     columns: dict[str, Any] = {"action": pa.array(decisions.action)}
-    for name in (*_FLOATS, *_TEXTS):
+    for name in names_of("float64"):
         column = getattr(decisions, name)
         if column is not None:
             columns[name] = pa.array(column, from_pandas=True)  # NaN becomes null
-    for name in ("eligible", "probabilities"):
+    for name in names_of("text"):
+        column = getattr(decisions, name)
+        if column is not None:
+            columns[name] = pa.array(column.tolist(), pa.string())
+    for name in _PER_ARM:
         if getattr(decisions, name) is not None:
             columns[name] = _lists(pa, getattr(decisions, name))
-    for name in ("context", "arm_features"):
+    for name in _NESTS:
         for path, leaf in specs.flatten_with_path(getattr(decisions, name)):
             columns[f"{name}{path}"] = _lists(pa, leaf)
     about = {
@@ -58,16 +53,17 @@ def write_parquet_decisions(file: BinaryIO, decisions: Decisions) -> None:
         "context": specs.to_json(decisions.context_spec),
         "arm_features": specs.to_json(decisions.arm_features_spec),
     }
-    pa.parquet.write_table(pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about)}), file)
+    table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about)})
+    pa.parquet.write_table(table, file, write_page_checksum=True)
 
 
 def write_parquet_outcomes(file: BinaryIO, table: OutcomeTable) -> None:
     """Writes outcomes."""
-    pa = arrow()
-    columns = {"decision_id": pa.array(table.decision_id), "reward": pa.array(table.reward)}
+    pa = arrow(PURPOSE)
+    columns = {"decision_id": pa.array(table.decision_id.tolist(), pa.string()), "reward": pa.array(table.reward)}
     if table.time is not None:
         columns["time"] = pa.array(table.time, from_pandas=True)
-    pa.parquet.write_table(pa.table(columns), file)
+    pa.parquet.write_table(pa.table(columns), file, write_page_checksum=True)
 
 
 def read_parquet(path: Path, shape: Shape, limit_bytes: int) -> tuple[Decisions, OutcomeTable]:
@@ -77,48 +73,69 @@ def read_parquet(path: Path, shape: Shape, limit_bytes: int) -> tuple[Decisions,
       ImportError: pyarrow is not installed.
       StorageError: no whole Parquet file, columns of other types, or none of the columns that are needed.
     """
-    pa = arrow()
-    try:
-        with opened(path) as source, pa.parquet.ParquetFile(source) as file:
-            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-            refuse_too_large(path, sum(group.total_byte_size for group in groups), limit_bytes)
-            found = file.read()
-            metadata = file.schema_arrow.metadata or {}
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, StorageError):
-            raise
-        raise damaged(path, "a whole Parquet file", str(error).split("\n")[0][:80]) from error
-    names = found.column_names
+    pa = arrow(PURPOSE)
+    file = read_parquet_file(path, limit_bytes, PURPOSE, texts=names_of("text"))
+    found, names = file.table, file.table.column_names
+
+    def texts(name: str) -> np.ndarray:
+        kind, column = found.schema.field(name).type, found.column(name)
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+        if not is_text or column.null_count or (pa.types.is_dictionary(kind) and not _is_text(pa, kind.value_type)):
+            raise _refusal(path, name, "text in every row", kind)
+        return np.array(texts_of(path, column, file.file_size, limit_bytes), TEXT)
+
     if "action" not in names:
         if not {"decision_id", "reward"} <= set(names):
             expected = "action, or decision_id and reward"
             raise StorageError(f"{path} holds no decisions", expected=expected, got=", ".join(names)[:80])
+        _refuse_unknown(path, names, _OUTCOMES)
         time = _floats(pa, path, found, "time") if "time" in names else None
-        table = OutcomeTable(_texts(pa, path, found, "decision_id"), _floats(pa, path, found, "reward"), time)
+        table = OutcomeTable(texts("decision_id"), _floats(pa, path, found, "reward"), time)
         return Decisions(np.zeros(0, np.int64), num_arms=shape.num_arms or 1), table
     try:
-        about = json.loads(metadata.get(_KEY, b"{}"))
-        context_spec, features_spec = (
-            specs.from_json(about[name]) if name in about else None for name in ("context", "arm_features")
-        )
+        about = parse_json(file.metadata.get(_KEY, b"{}"))
+        context_spec, features_spec = (specs.from_json(about[name]) if name in about else None for name in _NESTS)
         num_arms = shape.num_arms or about.get("num_arms")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if num_arms is not None and (type(num_arms) is not int or not 1 <= num_arms <= MAX_ARMS):
+            raise ValueError(f"{num_arms!r} arms")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise damaged(path, "specs in its metadata", str(error)[:80]) from error
+    if context_spec is None:
+        _refuse_unknown(path, names, COLUMN, [f"{name}." for name in _NESTS])
     if not pa.types.is_integer(found.schema.field("action").type) or found.column("action").null_count:
         raise _refusal(path, "action", "an integer in every row", found.schema.field("action").type)
     columns: dict[str, Any] = {"action": found.column("action").to_numpy()}
-    columns |= {name: _floats(pa, path, found, name) for name in _FLOATS if name in names}
-    columns |= {name: _texts(pa, path, found, name) for name in _TEXTS if name in names}
-    for name, dtype in (("eligible", np.bool_), ("probabilities", np.float64)):
+    columns |= {name: _floats(pa, path, found, name) for name in names_of("float64") if name in names}
+    columns |= {name: texts(name) for name in names_of("text") if name in names}
+    for name in _PER_ARM:
         if name in names:
-            columns[name] = _array(pa, path, found, name).astype(dtype)
-    widths = [columns[name].shape[1] for name in ("eligible", "probabilities") if name in columns]
+            column = _array(pa, path, found, name)
+            if column.ndim != 2:
+                raise _refusal(path, name, "a list with one entry an arm", found.schema.field(name).type)
+            columns[name] = column.astype(COLUMN[name].numpy_dtype)
+    widths = [columns[name].shape[1] for name in _PER_ARM if name in columns]
     num_arms = num_arms or max(int(columns["action"].max(initial=0)) + 1, *widths, 1)
     context_spec = shape.context_spec if context_spec is None else context_spec
     columns["context"] = _nest(pa, path, found, "context", context_spec, ())
     features = shape.arm_features_spec if features_spec is None else features_spec
     columns["arm_features"] = _nest(pa, path, found, "arm_features", features, (num_arms,))
     return Decisions(**columns, num_arms=num_arms), empty_table()
+
+
+def _is_text(pa: Any, kind: Any) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _refuse_unknown(path: Path, names: Iterable[str], known: Collection[str], starts: Sequence[str] = ()) -> None:
+    unknown = [name for name in names if name not in known and not name.startswith(tuple(starts))]
+    if unknown:
+        raise StorageError(
+            f"{path} has unknown columns",
+            expected=", ".join(known),
+            got=", ".join(name[:40] for name in unknown[:3]),
+            cause="a log of another program, or one column too many.",
+            fix=rename_hint(unknown) or "leave them out: pyarrow.parquet.read_table(path, columns=[...])",
+        )
 
 
 def _lists(pa: Any, leaf: np.ndarray) -> Any:
@@ -134,14 +151,6 @@ def _floats(pa: Any, path: Path, found: Any, name: str) -> np.ndarray:
         raise _refusal(path, name, "numbers", kind)
     column = found.column(name).cast(pa.float64()).to_numpy()
     return np.array(column, np.float64)
-
-
-def _texts(pa: Any, path: Path, found: Any, name: str) -> np.ndarray:
-    kind, column = found.schema.field(name).type, found.column(name)
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
-    if not is_text or column.null_count:
-        raise _refusal(path, name, "text in every row", kind)
-    return np.array(column.cast(pa.string()).to_numpy(zero_copy_only=False), np.str_).reshape(-1)
 
 
 def _array(pa: Any, path: Path, found: Any, name: str) -> np.ndarray:
@@ -171,6 +180,9 @@ def _nest(pa: Any, path: Path, found: Any, name: str, spec: Any, outer: tuple[in
     if spec is None:  # of another writer: a column, or several named `context.x`
         names = [column for column in found.column_names if column == name or column.startswith(f"{name}.")]
         nest = {column.removeprefix(f"{name}."): _array(pa, path, found, column) for column in names}
+        for key, leaf in nest.items():
+            if outer and (leaf.ndim != 2 or leaf.shape[1] % outer[0]):
+                raise _refusal(path, key, f"a list with as many numbers for each of {outer[0]} arms", leaf.dtype)
         nest = {key: leaf.reshape(count, *outer, -1) if outer else leaf for key, leaf in nest.items()}
         return nest.get(name, nest) if nest else ()
     leaves = []
@@ -179,7 +191,7 @@ def _nest(pa: Any, path: Path, found: Any, name: str, spec: Any, outer: tuple[in
         if column not in found.column_names:
             raise damaged(path, f"a column {column}", ", ".join(found.column_names)[:80])
         values = _array(pa, path, found, column)
-        if values.size != count * int(np.prod((*outer, *leaf.shape))):
+        if values.size != count * math.prod((*outer, *leaf.shape)):
             raise damaged(path, f"{leaf.shape} in {column}", str(values.shape[1:]))
         leaves.append(values.astype(leaf.dtype, copy=False).reshape(count, *outer, *leaf.shape))
     return specs.pack_like(spec, leaves)

@@ -49,12 +49,13 @@ def read_decisions(
       ImportError: an extra is missing.
     """
     place = Path(path)
-    shape = Shape(num_arms, context_spec, arm_features_spec)
+    shape = Shape(num_arms, context_spec, arm_features_spec, num_arms is not None)
     if place.is_dir():
         if not (place / LOG_NAME).exists():
             raise StorageError(f"{place} holds no log of decisions", expected=_KINDS, got="another directory")
         manifest = read_log_manifest(place)
-        shape = Shape(num_arms or manifest.num_arms, manifest.context_spec, manifest.arm_features_spec)
+        specs = (manifest.context_spec, manifest.arm_features_spec)
+        shape = Shape(num_arms or manifest.num_arms, *specs, num_arms is not None)
         files = manifest.parts(place)
     else:
         files = [place]

@@ -24,13 +24,15 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.data._conform import conform
+from jaxdaw.data._parquet_file import arrow
 from jaxdaw.data.decisions._check import check_decisions
-from jaxdaw.data.decisions._decisions import Decisions, concatenate
+from jaxdaw.data.decisions._columns import TEXT
+from jaxdaw.data.decisions._decisions import MAX_ARMS, Decisions, concatenate
 from jaxdaw.data.decisions._jsonl import decision_rows, write_rows
 from jaxdaw.data.decisions._outcomes import OutcomeTable
-from jaxdaw.data.decisions._parquet import arrow, write_parquet_decisions, write_parquet_outcomes
+from jaxdaw.data.decisions._parquet import PURPOSE, write_parquet_decisions, write_parquet_outcomes
 from jaxdaw.errors import ConfigError, SpecError, StorageError
-from jaxdaw.storage import JSON_LIMIT, DirectoryLock, opened, replace, seal, sync, unseal, write_failure
+from jaxdaw.storage import DirectoryLock, read_json, replace, sync, write_failure, write_json
 
 LOG_NAME = "log.json"
 _FORMAT = 1
@@ -59,12 +61,10 @@ def read_log_manifest(directory: Path) -> LogManifest:
       StorageError: it is absent, damaged, of a newer format, or of something else.
     """
     path = directory / LOG_NAME
-    with opened(path) as file:
-        text = file.read(JSON_LIMIT + 1)
+    contents = read_json(path)
     try:
-        contents = unseal(text) if len(text) <= JSON_LIMIT else None
-        if contents is None or contents.get("kind") != _KIND:
-            raise ValueError("contents that do not match their digest, or of another kind")
+        if contents.get("kind") != _KIND:
+            raise ValueError(f"a file of {str(contents.get('kind', 'something else'))[:40]}")
         if contents["format"] != _FORMAT:
             raise StorageError(
                 f"{path} was written by format {contents['format']}, this is {_FORMAT}",
@@ -72,8 +72,8 @@ def read_log_manifest(directory: Path) -> LogManifest:
                 fix="pip install -U jaxdaw",
             )
         num_arms = contents["num_arms"]
-        if type(num_arms) is not int or num_arms < 1:
-            raise ValueError(f"{num_arms!r} arms")
+        if type(num_arms) is not int or not 1 <= num_arms <= MAX_ARMS:
+            raise ValueError(f"{str(num_arms)[:40]} arms")
         context, features = (specs.from_json(contents[name]) for name in ("context_spec", "arm_features_spec"))
         return LogManifest(num_arms, context, features, dict(contents["metadata"]))
     except StorageError:
@@ -131,7 +131,7 @@ class DecisionWriter:
                 got=f"{num_arms}, {part_rows}, {file_format}",
             )
         if file_format == "parquet":
-            arrow()
+            arrow(PURPOSE)
         self._directory, self._format, self._part_rows = Path(path), file_format, part_rows
         self._lock = DirectoryLock(self._directory, "writer")
         self._pending: list[Decisions] = []
@@ -166,8 +166,7 @@ class DecisionWriter:
                 "arm_features_spec": specs.to_json(wanted.arm_features_spec),
                 "metadata": dict(wanted.metadata),
             }
-            text = seal(contents)
-            replace(self._directory / LOG_NAME, lambda file: file.write(text))
+            write_json(self._directory / LOG_NAME, contents)
             sync(self._directory.resolve().parent)
             return wanted
         manifest = read_log_manifest(self._directory)
@@ -294,7 +293,7 @@ class DecisionWriter:
             self._pending, self._num_pending = [], 0
         if self._outcomes:
             ids, rewards, times = zip(*self._outcomes, strict=True)
-            table = OutcomeTable(np.array(ids), np.array(rewards), np.array(times))
+            table = OutcomeTable(np.array(ids, TEXT), np.array(rewards), np.array(times))
             if self._format == "parquet":
                 self._commit("outcomes", lambda file: write_parquet_outcomes(file, table))
             else:

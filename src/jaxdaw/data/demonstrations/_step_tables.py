@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from jaxdaw import specs
+from jaxdaw.data._parquet_file import arrow, column_names, read_parquet_file, texts_of
 from jaxdaw.data.demonstrations._arrays import assemble
 from jaxdaw.data.demonstrations._demonstrations import Demonstrations
-from jaxdaw.errors import ConfigError, SpecError, StorageError, missing_extra
-from jaxdaw.storage import damaged, opened, refuse_too_large
+from jaxdaw.errors import ConfigError, SpecError, StorageError
+from jaxdaw.storage import opened, refuse_too_large
 
 _ROLES = ("observation", "action", "reward", "episode", "terminated", "truncated")
 _FLAGS = {"": 0, "0": 0, "false": 0, "no": 0, "1": 1, "true": 1, "yes": 1, "0.0": 0, "1.0": 1}
 _INT64 = np.iinfo(np.int64)
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MAX_SHOWN = 3
+_PARQUET = "a Parquet table"
 
 
 def read_csv(
@@ -94,36 +96,25 @@ def read_parquet(
     Raises:
       ImportError: pyarrow is not installed.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise missing_extra("pyarrow", "parquet", "a Parquet table") from None
-    try:
-        with opened(path) as source, parquet.ParquetFile(source) as file:
-            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-            refuse_too_large(path, sum(group.total_byte_size for group in groups), limit_bytes)
-            names = file.schema_arrow.names
-            wanted = _wanted(path, columns, names)
-            refuse_too_large(path, 8 * len(wanted) * file.metadata.num_rows, limit_bytes)  # dictionaries unpack to more
-            read = file.read(columns=list(wanted))
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, StorageError | ConfigError):
-            raise
-        raise damaged(path, "a whole Parquet file", str(error).split("\n")[0][:80]) from error
+    pa = arrow(_PARQUET)
+    wanted = _wanted(path, columns, column_names(path, _PARQUET))
+    episode = columns.get("episode")
+    file = read_parquet_file(path, limit_bytes, _PARQUET, columns=wanted, texts=[episode] if episode else [])
+    read = file.table
     table = {}
     for name in wanted:
         column = read.column(name).combine_chunks()
-        if name == columns.get("episode"):
-            table[name] = np.array(column.to_pylist(), object)
-            continue
         kind = column.type
-        if not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_boolean(kind)):
+        if name == episode and (pa.types.is_dictionary(kind) or pa.types.is_string(kind)):
+            table[name] = texts_of(path, column, file.file_size, limit_bytes)
+            continue
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
             raise _no_number(path, name, f"a column of {kind}", 1)
         if column.null_count:
             first = int(np.flatnonzero(np.asarray(column.is_null()))[0]) + 1
             raise _no_number(path, name, f"{column.null_count} empty cells", first)
-        table[name] = _narrow(column.to_numpy(zero_copy_only=False))
+        found = column.to_numpy(zero_copy_only=False)
+        table[name] = found if name == episode else _narrow(found)
     return _episodes(path, table, columns, np.arange(1, read.num_rows + 1), observation_spec, action_spec)
 
 

