@@ -220,7 +220,7 @@ def _read_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], b
             got="dtype object",
             fix=f"numpy.savez(path, {name}=numpy.stack({name})) where the file was made",
         )
-    extent = math.prod(max(size, 1) for size in shape) * dtype.itemsize
-    if len(shape) > _MAX_RANK or any(size < 0 for size in shape) or not 0 < extent <= _MAX_BYTES:
+    counts = all(type(size) is int and size >= 0 for size in shape) and len(shape) <= _MAX_RANK
+    if not counts or not 0 < math.prod(max(size, 1) for size in shape) * dtype.itemsize <= _MAX_BYTES:
         raise damaged(path, f"an array in {name}", f"shape {shape}, {dtype.itemsize} bytes a number"[:80])
     return shape, fortran, dtype

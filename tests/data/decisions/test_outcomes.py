@@ -79,3 +79,12 @@ def test_ids_that_are_there_twice_cannot_be_joined():
 
 def test_the_counts_read_well():
     assert str(Outcomes(joined=1200, unknown=2, unknown_ids=("x", "y"))) == "1,200 joined, 2 unknown (x, y)"
+
+
+def test_long_ids_are_joined(tmp_path):
+    ids = [f"{number:040d}" for number in range(1000)]
+    order = np.random.default_rng(0).permutation(1000)
+    table = OutcomeTable(np.array([ids[at] for at in order]), order.astype(float))
+    reward, outcomes = join_outcomes(np.array(ids), None, np.full(1000, np.nan), table)
+    assert outcomes.joined == 1000
+    assert reward.tolist() == list(range(1000))

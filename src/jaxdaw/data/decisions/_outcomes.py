@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,20 +134,18 @@ def join_outcomes(
 
 def _rows(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the row of each wanted id, and whether there is one."""
-    order = np.argsort(ids, kind="stable")
-    ordered = ids[order]
-    same = np.flatnonzero(ordered[1:] == ordered[:-1])
-    if len(same):
+    names = ids.tolist()
+    place = dict(zip(names, range(len(names)), strict=True))  # np.searchsorted is wrong about text of two arrays
+    if len(place) < len(names):
+        repeated = [name for name, count in Counter(names).items() if count > 1]
         raise SpecError(
-            f"{len(same):,} decision ids are there twice, so their outcomes cannot be told apart",
+            f"{len(names) - len(place):,} decision ids are there twice, so their outcomes cannot be told apart",
             expected="each once",
-            got=", ".join(sorted({str(ordered[i]) for i in same[:3]})),
+            got=", ".join(sorted(name[:40] for name in repeated)[:3]),
             cause="a service that retried, or two logs that number their decisions alike.",
         )
-    if not len(ids):
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
-    place = np.minimum(np.searchsorted(ordered, wanted), len(ids) - 1)
-    return order[place], ordered[place] == wanted
+    row = np.fromiter((place.get(name, -1) for name in wanted.tolist()), np.int64, len(wanted))
+    return np.maximum(row, 0), row >= 0
 
 
 def empty_table() -> OutcomeTable:

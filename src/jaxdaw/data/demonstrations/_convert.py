@@ -36,4 +36,4 @@ def convert(source: str | Path | Demonstrations, target: str | Path, **options: 
     found = source if isinstance(source, Demonstrations) else read_demonstrations(source, **options)
     with DemonstrationWriter(place, found.observation_spec, found.action_spec, metadata=found.metadata) as writer:
         writer.extend(found)
-    return read(place)
+    return read(place, verify=False)  # it was written a moment ago

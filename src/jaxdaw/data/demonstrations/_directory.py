@@ -29,7 +29,7 @@ from jaxdaw.data.demonstrations._manifest import (
 )
 from jaxdaw.data.demonstrations._shards import Shard, pack
 from jaxdaw.errors import JaxdawWarning, StorageError
-from jaxdaw.storage import damaged, map_npz, opened, replace, sha256_of, write_npz
+from jaxdaw.storage import damaged, map_npz, opened, replace, sha256_of, without_duplicates, write_npz
 
 
 def add_shard(directory: Path, manifest: Manifest, episodes: Sequence[Episode]) -> Manifest:
@@ -111,14 +111,24 @@ def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry) -> Shard:
             got = "nothing" if array is None else f"{array.dtype} {array.shape}"
             raise _broken(directory, path, f"{name}: {dtype} {shape}", got)
     try:
-        info = json.loads(bytes(arrays["info"])) if "info" in arrays else ()
-        if info and len(info) != len(entry.lengths):
-            raise ValueError(f"{len(info)} dictionaries for {len(entry.lengths)} episodes")
+        info = _infos(arrays["info"], len(entry.lengths)) if "info" in arrays else ()
     except (ValueError, TypeError, RecursionError) as error:
         raise _broken(directory, path, "info: JSON for each episode", str(error)[:80]) from error
     nests = nests_of(manifest, arrays)
     low, high = _bounds_in(manifest, arrays)
     return Shard(*nests, np.array(entry.lengths, np.int64), np.frombuffer(entry.flags, np.uint8), info, low, high)
+
+
+def _infos(text: np.ndarray, count: int) -> list[Any]:
+    """Returns the episodes' dictionaries, None where there is none."""
+    if text.dtype != np.uint8 or text.ndim != 1:
+        raise ValueError(f"{text.dtype} {text.shape}")
+    infos = json.loads(text.tobytes(), object_pairs_hook=without_duplicates)
+    if not isinstance(infos, list) or any(not isinstance(info, dict | None) for info in infos):
+        raise ValueError("something else than a list of objects")
+    if infos and len(infos) != count:
+        raise ValueError(f"{len(infos)} dictionaries for {count} episodes")
+    return infos
 
 
 def _bounds_in(manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> tuple[Any, Any]:

@@ -43,6 +43,9 @@ def read_rollouts(
     missing = KEYS - arrays.keys()
     if missing:
         raise StorageError(f"{path} holds no rollouts", expected=", ".join(sorted(KEYS)), got="no " + min(missing))
+    if arrays["indices"].ndim != 1 or arrays["indices"].dtype.kind not in "iu":
+        got = f"{arrays['indices'].dtype} {arrays['indices'].shape}"
+        raise StorageError(f"{path}: indices are no places of steps", expected="int64 [episodes - 1]", got=got)
     steps, finished = len(np.atleast_1d(arrays["acts"])), arrays["terminal"]
     ends = np.append(arrays["indices"], np.int64(steps))
     if finished.shape != ends.shape or finished.dtype != bool:

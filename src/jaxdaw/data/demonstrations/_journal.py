@@ -25,7 +25,7 @@ from jaxdaw.data.demonstrations._manifest import (
     nests_of,
 )
 from jaxdaw.data.demonstrations._shards import TERMINATED, TRUNCATED, Shard, flags_of
-from jaxdaw.storage import encode_record, opened, read_record
+from jaxdaw.storage import encode_record, opened, parse_json, read_record
 
 
 class Journal(NamedTuple):
@@ -97,8 +97,9 @@ def read_journal(path: Path, manifest: Manifest | None) -> Journal:
             elif (known := manifest or own) is None:
                 return ended("episodes whose specs nobody knows")
             else:
-                episodes.append(_decode(record.contents, json.loads(record.text), known))
-        except (ValueError, KeyError, TypeError) as error:  # written by other code: the digest matches
+                episodes.append(_decode(record.contents, parse_json(record.text), known))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            # the digest matches, so other code wrote it
             return ended(f"an episode that cannot be read: {str(error)[:80]}")
         position = record.end
     return Journal(episodes, position if episodes else 0, manifest=own)
@@ -110,13 +111,19 @@ def _started(text: bytes, path: Path) -> Manifest | None:
 
 
 def _decode(leaves: np.ndarray, about: Mapping[str, Any], manifest: Manifest) -> Episode:
-    flags = int(about["flags"])
-    entry = ShardEntry(0, 0, "", (int(about["length"]),), bytes([flags]))
+    length, flags, has_reward, info = (about[name] for name in ("length", "flags", "has_reward", "info"))
+    if not all(type(value) is int for value in (length, flags)) or length < 1 or not 0 <= flags <= 7:
+        raise ValueError(f"{str(length)[:20]} steps, flags {str(flags)[:20]}")
+    if type(has_reward) is not bool or not isinstance(info, dict | None):
+        raise ValueError("has_reward or info of another type")
+    entry = ShardEntry(0, 0, "", (length,), bytes([flags]))
     arrays: dict[str, np.ndarray] = {}
     position = 0
-    for name, (shape, dtype) in expected_arrays(manifest._replace(has_rewards=about["has_reward"]), entry).items():
+    for name, (shape, dtype) in expected_arrays(manifest._replace(has_rewards=has_reward), entry).items():
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        if position + size > len(leaves):
+            raise ValueError(f"{len(leaves):,} bytes in place of {position + size:,}")
         arrays[name] = np.frombuffer(leaves[position : position + size], dtype).reshape(shape)
         position += size
     observation, action, reward = nests_of(manifest, arrays)
-    return Episode(observation, action, reward, bool(flags & TERMINATED), bool(flags & TRUNCATED), info=about["info"])
+    return Episode(observation, action, reward, bool(flags & TERMINATED), bool(flags & TRUNCATED), info=info)

@@ -168,7 +168,7 @@ def decode_manifest(text: bytes, path: Path) -> Manifest:
         return _parse(contents)
     except StorageError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {str(error)[:100]}") from error
 
 
@@ -184,24 +184,24 @@ def numbered(directory: Path, ending: str) -> dict[int, str]:
 
 def _parse(contents: Mapping[str, Any]) -> Manifest:
     shards = []
+    observation_spec, action_spec = (specs.from_json(contents[name]) for name in ("observation_spec", "action_spec"))
+    if not specs.flatten(observation_spec) or not specs.flatten(action_spec):
+        raise ValueError("specs without a leaf")
+    has_rewards = contents["has_rewards"]
+    if has_rewards is not None and type(has_rewards) is not bool:
+        raise ValueError(f"has_rewards of {str(has_rewards)[:20]!r}")
     for entry in contents["shards"]:
         flags = bytes(int(digit) for digit in entry["flags"])
         lengths = tuple(entry["lengths"])
-        sound = all(type(number) is int and number >= 0 for number in (entry["number"], entry["bytes"]))
-        if not sound or not lengths or any(type(length) is not int or length < 1 for length in lengths):
+        sound = all(type(number) is int and 0 <= number < 2**62 for number in (entry["number"], entry["bytes"]))
+        if not sound or not lengths or any(type(length) is not int or not 1 <= length < 2**62 for length in lengths):
             raise ValueError("a shard without episodes, or of negative size")
         if len(flags) != len(lengths) or any(flag > 7 for flag in flags):
             raise ValueError("flags that do not fit the lengths")
         shards.append(ShardEntry(entry["number"], entry["bytes"], str(entry["sha256"]), lengths, flags))
     if any(one.number >= other.number for one, other in itertools.pairwise(shards)):
         raise ValueError("shards whose numbers do not rise")
-    return Manifest(
-        specs.from_json(contents["observation_spec"]),
-        specs.from_json(contents["action_spec"]),
-        dict(contents["metadata"]),
-        contents["has_rewards"],
-        tuple(shards),
-    )
+    return Manifest(observation_spec, action_spec, dict(contents["metadata"]), has_rewards, tuple(shards))
 
 
 def expected_arrays(manifest: Manifest, entry: ShardEntry) -> dict[str, tuple[tuple[int, ...], np.dtype]]:

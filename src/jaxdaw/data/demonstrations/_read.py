@@ -22,6 +22,7 @@ def read_demonstrations(
     columns: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
     limit_bytes: int = LIMIT_BYTES,
+    verify: bool = True,
 ) -> Demonstrations:
     """Returns the demonstrations that a path holds.
 
@@ -42,6 +43,8 @@ def read_demonstrations(
         `episode`, episodes end where a flag says.
       max_episode_steps: of rollouts, which do not tell terminated from truncated: those of this length were truncated.
       limit_bytes: the most that the contents may take in memory.
+      verify: compare a directory of jaxdaw with the digests of its files, which reads them once; see `read`. Other
+        kinds are compared with what digests they have always.
 
     Raises:
       StorageError: the path holds nothing that is known, or is truncated, damaged or larger than allowed.
@@ -60,7 +63,7 @@ def read_demonstrations(
         )
     match kind:
         case "directory":
-            found = _directory.read(place)
+            found = _directory.read(place, verify=verify)
             return found if observation_spec is action_spec is None else _as(found, observation_spec, action_spec)
         case "imitation":
             return _imitation.read_rollouts(
