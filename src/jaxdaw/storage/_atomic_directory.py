@@ -24,6 +24,7 @@ import socket
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -43,11 +44,12 @@ _serial = itertools.count()
 
 
 class Kind(NamedTuple):
-    """What a saved directory is called, and the names of its two files."""
+    """What a saved directory is called, the names of its two files, and the fields that its JSON must have, by type."""
 
     name: str
     document: str
     arrays: str
+    fields: Mapping[str, type] = MappingProxyType({})
 
 
 # Writing.
@@ -179,6 +181,12 @@ def read_document(directory: Path, kind: Kind) -> dict[str, Any]:
         raise StorageError(f"{foreign}: {error}") from error
     if type(document.get("format")) is not int or not isinstance(document.get("sha256"), dict):
         raise StorageError(foreign, expected="'format' and 'sha256'", got=", ".join(document)[:60])
+    for name, wanted in kind.fields.items():
+        if document["format"] == FORMAT and not isinstance(document.get(name), wanted):
+            got = f"{type(document[name]).__name__}" if name in document else "none"
+            raise StorageError(
+                f"{foreign}: {path} is of something else", expected=f"{name}: a {wanted.__name__}", got=got
+            )
     return document
 
 
