@@ -17,8 +17,8 @@ from jaxdaw.errors import StorageError
 LIMIT_BYTES = 16 * 2**30
 """What the contents of one file may take in memory, unless the caller says otherwise."""
 
-EXPANSION = 1024
-"""How many times the size of a file its contents may take in memory: what deflate at most makes of a byte."""
+EXPANSION = 1100
+"""How many times the size of a file its contents may take in memory; deflate makes at most 1,032 bytes of one."""
 
 _SMALL = 64 * 2**20
 _CHUNK = 2**20

@@ -11,11 +11,13 @@ from typing import Literal
 import numpy as np
 
 from jaxdaw.data._package_files import python_file
+from jaxdaw.data.decisions._columns import TEXT
 from jaxdaw.data.decisions._decisions import Decisions
 from jaxdaw.errors import StorageError
 from jaxdaw.storage import LIMIT_BYTES, opened, refuse_too_large
 
 _POSITIONS = 3
+_MAX_WORDS = 1_000
 _USER = "user_feature_"
 _AFFINITY = "user-item_affinity_"
 
@@ -67,7 +69,7 @@ def read_open_bandit(
             time=[datetime.datetime.fromisoformat(text).timestamp() for text in columns["timestamp"]],
             policy_version=np.full(len(cells), behavior),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError, csv.Error) as error:
         expected = "item_id, click, propensity_score, position, timestamp, features"
         raise StorageError(
             f"{place} is not of the Open Bandit Dataset", expected=expected, got=str(error)[:80]
@@ -75,5 +77,7 @@ def read_open_bandit(
 
 
 def _one_hot(column: tuple[str, ...]) -> np.ndarray:
-    values, index = np.unique(np.array(column), return_inverse=True)
+    values, index = np.unique(np.array(column, TEXT), return_inverse=True)
+    if len(values) > _MAX_WORDS:
+        raise ValueError(f"{len(values):,} values of a hashed feature")
     return (index[:, None] == np.arange(len(values))).astype(np.float32)

@@ -13,7 +13,7 @@ from jaxdaw import specs
 from jaxdaw.data.demonstrations._demonstrations import Demonstrations
 from jaxdaw.data.demonstrations._episode import Episode
 from jaxdaw.errors import SpecError, StorageError, missing_extra
-from jaxdaw.storage import JSON_LIMIT, damaged, opened, refuse_too_large
+from jaxdaw.storage import JSON_LIMIT, damaged, opened, refuse_expansion, refuse_too_large
 
 _ID = re.compile(r"([\w-]+/)*[\w.-]+-v\d+")
 _SPACES = ("observation_space", "action_space")
@@ -159,7 +159,7 @@ def _examine_hdf5(path: Path, limit_bytes: int) -> None:
         if isinstance(error, StorageError):
             raise
         raise damaged(path, "a whole HDF5 file", str(error)[:80]) from error
-    refuse_too_large(path, size, limit_bytes)
+    refuse_expansion(path, size, path.stat().st_size, limit_bytes, "h5repack -f NONE, if you trust the file")
 
 
 def _refusal(path: Path, what: str) -> StorageError:
