@@ -1,4 +1,4 @@
-"""The commands about demonstrations: their flags are their fields."""
+"""The commands about demonstrations. The fields of each class are its flags."""
 
 from __future__ import annotations
 

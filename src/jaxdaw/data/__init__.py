@@ -1,8 +1,9 @@
-"""Demonstrations and logged decisions, from files of many kinds, checked before anything learns from them.
+"""Demonstrations, logged decisions and tables: read from many kinds of files, checked, and written.
 
 `read_demonstrations` reads a directory of jaxdaw, a Minari data set, a table or an archive; `check` lists everything
 that is wrong with what was read; `Demonstrations` hands out batches. `read_decisions` reads the log of a policy that
-chose among arms, `audit` tests its probabilities, `DecisionWriter` writes it. No file is trusted, none can run code.
+chose among arms, `audit` tests its probabilities, `DecisionWriter` writes it. No file can run code, and what
+a file can make its reader allocate is bounded by the size of the file.
 """
 
 from jaxdaw.data._report import Fault, Report

@@ -1,4 +1,4 @@
-"""Arrays in the dtypes of their specs, without loss of meaning."""
+"""Conversion of arrays to the dtypes of their specs; values that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cast(array: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
             got=str(array.dtype),
             fix=f"array.astype('{dtype}'), if that is what you mean",
         )
-    with np.errstate(over="ignore"):  # told below, with the place
+    with np.errstate(over="ignore"):  # reported below, with the index
         found = array.astype(dtype)
     lost = found != array if dtype.kind in "iu" else np.isfinite(array) & ~np.isfinite(found.astype(np.float64))
     if np.any(lost):

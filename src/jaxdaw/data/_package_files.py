@@ -1,4 +1,4 @@
-"""Files that came with other packages: found without importing what lies around them."""
+"""Data files of installed Python and R packages, found without importing the packages."""
 
 from __future__ import annotations
 

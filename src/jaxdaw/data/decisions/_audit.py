@@ -1,7 +1,7 @@
-"""audit: whether the probabilities in a log are those with which its arms were chosen.
+"""audit: tests whether the arms of a log were chosen with the probabilities that it records.
 
-Off-policy evaluation believes the logged probabilities. Here they are tested against what was chosen, before anything
-is believed; each test has its statistic and p value. Errors that can be counted are `check_decisions`'.
+Off-policy evaluation relies on the logged probabilities. Each test has a statistic and a p value. Faults that can be
+counted, such as a probability of 0, are found by `check_decisions`.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _chi_squared(difference: np.ndarray, covariance: np.ndarray) -> tuple[float,
 
 def _tail(freedom: int, statistic: float) -> float:
     """Returns the probability that a chi-squared variable is larger."""
-    from scipy import special  # a tenth of a second to import
+    from scipy import special  # imported here because it takes 0.1 s
 
     return float(special.chdtrc(freedom, statistic))
 
@@ -194,7 +194,7 @@ def _frequencies(decisions: Decisions, alpha: float) -> AuditCheck:
     # 1 / p of the rows that took an arm has mean 1 over those that offered it, and variance (1 - p) / p
     variance = np.bincount(decisions.action, weight * np.maximum(weight - 1, 0), num_arms)
     squares = np.bincount(decisions.action, weight * weight, num_arms)
-    # with fewer, the sum is not yet normal: the large weights that make up for the small ones have not come up
+    # below this, the sum is not yet normal: the few large weights that balance the small ones have not occurred
     judged = (sums**2 >= _MIN_SAMPLE_SIZE * squares) & (variance > 0)
     if not judged.any():
         exact = bool(np.all(np.abs(sums - offered)[offered > 0] < 1e-6))

@@ -1,4 +1,4 @@
-"""check_decisions: everything in the columns of a log that no evaluation and no training can use."""
+"""check_decisions: lists the values of a log that make it unusable for evaluation and training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""write_decisions: a log in another form."""
+"""write_decisions: writes a log as JSON Lines, dsjson, or a directory of Parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions: what was chosen among arms, with what probability, and what it earned; a column each."""
+"""Decisions: logged decisions in memory, as columns: action, probability, reward, context, ..."""
 
 from __future__ import annotations
 

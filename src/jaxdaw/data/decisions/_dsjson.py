@@ -1,4 +1,4 @@
-"""dsjson, the decision log of Vowpal Wabbit and of the services around it, read and written.
+"""Reader and writer of dsjson, the decision log of Vowpal Wabbit.
 
 ```text
 {"_label_cost": -1.0, "_label_probability": 0.5, "_label_Action": 1, "_labelIndex": 0, "Version": "1",

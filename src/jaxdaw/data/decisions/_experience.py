@@ -1,4 +1,4 @@
-"""decision_experience: a log as what bandit agents train on."""
+"""decision_experience: a log as the experience that bandit agents train on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions as JSON Lines: one object a line, a decision if it has an action, the outcome of one if it has not.
+"""Decisions as JSON Lines, one object a line: with an action it is a decision, without one the outcome of a decision.
 
 ```text
 {"decision_id": "a1", "time": 1700000000.5, "policy_version": "v3", "context": {"age": 31, "clicks": [0, 2]},

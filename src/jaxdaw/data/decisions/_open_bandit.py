@@ -1,4 +1,4 @@
-"""read_open_bandit: the Open Bandit Dataset, a shop's logged recommendations, from the package that holds it."""
+"""read_open_bandit: reads the Open Bandit Dataset, logged recommendations of a shop, from an installed package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outcomes that come after their decisions: joined by id, and everything that does not join is counted."""
+"""Outcomes that arrive after their decisions: joined by id; those that do not join are counted."""
 
 from __future__ import annotations
 

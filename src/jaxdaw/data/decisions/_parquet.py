@@ -1,4 +1,4 @@
-"""Decisions as Parquet: a column each, with the specs in the file's metadata, so that each file stands alone.
+"""Decisions as Parquet, with the specs in the metadata of each file, so that each can be read by itself.
 
 A nest has one column for each leaf, named by its path: `context['age']`. Arrays are lists of a fixed size. Needs the
 extra `parquet`.

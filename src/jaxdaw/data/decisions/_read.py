@@ -1,4 +1,4 @@
-"""read_decisions: whatever log a path holds, recognised by its contents, its outcomes joined."""
+"""read_decisions: recognises the kind of a log by its contents, reads it, and joins its outcomes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def read_decisions(
 ) -> Decisions:
     """Returns the decisions that a path holds, with their outcomes joined by id.
 
-    What it is is told by its contents, and nothing in it is run: a directory that `DecisionWriter` wrote, JSON Lines,
-    dsjson of Vowpal Wabbit, or Parquet, which needs the extra `parquet`. Values that are wrong are read as they are,
-    and are for `check_decisions` and `audit`; what cannot be a column is refused with its lines.
+    The kind is recognised by the contents, and no code in it is run: a directory that `DecisionWriter` wrote, JSON
+    Lines, dsjson of Vowpal Wabbit, or Parquet, which needs the extra `parquet`. Values that are wrong are read as they
+    are, and are for `check_decisions` and `audit`; what cannot be a column is refused with its lines.
 
     Args:
       path: of the file or directory.

@@ -1,13 +1,13 @@
-"""DecisionWriter: decisions and outcomes onto the disk as they come, in parts that are whole or not there.
+"""DecisionWriter: appends decisions and outcomes to a directory, in files that are written atomically.
 
 ```text
 LOG/
-  log.json                     format, arms, specs, metadata; sealed
+  log.json                     format, arms, specs, metadata; with its digest
   decisions-000000.parquet     or .jsonl; never changed
   outcomes-000001.parquet      outcomes of any decisions before or after
 ```
 
-A part is written aside, brought to the disk, and renamed. What is not flushed is lost with the process, and no more.
+A part is written to a temporary file, synced and renamed. A killed process loses what was not flushed, and no more.
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ class DecisionWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Brings everything that was added to the disk.
+        """Writes everything that was added, synced to disk.
 
         Raises:
           StorageError: the disk is full or failed; what was flushed before stays, the rest can be flushed again.

@@ -1,4 +1,4 @@
-"""from_arrays: demonstrations from steps that stand one after the other."""
+"""from_arrays: demonstrations from arrays with the steps of all episodes in sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One leaf of demonstrations, looked at piece by piece: its bounds, and what in it is wrong."""
+"""Bounds and faults of one leaf of demonstrations, found in one pass over pieces of it."""
 
 from __future__ import annotations
 

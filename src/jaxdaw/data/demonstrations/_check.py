@@ -1,4 +1,4 @@
-"""check: everything that is wrong with demonstrations, at once, before anything learns from them."""
+"""check: lists every fault of demonstrations before anything learns from them."""
 
 from __future__ import annotations
 

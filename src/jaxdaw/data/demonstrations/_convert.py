@@ -1,4 +1,4 @@
-"""convert: demonstrations of any kind into a directory of jaxdaw."""
+"""convert: writes demonstrations of any kind to a directory of jaxdaw."""
 
 from __future__ import annotations
 
@@ -36,4 +36,4 @@ def convert(source: str | Path | Demonstrations, target: str | Path, **options: 
     found = source if isinstance(source, Demonstrations) else read_demonstrations(source, **options)
     with DemonstrationWriter(place, found.observation_spec, found.action_spec, metadata=found.metadata) as writer:
         writer.extend(found)
-    return read(place, verify=False)  # it was written a moment ago
+    return read(place, verify=False)  # written just now

@@ -1,4 +1,4 @@
-"""Demonstrations: episodes to learn from, and the ways to draw from them."""
+"""Demonstrations: a sequence of episodes with shuffled batches, windows and splits."""
 
 from __future__ import annotations
 

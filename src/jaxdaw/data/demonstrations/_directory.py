@@ -1,4 +1,4 @@
-"""Directories of demonstrations: shards put in place, mapped and verified."""
+"""Directories of demonstrations: writes, maps and verifies shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Episode: what was seen, done and earned, from start to end."""
+"""Episode: the observations, actions and rewards of one recorded episode."""
 
 from __future__ import annotations
 

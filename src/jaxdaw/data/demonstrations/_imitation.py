@@ -1,4 +1,4 @@
-"""Rollouts of the library `imitation`, an NPZ of steps that stand one after the other."""
+"""Rollouts of the library `imitation`: an NPZ with the steps of all trajectories in sequence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxdaw.errors import SpecError, StorageError
 from jaxdaw.storage import read_npz
 
 KEYS = frozenset({"obs", "acts", "indices", "terminal"})
-_ARRAYS = ("obs", "acts", "rews", "terminal", "indices")  # not infos: Python objects, which only code can read
+_ARRAYS = ("obs", "acts", "rews", "terminal", "indices")  # infos are Python objects and are not read
 
 
 def read_rollouts(
@@ -84,7 +84,7 @@ def end_flags(
     """
     terminated, truncated = np.zeros(steps, bool), np.zeros(steps, bool)
     rises = ends.dtype.kind in "iu" and np.all(np.diff(ends, prepend=0) > 0) and ends[-1] == steps
-    if max_episode_steps is not None and rises:  # else assemble says what is wrong
+    if max_episode_steps is not None and rises:  # else `assemble` raises
         limited = np.diff(ends, prepend=0) >= max_episode_steps
         terminated[ends[finished & ~limited] - 1] = True
         truncated[ends[finished & limited] - 1] = True

@@ -1,7 +1,6 @@
-"""The journal: episodes that are in no shard yet, one record after the other, each durable by itself.
+"""The journal of a directory of demonstrations: one record for each episode that is not in a shard yet.
 
-One record is one write and one `fsync`. A file for each episode would need two: of the file, and of its name. Before
-the first episode stands a record of none: the manifest, for `repair`.
+The first record holds the manifest, without episodes: `repair` reads the specs from it if `manifest.json` is lost.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ def read_journal(path: Path, manifest: Manifest | None) -> Journal:
             else:
                 episodes.append(_decode(record.contents, parse_json(record.text), known))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            # the digest matches, so other code wrote it
+            # the digest matches, so the record was written by other code
             return ended(f"an episode that cannot be read: {str(error)[:80]}")
         position = record.end
     return Journal(episodes, position if episodes else 0, manifest=own)

@@ -1,8 +1,8 @@
-"""What a directory of demonstrations says about itself.
+"""The manifest of a directory of demonstrations: specs, metadata, and the digest of every shard.
 
 ```text
 NAME/
-  manifest.json              format, specs, metadata; of each shard its size, SHA-256, lengths and ends; sealed
+  manifest.json              format, specs, metadata; of each shard its size, SHA-256, lengths and ends; with its digest
   shard-000000.npz           some thousand episodes, never changed
   shard-000001.journal       episodes that are in no shard yet, one record after the other
 ```
@@ -11,9 +11,9 @@ A shard has one array for each leaf: `observation_0`, `observation_1`, ... in th
 ..., `reward`, and `info`, the episodes' dictionaries as JSON in bytes. `numpy.load` reads it. The episodes' flags are
 bits: 1 terminated, 2 truncated, 4 the observation after the last action is there.
 
-What the manifest says stands in the shards and the journal a second time, so that `repair` can write it anew: in
-`about`, in bytes, the sealed manifest of this shard alone. `low_0`, `high_0`, ... are the bounds of what each number of
-an observation is in the shard, so that `check` need not read them all.
+Shards and journal repeat the manifest, so that `repair` can rebuild it: each shard has, in the bytes of the array
+`about`, a manifest with this shard alone. `low_0`, `high_0`, ... are the bounds of each number of an
+observation within the shard, so that `check` need not read them all.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class Manifest(NamedTuple):
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Puts a manifest in the place of the one before, which is whole until then."""
+    """Replaces the manifest of a directory atomically."""
     text = encode_manifest(manifest)
     replace(directory / NAME, lambda file: file.write(text))
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Returns a manifest as sealed JSON."""
+    """Returns a manifest as JSON with its digest."""
     shards = [
         {
             "number": entry.number,

@@ -1,4 +1,4 @@
-"""Local Minari data sets, in HDF5 or Arrow; their package reads them, after a look that no file leads elsewhere."""
+"""Local Minari data sets in HDF5 or Arrow. Links to other files are refused before Minari reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""read_demonstrations: whatever a path holds, recognised by its contents."""
+"""read_demonstrations: recognises the kind of a file or directory by its contents, and reads it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def read_demonstrations(
 ) -> Demonstrations:
     """Returns the demonstrations that a path holds.
 
-    What it is is told by its contents, never by its name, and nothing in it is run. A directory of jaxdaw stays on the
-    disk until it is drawn; everything else is read into memory.
+    The kind is recognised by the contents, never by the name, and no code in it is run. A directory of jaxdaw stays
+    on the disk until it is drawn; everything else is read into memory.
 
     * A directory that `DemonstrationWriter` wrote.
     * A local Minari data set, by its directory, or by its id, such as `door-human-v2`: HDF5 or Arrow. Needs the extra

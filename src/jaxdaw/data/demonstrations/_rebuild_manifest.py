@@ -1,4 +1,4 @@
-"""A manifest anew, from what shards and journal say about themselves."""
+"""Rebuilds a lost or damaged manifest from the copies in shards and journal."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild(directory: Path) -> Rebuilt | None:
-    """Returns what can be verified: of shards every CRC-32 and shape, of journals every digest. Nothing is written.
+    """Returns what can be verified: every CRC-32 and shape of the shards, every digest of the journals.
 
-    None: neither a shard nor a journal tells the specs.
+    Nothing is written. None if neither a shard nor a journal tells the specs.
     """
     kept: dict[int, tuple[Manifest, ShardEntry]] = {}
     problems: dict[str, str] = {}
@@ -63,7 +63,7 @@ def rebuild(directory: Path) -> Rebuilt | None:
     for number, (name, _) in journals.items():
         if number != chosen:
             problems[name] = "a journal beside a newer one"
-    if chosen in kept:  # a process was killed between shard and manifest, and another one went on
+    if chosen in kept:  # a process was killed after it wrote the shard and before the manifest; another one continued
         problems[kept.pop(chosen)[1].name] = "its episodes are in a longer journal"
         del lost[chosen]
     newest = max(kept, default=None)
@@ -81,7 +81,7 @@ def rebuild(directory: Path) -> Rebuilt | None:
 
 
 def _described(directory: Path, name: str) -> tuple[Manifest, ShardEntry]:
-    """Returns what a shard says about itself."""
+    """Returns the manifest in a shard, and its entry."""
     about = map_npz(directory / name).get("about")
     if about is None:
         raise ValueError("does not say what it holds: an older jaxdaw wrote it")

@@ -1,4 +1,4 @@
-"""repair: what is sound in a damaged directory is kept, and what is not is moved aside."""
+"""repair: keeps the sound files of a damaged directory and renames the damaged ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many episodes in few arrays: the one form that demonstrations have in memory and on disk."""
+"""Shards: many episodes in one array for each leaf, the form of demonstrations in memory and on disk."""
 
 from __future__ import annotations
 

