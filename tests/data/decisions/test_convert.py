@@ -29,3 +29,11 @@ def test_faults_are_kept_by_json_lines_and_refused_by_a_directory(tmp_path):
     assert read_decisions(write_decisions(faulty, tmp_path / "log.jsonl")).probability.tolist() == [0.0] * 5
     with pytest.raises(SpecError, match="outside"):
         write_decisions(faulty, tmp_path / "log")
+
+
+def test_a_refused_log_leaves_nothing_behind(tmp_path):
+    bad = log(200_000, probability=np.full(200_000, 0.25), probabilities=None)
+    bad.probability[150_000] = 0.0  # in the second part
+    with pytest.raises(SpecError, match="outside"):
+        write_decisions(bad, tmp_path / "log")
+    assert not (tmp_path / "log").exists()

@@ -7,7 +7,8 @@ import pytest
 
 from data.recordings import episodes
 from jaxdaw.data import Demonstrations, convert, verify
-from jaxdaw.errors import StorageError
+from jaxdaw.errors import SpecError, StorageError
+from jaxdaw.specs import BoundedTensorSpec
 
 from .test_imitation import write_rollouts
 
@@ -36,3 +37,14 @@ def test_convert_replaces_nothing(tmp_path: Path):
         convert(source, tmp_path / "d")
     with pytest.raises(StorageError, match="holds something else"):
         convert(source, tmp_path)
+
+
+def test_a_refused_conversion_leaves_nothing_behind(tmp_path: Path):
+    given = Demonstrations(episodes(), action_spec=BoundedTensorSpec((), np.int64, 0, 1))  # one of the actions is 2
+    with pytest.raises(SpecError, match="action does not match its spec"):
+        convert(given, tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+    (tmp_path / "d").mkdir()
+    with pytest.raises(SpecError, match="action does not match its spec"):
+        convert(given, tmp_path / "d")
+    assert (tmp_path / "d").is_dir()  # it was there before

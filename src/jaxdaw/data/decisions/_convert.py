@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,13 @@ def write_decisions(decisions: Decisions, path: str | Path) -> Path:
     if path.suffix == ".jsonl":
         replace(path, lambda file: write_rows(file, decision_rows(decisions)))
         return path
-    with DecisionWriter(
-        path, decisions.num_arms or 1, decisions.context_spec, arm_features_spec=decisions.arm_features_spec
-    ) as writer:
-        for start in range(0, len(decisions), _ROWS):
-            writer.extend(decisions.select(slice(start, start + _ROWS)))
+    try:
+        with DecisionWriter(
+            path, decisions.num_arms or 1, decisions.context_spec, arm_features_spec=decisions.arm_features_spec
+        ) as writer:
+            for start in range(0, len(decisions), _ROWS):
+                writer.extend(decisions.select(slice(start, start + _ROWS)))
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)  # half a log would pass for a whole one
+        raise
     return path

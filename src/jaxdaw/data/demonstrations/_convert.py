@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def convert(source: str | Path | Demonstrations, target: str | Path, **options: 
       options: of `read_demonstrations`.
 
     Raises:
-      StorageError: the target holds something, or the source cannot be read.
+      StorageError: the target holds something, or the source cannot be read. A new target is removed again.
       SpecError: the episodes do not fit together or not their specs, actions out of range among it: see `check`.
     """
     place = Path(target)
@@ -34,6 +35,12 @@ def convert(source: str | Path | Demonstrations, target: str | Path, **options: 
             fix="another directory; DemonstrationWriter adds to one that is there",
         )
     found = source if isinstance(source, Demonstrations) else read_demonstrations(source, **options)
-    with DemonstrationWriter(place, found.observation_spec, found.action_spec, metadata=found.metadata) as writer:
-        writer.extend(found)
+    is_new = not place.exists()
+    try:
+        with DemonstrationWriter(place, found.observation_spec, found.action_spec, metadata=found.metadata) as writer:
+            writer.extend(found)
+    except BaseException:
+        if is_new:  # half a copy would pass for a whole one
+            shutil.rmtree(place, ignore_errors=True)
+        raise
     return read(place, verify=False)  # written just now
