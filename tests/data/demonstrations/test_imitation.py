@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jaxdaw.data import read_demonstrations
-from jaxdaw.errors import SpecError, StorageError
+from jaxdaw.errors import ConfigError, SpecError, StorageError
 
 LENGTHS = (2, 3)
 
@@ -87,3 +91,38 @@ def test_truncated_rollouts_are_named(tmp_path: Path):
     (tmp_path / "x.npz").write_bytes(contents[: len(contents) // 2])
     with pytest.raises(StorageError, match=r"x\.npz is truncated or damaged"):
         read_demonstrations(tmp_path / "x.npz")
+
+
+ODD = st.sampled_from(
+    [
+        np.array(["a", "b", "c"]),
+        np.array([b"a"] * 3),
+        np.zeros(3, "M8[s]"),
+        np.zeros(3, complex),
+        np.zeros(3, [("x", "f4")]),
+        np.zeros((3, 0)),
+        np.zeros((0, 2)),
+        np.zeros((), int),
+        np.array([2**63] * 3, np.uint64),
+        np.array([-1, 5, 2]),
+        np.zeros((2, 2, 2), bool),
+        np.zeros(3, np.longdouble),
+        np.full(3, np.nan),
+    ]
+)
+
+
+@given(st.dictionaries(st.sampled_from(["obs", "acts", "rews", "terminal", "indices"]), ODD, min_size=1), st.booleans())
+def test_arrays_of_any_kind_are_refused_or_read(change, limited):
+    arrays = {
+        "obs": np.zeros((5, 2)),  # two trajectories, of two steps and of one, with the observations after them
+        "acts": np.zeros(3, int),
+        "rews": np.zeros(3),
+        "terminal": np.array([True, False]),
+        "indices": np.array([2]),
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "x.npz"
+        np.savez(path, **(arrays | change))
+        with contextlib.suppress(StorageError, SpecError, ConfigError):
+            read_demonstrations(path, max_episode_steps=2 if limited else None)

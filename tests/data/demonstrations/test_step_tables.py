@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from jaxdaw.data import Demonstrations, check, read_demonstrations
@@ -190,3 +194,24 @@ def test_the_extra_is_named_when_it_is_missing(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"pip install 'jaxdaw\[parquet\]'"):
         read_demonstrations(path, columns=COLUMNS)
+
+
+CELLS = st.sampled_from(
+    ["0", "1", "2.5", "-1", "", "x", "nan", "inf", "9" * 400, "-" + "9" * 25, "true", '"', "\0", "é"]
+)
+
+
+@given(st.lists(st.lists(CELLS, min_size=5, max_size=6), max_size=4))
+def test_no_csv_file_raises_anything_but_typed_errors(rows):
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "x.csv"
+        path.write_text("x,v,a,r,id\n" + "".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
+        columns = {"observation": ["x", "v"], "action": "a", "reward": "r", "episode": "id"}
+        with contextlib.suppress(StorageError, SpecError):
+            read_demonstrations(path, columns=columns)
+
+
+def test_integers_of_more_than_64_bits_are_floats(tmp_path: Path):
+    (tmp_path / "x.csv").write_text("x,a,id\n9223372036854775808,0,p\n1,1,q\n")
+    found = read_demonstrations(tmp_path / "x.csv", columns={"observation": "x", "action": "a", "episode": "id"})
+    assert found[0].observation.tolist() == [2.0**63]

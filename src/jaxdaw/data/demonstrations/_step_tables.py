@@ -156,7 +156,7 @@ def _numbers(path: Path, name: str, column: list[str], rows: list[int], is_flag:
     if bad:
         where = ", ".join(str(row) for row, _ in bad[:_MAX_SHOWN]) + (", ..." if len(bad) > _MAX_SHOWN else "")
         raise _no_number(path, name, f"{bad[0][1]!r}"[:40] + f" and {len(bad) - 1} more" * (len(bad) > 1), where)
-    if all(isinstance(value, int) and _INT64.min <= value <= _INT64.max for value in values):
+    if all(isinstance(value, int) for value in values):
         return np.array(values, np.int64)
     return _narrow(np.array([float(value) for value in values], np.float64))
 
@@ -166,7 +166,9 @@ def _number(cell: str) -> int | float | None:
     if "_" in cell:
         return None
     try:
-        return int(cell)
+        number = int(cell)
+        if _INT64.min <= number <= _INT64.max:
+            return number
     except ValueError:
         pass
     try:
