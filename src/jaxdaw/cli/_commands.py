@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxdaw.cli._data import Columns, Data, mapping, read
+from jaxdaw.cli._data import Columns, Data, Verify, mapping, read
 from jaxdaw.cli._directories import default_directory
 from jaxdaw.errors import ConfigError
 from jaxdaw.training import BcConfig, CloneRun, DqnConfig
@@ -101,6 +101,7 @@ class TrainBc:
     env: str = ""
     """Environment to evaluate in: its specs are those of the policy."""
     columns: Columns = ""
+    verify: Verify = True
     seed: int = 0
     """Seed of everything random."""
     out: Path | None = None
@@ -137,7 +138,7 @@ class TrainBc:
     def _train(self) -> tuple[Path, CloneRun]:
         from jaxdaw import training
 
-        demonstrations = read(self.demonstrations, self.columns)
+        demonstrations = read(self.demonstrations, self.columns, self.verify)
         place = Path(self.demonstrations)
         out = self.out or default_directory(self.env or place.stem, "bc", self.seed)
         with training.Progress(self.config.epochs, f"bc {self.demonstrations}", quiet=self.quiet) as progress:
@@ -157,7 +158,7 @@ class TrainBc:
 
         epochs = self.config.epochs if self.config.epochs != BcConfig().epochs else None
         total = epochs or training.read_config(out)["options"].get("epochs", 1)
-        found = read(self.demonstrations, self.columns) if self.demonstrations else None
+        found = read(self.demonstrations, self.columns, self.verify) if self.demonstrations else None
         with training.Progress(total, f"bc {out}", quiet=self.quiet) as progress:
             return out, training.resume_clone(out, found, epochs=epochs, watch=progress.update)
 
