@@ -130,6 +130,11 @@ class RowBatch:
 
 def _rows(choice: Any) -> list[Any]:
     if isinstance(choice, np.ndarray):
-        return list(choice)
-    leaves = specs.flatten(choice)
+        return _split(choice)
+    leaves = map(_split, specs.flatten(choice))
     return [specs.pack_like(choice, parts) for parts in zip(*leaves, strict=True)]
+
+
+def _split(leaf: np.ndarray) -> list[Any]:
+    """Returns the rows of one leaf; a scalar float as an array `()`, as `gymnasium.spaces.Box` asks for."""
+    return [leaf[row, ...] for row in range(len(leaf))] if leaf.ndim == 1 and leaf.dtype.kind == "f" else list(leaf)
