@@ -1,4 +1,4 @@
-"""A policy in an environment: step by step with observers, as one scan, or for a number of whole episodes."""
+"""Runs policies in environments: step by step with observers, as one scan, or for whole episodes."""
 
 from jaxdaw.drivers._episodes import (
     DEFAULT_EPISODE_BUDGET,

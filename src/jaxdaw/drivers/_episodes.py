@@ -1,4 +1,4 @@
-"""A number of whole episodes, and what they were worth."""
+"""run_episodes: runs a policy for whole episodes and returns their returns and lengths."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _run_host(
     time_step, state = environment.reset(seed=seed), policy.initial_state(rows)
     seeds, steps = np.random.default_rng(seed), 0
     while (ended < quota).any():
-        if not ((ended < quota) & ~waits).any():  # the rows with episodes left all stand in one that was cut
+        if not ((ended < quota) & ~waits).any():  # every row that has episodes left waits in one that was cut
             time_step, state, waits = environment.reset(), policy.initial_state(rows), np.zeros(rows, bool)
         choice = policy.compiled_act(weights, time_step, state, seeds.integers(2**32, dtype=np.uint32))
         following = environment.clipped_step(jax.device_get(choice.action))

@@ -1,4 +1,4 @@
-"""GymnasiumEnvironment: a Gymnasium environment of either kind as an Environment."""
+"""GymnasiumEnvironment: adapts single and vector Gymnasium environments to Environment."""
 
 from __future__ import annotations
 

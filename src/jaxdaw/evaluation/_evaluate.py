@@ -1,4 +1,4 @@
-"""A policy's score over whole episodes, with an interval."""
+"""evaluate: the mean return of a policy over whole episodes, with a confidence interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""evaluate_off_policy: what candidates would have earned on logged decisions, and whether to believe it."""
+"""evaluate_off_policy: estimates of what candidate policies would have earned on logged decisions."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def _percentiles(drawn: np.ndarray, confidence: float) -> Interval:
     tail = (1.0 - confidence) / 2.0
     if not np.isfinite(drawn).all():
         return Interval(np.nan, np.nan)
-    # the k-th of B draws has k / (B + 1) below it: with NumPy's default 200 draws would give 94 % in place of 95
+    # the k-th of B sorted draws estimates quantile k / (B + 1): NumPy's default would give 94 % for 95 at 200 draws
     low, high = np.quantile(drawn, (tail, 1.0 - tail), method="weibull")
     return Interval(float(low), float(high))
 

@@ -95,7 +95,7 @@ class _Window:
             driver = pygame.display.get_driver()
         except pygame.error as error:
             raise _no_display(str(error)) from error
-        if driver == "offscreen" and os.environ.get("SDL_VIDEODRIVER") != driver:  # SDL's last resort: seen by none
+        if driver == "offscreen" and os.environ.get("SDL_VIDEODRIVER") != driver:  # SDL's fallback, which shows nothing
             pygame.display.quit()
             raise _no_display("only a driver that shows nothing")
         self._clock = pygame.time.Clock()
@@ -128,7 +128,9 @@ class _Window:
                 self._tapped.add(name)
             elif event.type == self._pygame.KEYUP:
                 self._held.discard(name)
-            elif event.type == self._pygame.WINDOWFOCUSLOST:  # whoever lets go of a key elsewhere is not heard here
+            elif (
+                event.type == self._pygame.WINDOWFOCUSLOST
+            ):  # the release of a key outside of the window is not reported
                 self._held.clear()
         now, self._tapped = self._held | self._tapped, set()
         return now

@@ -1,4 +1,4 @@
-"""Pictures of a policy at work: a GIF or MP4 without a display, a window, or text."""
+"""record and play: a policy as a GIF or MP4, in a window, or as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jaxdaw.policies import Policy
 from jaxdaw.recording._stage import Stage, picture, stage, text
 from jaxdaw.trajectories import StepType
 
-_LARGEST_GIF_RATE = 50.0  # frames a second: shorter than 2 hundredths, players show a frame for a tenth
+_LARGEST_GIF_RATE = 50.0  # frames a second; players show a frame of less than 2/100 s for 1/10 s
 
 
 def record(
@@ -153,7 +153,7 @@ def _write_gif(path: Path, pictures: Iterator[np.ndarray], fps: float) -> None:
     def frames() -> Iterator[Any]:
         for number, shown in enumerate(itertools.islice(pictures, None, None, stride)):
             frame = Image.fromarray(shown)
-            # A GIF counts hundredths of a second: rounding the times, not the durations, keeps the speed.
+            # GIF durations are whole hundredths of a second: rounding start times instead of durations keeps the speed.
             begin, end = (round(100 * (number + i) * stride / fps) for i in (0, 1))
             frame.info["duration"] = 10 * (end - begin)
             yield frame

@@ -1,4 +1,4 @@
-"""The environment of one row in which a policy or a person is recorded, and its pictures."""
+"""Makes the single-row environment that is recorded, in a render mode, and reads its pictures."""
 
 from __future__ import annotations
 
