@@ -122,24 +122,32 @@ def _run_host(
     ended, waits = np.zeros(rows, np.int64), np.zeros(rows, bool)
     time_step, state = environment.reset(seed=seed), policy.initial_state(rows)
     seeds, steps = np.random.default_rng(seed), 0
-    while (ended < quota).any():
-        if not ((ended < quota) & ~waits).any():  # every row that has episodes left waits in one that was cut
-            time_step, state, waits = environment.reset(), policy.initial_state(rows), np.zeros(rows, bool)
+    runs = ended < quota
+    while runs.any():
         choice = policy.compiled_act(weights, time_step, state, seeds.integers(2**32, dtype=np.uint32))
         following = environment.clipped_step(jax.device_get(choice.action))
-        live = (ended < quota) & ~waits & (time_step.step_type != StepType.LAST)
+        live = runs & (time_step.step_type != StepType.LAST)
         episode = np.minimum(np.arange(rows) + ended * rows, episodes - 1)
-        run.returns[episode[live]] += following.reward[live]
-        run.lengths[episode[live]] += 1
-        is_last = live & (following.step_type == StepType.LAST)
-        is_cut = live & ~is_last & (run.lengths[episode] >= budget)
-        run.cut[episode[is_cut]] = True
-        waits |= is_cut
-        ended += is_last | is_cut
+        slot = episode[live]
+        run.returns[slot] += following.reward[live]
+        run.lengths[slot] += 1
+        over = live & (following.step_type == StepType.LAST)
         steps += 1
-        if progress is not None and (steps % _PROGRESS_EVERY == 0 or (is_last | is_cut).any()):
-            progress(int(ended.sum()), steps)
+        if steps >= budget:  # no episode is longer than the steps so far
+            is_cut = live & ~over & (run.lengths[episode] >= budget)
+            run.cut[episode[is_cut]] = True
+            waits |= is_cut
+            over |= is_cut
         time_step, state = following, choice.state
+        if over.any():
+            ended += over
+            runs = (ended < quota) & ~waits
+            if not runs.any() and (ended < quota).any():  # every row that has episodes left waits in one that was cut
+                time_step, state = environment.reset(), policy.initial_state(rows)
+                waits[:] = False
+                runs = ended < quota
+        if progress is not None and (steps % _PROGRESS_EVERY == 0 or over.any()):
+            progress(int(ended.sum()), steps)
     return run
 
 
