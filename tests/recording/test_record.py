@@ -56,11 +56,10 @@ def test_every_kind_of_action_is_recorded_played_and_demonstrated_over_several_e
     path = record(policy, recipe, tmp_path / "video.gif", episodes=2)
     with Image.open(path) as video:
         assert video.n_frames == 8  # 2 episodes of 1 first picture and 3 more
-    if kind not in ("pair",):  # demonstrations hold dictionaries and arrays of any shape, and tuples as lists
-        found = data.read(record_demonstrations(policy, recipe, tmp_path / "data", 2))
-        assert [len(episode) for episode in found] == [3, 3]
-        assert found.truncated.all()
-        assert found.metadata["recipe"] == recipe.to_json()
+    found = data.read(record_demonstrations(policy, recipe, tmp_path / "data", 2))
+    assert [len(episode) for episode in found] == [3, 3]
+    assert found.truncated.all()
+    assert found.metadata["recipe"] == recipe.to_json()
 
 
 def test_a_float_action_outside_its_bounds_is_recorded_as_it_was_taken(registered, tmp_path):
