@@ -5,8 +5,8 @@ from jaxdaw.drivers._episodes import (
     Episodes,
     episode_budget,
     episodes_of,
-    explain_endless,
     run_episodes,
+    time_limit_warning,
 )
 from jaxdaw.drivers._host import EpisodeDriver, StepDriver
 from jaxdaw.drivers._pure import Rollout, RolloutState
@@ -20,6 +20,6 @@ __all__ = [
     "StepDriver",
     "episode_budget",
     "episodes_of",
-    "explain_endless",
     "run_episodes",
+    "time_limit_warning",
 ]

@@ -57,7 +57,7 @@ def episode_budget(environment: Environment | JaxEnvironment, max_episode_steps:
     return getattr(environment, "max_episode_steps", None) or DEFAULT_EPISODE_BUDGET
 
 
-def explain_endless(environment: Environment | JaxEnvironment, max_episode_steps: int | None = None) -> str | None:
+def time_limit_warning(environment: Environment | JaxEnvironment, max_episode_steps: int | None = None) -> str | None:
     """Returns the warning for an environment whose episodes may never end, to be shown before it is used; else None.
 
     It is due where a Gymnasium environment declares no time limit, and no `max_episode_steps` is asked for. A pure

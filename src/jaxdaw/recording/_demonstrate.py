@@ -14,7 +14,7 @@ from jaxdaw.drivers import episode_budget
 from jaxdaw.environments import Environment, EnvironmentLike, EnvironmentRecipe, is_pure
 from jaxdaw.errors import ConfigError
 from jaxdaw.policies import Policy
-from jaxdaw.recording._stage import Stage, stage
+from jaxdaw.recording._single_environment import SingleEnvironment, open_single
 from jaxdaw.specs import StepType
 from jaxdaw.trajectories import TimeStep
 
@@ -52,9 +52,9 @@ def record_demonstrations(
       JaxdawWarning: the environment declares no time limit, and none is asked for.
     """
     refuse_pure(environment, "--env")
-    with stage(environment, None, max_episode_steps) as on:
-        world, budget = on.environment, episode_budget(on.environment, max_episode_steps)
-        metadata = described(on, policy.name)
+    with open_single(environment, None, max_episode_steps) as single:
+        world, budget = single.environment, episode_budget(single.environment, max_episode_steps)
+        metadata = described(single, policy.name)
         with DemonstrationWriter(path, world.observation_spec, world.action_spec, metadata=metadata) as writer:
             for number in range(episodes):
                 episode = _one_episode(policy, world, seed + number, budget)
@@ -65,11 +65,11 @@ def record_demonstrations(
     return Path(path)
 
 
-def described(on: Stage, policy: str) -> dict[str, Any]:
+def described(single: SingleEnvironment, policy: str) -> dict[str, Any]:
     """Returns the metadata of demonstrations: the environment, its recipe if that is more than an id, and who acted."""
-    found: dict[str, Any] = {"environment": on.name, "policy": policy}
-    if on.recipe is not None and on.recipe != EnvironmentRecipe(on.recipe.id):
-        found["recipe"] = on.recipe.to_json()
+    found: dict[str, Any] = {"environment": single.name, "policy": policy}
+    if single.recipe is not None and single.recipe != EnvironmentRecipe(single.recipe.id):
+        found["recipe"] = single.recipe.to_json()
     return found
 
 

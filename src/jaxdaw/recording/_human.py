@@ -14,7 +14,7 @@ from jaxdaw.environments import EnvironmentLike
 from jaxdaw.errors import ConfigError, EnvironmentFault, missing_extra
 from jaxdaw.recording._demonstrate import EpisodeInTheMaking, described, refuse_pure
 from jaxdaw.recording._keys import Keys, default_keys, parse_keys
-from jaxdaw.recording._stage import Stage, picture, stage
+from jaxdaw.recording._single_environment import SingleEnvironment, open_single, picture
 from jaxdaw.specs import StepType
 
 _SMALLEST_WINDOW = 480  # pixels; smaller pictures are enlarged by a whole number
@@ -64,18 +64,18 @@ def record_human(
         raise ConfigError("fps is outside its range", expected="above 0", got=str(fps))
     refuse_pure(environment, "jaxdaw data record --human")
     pygame = _pygame()
-    with stage(environment, "rgb_array", _NO_LIMIT, purpose=_UNSEEN, fix=_UNSEEN_FIX) as on:
-        world = on.environment
-        bindings = parse_keys(keys, world.action_spec) if keys else default_keys(world.action_spec, on.known_keys)
-        window = _Window(pygame, on.name, fps or on.fps)
+    with open_single(environment, "rgb_array", _NO_LIMIT, purpose=_UNSEEN, fix=_UNSEEN_FIX) as single:
+        world = single.environment
+        bindings = parse_keys(keys, world.action_spec) if keys else default_keys(world.action_spec, single.known_keys)
+        window = _Window(pygame, single.name, fps or single.fps)
         try:
             world.reset(seed=seed)
-            window.show(picture(on), "")
+            window.show(picture(single), "")
             for line in (*bindings.lines(), "           r  restarts", "      escape  ends"):
                 tell(line)
-            metadata = described(on, "human")
+            metadata = described(single, "human")
             with DemonstrationWriter(path, world.observation_spec, world.action_spec, metadata=metadata) as writer:
-                _play(window, on, bindings, writer, episodes, seed, watch)
+                _play(window, single, bindings, writer, episodes, seed, watch)
         finally:
             window.close()
     return Path(path)
@@ -147,14 +147,14 @@ class _Window:
 
 def _play(
     window: _Window,
-    on: Stage,
+    single: SingleEnvironment,
     bindings: Keys,
     writer: DemonstrationWriter,
     episodes: int | None,
     seed: int,
     watch: Callable[[int, float], Any] | None,
 ) -> None:
-    world = on.environment
+    world = single.environment
     recorded = attempt = 0
     while (episodes is None or recorded < episodes) and not window.is_closed:
         window.forget()
@@ -163,7 +163,7 @@ def _play(
         info = {"seed": (seed + attempt) % 2**32}
         attempt += 1
         while step.step_type[0] != StepType.LAST:
-            window.show(picture(on), f"episode {recorded + 1}   step {len(episode)}   return {episode.total:g}")
+            window.show(picture(single), f"episode {recorded + 1}   step {len(episode)}   return {episode.total:g}")
             held = window.keys()
             if window.is_closed or window.restarts:
                 break

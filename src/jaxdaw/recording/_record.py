@@ -16,7 +16,7 @@ from jaxdaw.drivers import episode_budget
 from jaxdaw.environments import EnvironmentLike
 from jaxdaw.errors import ConfigError, missing_extra
 from jaxdaw.policies import Policy
-from jaxdaw.recording._stage import Stage, picture, stage, text
+from jaxdaw.recording._single_environment import SingleEnvironment, open_single, picture, text
 from jaxdaw.trajectories import StepType
 
 _LARGEST_GIF_RATE = 50.0  # frames a second; players show a frame of less than 2/100 s for 1/10 s
@@ -62,9 +62,9 @@ def record(
     write = _write_gif if path.suffix == ".gif" else _mp4_writer()
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
-    with stage(environment, "rgb_array", max_episode_steps) as on:
+    with open_single(environment, "rgb_array", max_episode_steps) as single:
         try:
-            write(unfinished, _pictures(policy, on, episodes, seed, max_episode_steps), fps or on.fps)
+            write(unfinished, _pictures(policy, single, episodes, seed, max_episode_steps), fps or single.fps)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -98,38 +98,35 @@ def play(
         raise ConfigError("there is no such render mode", expected="human, ansi, none", got=repr(render_mode))
     _check_episodes(episodes)
     mode = None if render_mode == "none" else render_mode
-    with stage(environment, mode, max_episode_steps) as on:
-        show = (lambda: print(text(on))) if mode == "ansi" else lambda: None
-        yield from _episodes(policy, on, episodes, seed, max_episode_steps, show)
+    with open_single(environment, mode, max_episode_steps) as single:
+        show = (lambda: print(text(single))) if mode == "ansi" else lambda: None
+        steps = _steps(policy, single, episodes, seed, max_episode_steps, show)
+        yield from (total for total in steps if total is not None)
 
 
 def _pictures(
-    policy: Policy, on: Stage, episodes: int, seed: int, max_episode_steps: int | None
+    policy: Policy, single: SingleEnvironment, episodes: int, seed: int, max_episode_steps: int | None
 ) -> Iterator[np.ndarray]:
     """Yields the pictures of all steps, as they are taken: a recording need not fit into memory."""
     drawn: list[np.ndarray] = []
-    for _ in _steps(policy, on, episodes, seed, max_episode_steps, lambda: drawn.append(picture(on))):
+    for _ in _steps(policy, single, episodes, seed, max_episode_steps, lambda: drawn.append(picture(single))):
         yield from drawn
         drawn.clear()
 
 
-def _episodes(
-    policy: Policy, on: Stage, episodes: int, seed: int, max_episode_steps: int | None, show: Callable[[], Any]
-) -> Iterator[float]:
-    """Yields the return of every episode."""
-    for total in _steps(policy, on, episodes, seed, max_episode_steps, show):
-        if total is not None:
-            yield total
-
-
 def _steps(
-    policy: Policy, on: Stage, episodes: int, seed: int, max_episode_steps: int | None, show: Callable[[], Any]
+    policy: Policy,
+    single: SingleEnvironment,
+    episodes: int,
+    seed: int,
+    max_episode_steps: int | None,
+    show: Callable[[], Any],
 ) -> Iterator[float | None]:
     """Acts, calls `show` after every step and yields None, or the return of the episode that has ended or was cut.
 
     An episode begins with `reset`, so that no action has to be invented for the step from LAST to FIRST.
     """
-    world, act = on.environment, policy.bind(seed)
+    world, act = single.environment, policy.bind(seed)
     budget = episode_budget(world, max_episode_steps)
     for episode in range(episodes):
         time_step, total = world.reset(seed=seed) if episode == 0 else world.reset(), 0.0

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdaw.drivers import explain_endless
+from jaxdaw.drivers import time_limit_warning
 from jaxdaw.environments import (
     Environment,
     EnvironmentLike,
@@ -25,7 +25,7 @@ DEFAULT_FPS = 30.0
 """Frames a second of an environment that declares no `render_fps`."""
 
 
-class Stage(NamedTuple):
+class SingleEnvironment(NamedTuple):
     """An environment of one row on the host.
 
     Attributes:
@@ -44,14 +44,14 @@ class Stage(NamedTuple):
 
 
 @contextlib.contextmanager
-def stage(
+def open_single(
     what: EnvironmentLike,
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
     *,
     purpose: str = "",
     fix: str = "jaxdaw evaluate RUN, which needs no picture",
-) -> Iterator[Stage]:
+) -> Iterator[SingleEnvironment]:
     """Makes an environment of one row that draws in a mode, and closes it afterwards if it was made here.
 
     Args:
@@ -90,13 +90,15 @@ def stage(
                 got=repr(environment.render_mode),
                 fix=f"gymnasium.make(env_id, render_mode={render_mode!r})",
             )
-        warning = explain_endless(environment, max_episode_steps)
+        warning = time_limit_warning(environment, max_episode_steps)
         if warning is not None:
             warnings.warn(warning, JaxdawWarning, stacklevel=4)
         row = environment.first_row if isinstance(environment, GymnasiumEnvironment) else environment
         rate = (getattr(row, "metadata", None) or {}).get("render_fps")
         known = getattr(row.unwrapped, "get_keys_to_action", None)
-        yield Stage(environment, name, recipe, float(rate or DEFAULT_FPS), known() if callable(known) else None)
+        yield SingleEnvironment(
+            environment, name, recipe, float(rate or DEFAULT_FPS), known() if callable(known) else None
+        )
 
 
 def _refuse_undrawable(recipe: EnvironmentRecipe, render_mode: str, purpose: str, fix: str) -> None:
@@ -118,17 +120,17 @@ def _refuse_undrawable(recipe: EnvironmentRecipe, render_mode: str, purpose: str
     )
 
 
-def picture(stage: Stage) -> np.ndarray:
+def picture(single: SingleEnvironment) -> np.ndarray:
     """Returns what the environment draws in mode `rgb_array`, uint8 `[height, width, 3]`.
 
     Raises:
       EnvironmentFault: it draws nothing, or something else.
     """
-    drawn = _drawn(stage)
+    drawn = _drawn(single)
     if drawn.ndim != 3 or drawn.shape[2] != 3 or drawn.dtype != np.uint8:
         is_text = drawn.dtype.kind == "U"
         raise EnvironmentFault(
-            f"{stage.name} draws no pictures",
+            f"{single.name} draws no pictures",
             expected="uint8 (height, width, 3) from render() in mode rgb_array",
             got="a text" if is_text else f"{drawn.dtype} {drawn.shape}",
             fix="jaxdaw play RUN --render-mode ansi, which prints it" if is_text else "jaxdaw evaluate RUN",
@@ -136,20 +138,20 @@ def picture(stage: Stage) -> np.ndarray:
     return drawn
 
 
-def text(stage: Stage) -> str:
+def text(single: SingleEnvironment) -> str:
     """Returns what the environment prints in mode `ansi`."""
-    return str(_drawn(stage))
+    return str(_drawn(single))
 
 
-def _drawn(stage: Stage) -> np.ndarray:
-    frames = stage.environment.render()
+def _drawn(single: SingleEnvironment) -> np.ndarray:
+    frames = single.environment.render()
     drawn = frames[0] if frames else np.zeros(0)
     if drawn.ndim == 4:  # of modes that return a list of pictures
         drawn = drawn[-1] if len(drawn) else np.zeros(0)
     if drawn.size == 0:
         raise EnvironmentFault(
-            f"{stage.name} cannot be drawn",
-            expected=f"something from render() in mode {stage.environment.render_mode}",
+            f"{single.name} cannot be drawn",
+            expected=f"something from render() in mode {single.environment.render_mode}",
             got="nothing",
             fix="jaxdaw evaluate RUN, which needs no picture",
         )
