@@ -60,7 +60,7 @@ class HostTrainer(Trainer):
         """Runs to the next report, or to the next step if asked to stop."""
         chunk, start = divmod(self.iteration, self._chunk)
         actions, to_learn = self._draw(self._chunk_key(chunk), self._chunk, self._chunk_phases)
-        state, action, step = self._state, self._action, self.environment.step
+        state, action, step = self._state, self._action, self.environment.clipped_step
         every, warm_up, rows = self.options.train_every, self._warm_up, self.num_envs
         advance = self._advance if self._kept is None else self._advance_on_host
         on_host = np.asarray if isinstance(action, np.ndarray) else jax.device_get  # the general way takes 25 us more

@@ -174,7 +174,7 @@ class Loop:
         Returns:
           The loop's state and the environments'.
         """
-        step = jax.vmap(environment.step)
+        step = jax.vmap(environment.clipped_step)
 
         def act(carry: Any, randomness: Any, to_learn: Any = None) -> Any:
             loop, states = carry
