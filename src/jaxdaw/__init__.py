@@ -1,8 +1,8 @@
 """jaxdaw: train decision-making agents on JAX.
 
-The rooms, from the ground up: `math`, `distributions`, `specs`, `trajectories`, `networks`, `policies`,
-`environments`, `replay`,
-`metrics`, `agents`, `drivers`, `training`, `evaluation`. The names here are those that a first program needs.
+The packages, from the ground up: `math`, `distributions`, `specs`, `trajectories`, `networks`, `policies`, `replay`,
+`metrics`, `data`, `environments`, `agents`, `drivers`, `training`, `evaluation`, `recording`, `serving`.
+The names here are those that a first program needs.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _HOMES = {
     "train": "training",
 }
 _ROOMS = (
-    "agents", "distributions", "drivers", "environments", "errors", "evaluation", "math", "metrics", "networks",
-    "policies", "replay", "specs", "testing", "training", "trajectories",
+    "agents", "data", "distributions", "drivers", "environments", "errors", "evaluation", "math", "metrics", "networks",
+    "policies", "recording", "replay", "serving", "specs", "testing", "training", "trajectories",
 )  # fmt: skip
 
 __all__ = ["evaluate", "fit", "load_policy", "resume", "save_policy", "train"]

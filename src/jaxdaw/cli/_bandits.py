@@ -56,7 +56,7 @@ class TrainBandit:
 
     def run(self) -> int:
         """Trains; returns the exit status."""
-        from jaxdaw import training
+        from jaxdaw import environments, training
 
         if self.resume is not None:
             return self._resume(self.resume)
@@ -67,7 +67,7 @@ class TrainBandit:
                 "train bandit needs a bandit",
                 expected="jaxdaw train bandit digits",
                 got="two" if self.bandit else "none",
-                fix="one of " + ", ".join(training.BANDITS),
+                fix="one of " + ", ".join(environments.BANDITS),
             )
         name = self.bandit or self.env
         out = self.out or default_directory(Path(name).stem, "bandit", self.seed)
@@ -171,11 +171,11 @@ class Decide:
 
     def run(self) -> int:
         """Decides until the input ends; returns 1 if a line was refused."""
-        from jaxdaw import evaluation, training
+        from jaxdaw import serving, training
 
         is_policy = (self.policy / "policy.json").is_file()
         policy = training.load_policy(self.policy) if is_policy else training.run_policy(self.policy)
-        decider = evaluation.Decider(policy, self.seed)
+        decider = serving.Decider(policy, self.seed)
         for answer in decider.lines(sys.stdin):
             print(answer, flush=True)
         told = f"{decider.answered:,} decisions"

@@ -228,11 +228,11 @@ class Play:
 
     def run(self) -> int:
         """Plays; returns the exit status."""
-        from jaxdaw import evaluation
+        from jaxdaw import recording
 
         policy, config = _policy_and_config(self.run_directory, self.policy)
         for episode, value in enumerate(
-            evaluation.play(policy, config["environment"], self.episodes, self.seed, render_mode=self.render_mode), 1
+            recording.play(policy, config["environment"], self.episodes, self.seed, render_mode=self.render_mode), 1
         ):
             print(f"episode {episode}: return {value:.1f}", flush=True)
         return 0
@@ -254,11 +254,11 @@ class Record:
 
     def run(self) -> int:
         """Records; returns the exit status."""
-        from jaxdaw import evaluation
+        from jaxdaw import recording
 
         policy, config = _policy_and_config(self.run_directory, self.policy)
         path = self.out or self.run_directory / "video.gif"
-        print(evaluation.record(policy, config["environment"], path, episodes=self.episodes, seed=self.seed))
+        print(recording.record(policy, config["environment"], path, episodes=self.episodes, seed=self.seed))
         return 0
 
 

@@ -110,7 +110,7 @@ class Record:
 
     def run(self) -> int:
         """Records; returns the exit status."""
-        from jaxdaw import evaluation, training
+        from jaxdaw import recording, training
 
         def say(number: int, value: float) -> None:
             print(f"episode {number}/{self.episodes}: return {value:.1f}", file=sys.stderr)
@@ -123,14 +123,14 @@ class Record:
                 fix = f"jaxdaw data record {self.env} --human --out {self.out}"
                 raise ConfigError("--env is for a run's policy", expected="the environment itself", got="both", fix=fix)
             options = {"keys": self.keys, "fps": self.fps, "watch": say, "tell": tell}
-            print(evaluation.record_human(self.source, self.out, self.episodes, self.seed, **options))
+            print(recording.record_human(self.source, self.out, self.episodes, self.seed, **options))
             return 0
         if self.keys or self.fps is not None:
             raise ConfigError("--keys and --fps are for a person", expected="--human", got="a run", fix="add --human")
         run = Path(self.source)
         policy = training.run_policy(run, self.policy)
         environment = self.env or training.read_config(run)["environment"]
-        print(evaluation.record_demonstrations(policy, environment, self.out, self.episodes, self.seed, say))
+        print(recording.record_demonstrations(policy, environment, self.out, self.episodes, self.seed, say))
         return 0
 
 

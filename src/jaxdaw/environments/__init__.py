@@ -1,6 +1,7 @@
-"""Environments: batched ones on the host, pure ones for the device, and what tells a sound one from a broken one."""
+"""Environments: batched ones on the host, pure ones for the device, adapters, bandits by name, and checks."""
 
 from jaxdaw.environments._bandit import BanditEnvironment, BanditRound, BanditState
+from jaxdaw.environments._bandits_by_name import BANDITS, make_bandit
 from jaxdaw.environments._base import Environment, JaxEnvironment
 from jaxdaw.environments._cartpole import CartPole
 from jaxdaw.environments._catch import Catch
@@ -15,6 +16,7 @@ from jaxdaw.environments._table_bandits import ClassificationBandit, MushroomBan
 from jaxdaw.environments._wheel import Wheel
 
 __all__ = [
+    "BANDITS",
     "JAX_ENVIRONMENTS",
     "BanditEnvironment",
     "BanditRound",
@@ -40,5 +42,6 @@ __all__ = [
     "is_pure",
     "jax_environment",
     "make",
+    "make_bandit",
     "make_unchecked",
 ]

@@ -1,13 +1,10 @@
-"""Scores with intervals, learning curves, and pictures of a policy at work."""
+"""Scores with confidence intervals, learning curves, and off-policy evaluation of logged decisions."""
 
 from jaxdaw.evaluation._candidates import BUILT_IN, Candidate, policy_probabilities
-from jaxdaw.evaluation._decide import Decider
-from jaxdaw.evaluation._demonstrate import record_demonstrations
 from jaxdaw.evaluation._describe import describe_demonstrations, plot_demonstrations
 from jaxdaw.evaluation._describe_off_policy import describe_off_policy, plot_off_policy
 from jaxdaw.evaluation._evaluate import Evaluation, evaluate
 from jaxdaw.evaluation._gate import passes_gate
-from jaxdaw.evaluation._human import record_human
 from jaxdaw.evaluation._off_policy import (
     ESTIMATORS,
     CandidateReport,
@@ -21,7 +18,6 @@ from jaxdaw.evaluation._plot import plot_learning_curves
 from jaxdaw.evaluation._plot_cloning import plot_cloning
 from jaxdaw.evaluation._plot_regret import plot_regret
 from jaxdaw.evaluation._propensities import estimate_propensities
-from jaxdaw.evaluation._record import play, record
 from jaxdaw.evaluation._regret import describe_regret
 from jaxdaw.evaluation._reward_model import ridge_rewards
 from jaxdaw.evaluation._statistics import Interval, bootstrap_interval, iqm
@@ -32,7 +28,6 @@ __all__ = [
     "Candidate",
     "CandidateReport",
     "Comparison",
-    "Decider",
     "Estimate",
     "Evaluation",
     "Interval",
@@ -47,15 +42,11 @@ __all__ = [
     "evaluate_off_policy",
     "iqm",
     "passes_gate",
-    "play",
     "plot_cloning",
     "plot_demonstrations",
     "plot_learning_curves",
     "plot_off_policy",
     "plot_regret",
     "policy_probabilities",
-    "record",
-    "record_demonstrations",
-    "record_human",
     "ridge_rewards",
 ]

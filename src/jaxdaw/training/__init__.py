@@ -4,7 +4,6 @@ from jaxdaw.training._bandit import BanditRun, resume_bandit, train_bandit
 from jaxdaw.training._bandit_config import BanditConfig
 from jaxdaw.training._bandit_log import train_bandit_on_log
 from jaxdaw.training._bandit_loop import BanditLoop, OnlineState
-from jaxdaw.training._bandits import BANDITS, make_bandit
 from jaxdaw.training._checkpoint import Checkpointer, load_tree, save_tree
 from jaxdaw.training._clone import CloneRun, clone, resume_clone
 from jaxdaw.training._cloning_config import BcConfig
@@ -25,7 +24,6 @@ from jaxdaw.training._trainer import LoopOptions, Report, Trainer
 from jaxdaw.training._writers import MetricsWriter, write_summaries
 
 __all__ = [
-    "BANDITS",
     "BanditConfig",
     "BanditLoop",
     "BanditRun",
@@ -54,7 +52,6 @@ __all__ = [
     "fit",
     "load_policy",
     "load_tree",
-    "make_bandit",
     "make_trainer",
     "read_config",
     "reports",

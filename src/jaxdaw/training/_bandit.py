@@ -14,14 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw.agents import Agent
-from jaxdaw.environments import BanditEnvironment
+from jaxdaw.environments import BanditEnvironment, make_bandit
 from jaxdaw.errors import ConfigError, NonFiniteError
 from jaxdaw.metrics import RegretState, RegretSummary
 from jaxdaw.policies import Policy
 from jaxdaw.training._bandit_config import BanditConfig
 from jaxdaw.training._bandit_loop import OnlineState
 from jaxdaw.training._bandit_seeds import BanditSeeds
-from jaxdaw.training._bandits import make_bandit
 from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._config import FORMAT, from_json, replaced
 from jaxdaw.training._directory import new_directory, read_config, versions, write_json

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxdaw.errors import ConfigError
-from jaxdaw.evaluation._keys import default_keys, parse_keys
+from jaxdaw.recording._keys import default_keys, parse_keys
 from jaxdaw.specs import BoundedTensorSpec, TensorSpec
 
 TURN = BoundedTensorSpec((), np.int64, 0, 3)

@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Discrete
 from jaxdaw import data
 from jaxdaw.cli import main
 from jaxdaw.errors import ConfigError, EnvironmentFault
-from jaxdaw.evaluation import record_human
+from jaxdaw.recording import record_human
 
 ENVIRONMENT = "Walk-v0"
 ACTIONS: list[int] = []

@@ -4,8 +4,8 @@ from PIL import Image
 
 from jaxdaw import environments
 from jaxdaw.errors import ConfigError
-from jaxdaw.evaluation import play, record
 from jaxdaw.policies import RandomPolicy
+from jaxdaw.recording import play, record
 
 
 @pytest.fixture

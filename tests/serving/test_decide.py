@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jaxdaw.environments import LinearBandit, PerArmBandit
-from jaxdaw.evaluation import Decider
 from jaxdaw.networks import QNetwork
 from jaxdaw.policies import EpsilonGreedyPolicy, GreedyRewardPredictionPolicy, RandomPolicy
+from jaxdaw.serving import Decider
 
 WORLD = LinearBandit(num_actions=4, size=2)
 NETWORK = QNetwork(WORLD.observation_spec, WORLD.action_spec, fc_layer_params=(8,))

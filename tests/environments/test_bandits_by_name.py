@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxdaw.environments import ClassificationBandit, LinearBandit, MushroomBandit, Wheel
+from jaxdaw.environments import ClassificationBandit, LinearBandit, MushroomBandit, Wheel, make_bandit
 from jaxdaw.errors import ConfigError
-from jaxdaw.training import make_bandit
 
 
 def test_drawn_bandits_take_their_options():

@@ -1,4 +1,4 @@
-"""Bandits by name: those that are drawn, and tables from packages that ship them."""
+"""Bandits by name: synthetic ones, and tables of data read from installed packages."""
 
 from __future__ import annotations
 
@@ -9,16 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxdaw import data
-from jaxdaw.environments import (
-    BanditEnvironment,
-    BernoulliBandit,
-    ClassificationBandit,
-    DriftingLinearBandit,
-    LinearBandit,
-    MushroomBandit,
-    RewardTableBandit,
-    Wheel,
-)
+from jaxdaw.environments._bandit import BanditEnvironment
+from jaxdaw.environments._linear_bandits import BernoulliBandit, DriftingLinearBandit, LinearBandit
+from jaxdaw.environments._table_bandits import ClassificationBandit, MushroomBandit, RewardTableBandit
+from jaxdaw.environments._wheel import Wheel
 from jaxdaw.errors import ConfigError
 
 
@@ -35,24 +29,24 @@ _DRAWN: dict[str, tuple[type[BanditEnvironment], Callable[..., BanditEnvironment
 }
 
 BANDITS = (*_DRAWN, "eat_mushroom", "movielens", *data.TABLES)
-"""The names that `make_bandit` knows."""
+"""The names that `make_bandit` accepts."""
 
 
 def make_bandit(name: str, options: dict[str, Any]) -> tuple[BanditEnvironment, dict[str, Any]]:
-    """Returns a bandit by name, and what is to be known about it, as JSON.
+    """Returns a bandit by name, and a description of it (name, source, licence, labels) as JSON values.
 
     Args:
       name: one of `BANDITS`, or the path of a CSV file whose last column is the label. A table is a
         `ClassificationBandit`; `eat_mushroom` is the same table as a `MushroomBandit`.
-      options: fields of a bandit that is drawn, `{"delta": 0.9}`; of a table `path` and `replacement`.
+      options: fields of a synthetic bandit, `{"delta": 0.9}`; `path` and `replacement` of a table.
 
     Raises:
       ConfigError: an unknown name or option.
-      ImportError: the package that a table lies in is not installed.
+      ImportError: the package that ships the table is not installed.
     """
     if name in _DRAWN:
         kind, make = _DRAWN[name]
-        known = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]  # dataclasses all
+        known = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]  # every synthetic bandit is a dataclass
         _refuse_unknown(name, options, known)
         return make(**options), {"name": name, **options}
     if name not in BANDITS and Path(name).suffix != ".csv":

@@ -13,8 +13,8 @@ from jaxdaw import environments
 from jaxdaw.data import DemonstrationWriter
 from jaxdaw.environments import Environment
 from jaxdaw.errors import ConfigError, EnvironmentFault, missing_extra
-from jaxdaw.evaluation._demonstrate import EpisodeInTheMaking, refuse_pure
-from jaxdaw.evaluation._keys import Keys, default_keys, parse_keys
+from jaxdaw.recording._demonstrate import EpisodeInTheMaking, refuse_pure
+from jaxdaw.recording._keys import Keys, default_keys, parse_keys
 from jaxdaw.specs import StepType
 
 _SMALLEST_WINDOW = 480  # pixels; smaller pictures are enlarged by a whole number

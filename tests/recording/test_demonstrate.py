@@ -5,8 +5,8 @@ import pytest
 
 from jaxdaw import data, environments
 from jaxdaw.errors import ConfigError
-from jaxdaw.evaluation import record_demonstrations
 from jaxdaw.policies import RandomPolicy
+from jaxdaw.recording import record_demonstrations
 
 
 def random_policy():
