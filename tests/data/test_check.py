@@ -171,6 +171,6 @@ def test_a_directory_is_checked_without_reading_its_observations(tmp_path: Path)
     shard = tmp_path / "shard-000000.npz"
     contents, inside = shard.read_bytes(), sound()[1].observation[2].tobytes()
     shard.write_bytes(contents.replace(inside, np.full(2, np.nan, "float32").tobytes(), 1))  # behind everybody's back
-    assert not check(read(tmp_path)).errors
+    assert not check(read(tmp_path, verify=False)).errors
     with pytest.raises(StorageError, match="sha256"):
         verify(tmp_path)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from data.recordings import ACTION_SPEC, OBSERVATION_SPEC, episode, episodes
-from jaxdaw import specs
 from jaxdaw.data import DemonstrationWriter, read, read_demonstrations, repair, verify
 from jaxdaw.data._journal import encode
 from jaxdaw.errors import StorageError
+from jaxdaw.storage import seal, unseal
 
 
 def make(path: Path, count: int, shard_bytes: int = 2**20, close: bool = True) -> Path:
@@ -101,7 +101,10 @@ def test_journal_and_last_shard_damaged_together(tmp_path: Path):
 
 
 def test_nothing_is_repaired_under_a_writer(tmp_path: Path):
-    with DemonstrationWriter(tmp_path, OBSERVATION_SPEC, ACTION_SPEC), pytest.raises(StorageError, match="at work"):
+    with (
+        DemonstrationWriter(tmp_path, OBSERVATION_SPEC, ACTION_SPEC),
+        pytest.raises(StorageError, match="in use by another writer"),
+    ):
         repair(tmp_path)
 
 
@@ -215,7 +218,7 @@ def test_nothing_is_written_where_no_manifest_can_be(tmp_path: Path):
 
 def test_a_manifest_of_a_newer_format_is_not_damage(tmp_path: Path):
     make(tmp_path, 2)
-    contents = specs.unseal((tmp_path / "manifest.json").read_bytes())
-    (tmp_path / "manifest.json").write_bytes(specs.seal({**contents, "format": 9}))
+    contents = unseal((tmp_path / "manifest.json").read_bytes())
+    (tmp_path / "manifest.json").write_bytes(seal({**contents, "format": 9}))
     with pytest.raises(StorageError, match="written by format 9"):
         repair(tmp_path)

@@ -206,7 +206,7 @@ def test_an_episode_that_does_not_fit_leaves_the_directory_as_it_was(
 
 
 def test_a_second_writer_is_refused(tmp_path: Path):
-    with open_writer(tmp_path), pytest.raises(StorageError, match="has another writer"):
+    with open_writer(tmp_path), pytest.raises(StorageError, match="in use by another writer"):
         open_writer(tmp_path)
     open_writer(tmp_path).close()
 
@@ -219,7 +219,7 @@ def test_other_specs_and_other_files_are_refused(tmp_path: Path):
     (tmp_path / "e" / "thesis.tex").write_text("x")
     with pytest.raises(StorageError, match=r"holds something else(.|\n)*thesis\.tex"):
         open_writer(tmp_path / "e")
-    with pytest.raises(StorageError, match="cannot write into"):
+    with pytest.raises(StorageError, match="cannot lock"):
         open_writer(tmp_path / "e" / "thesis.tex")
 
 

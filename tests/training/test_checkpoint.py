@@ -16,7 +16,7 @@ import optax
 import pytest
 
 from jaxdaw.errors import ConfigError, StorageError
-from jaxdaw.specs import seal, unseal
+from jaxdaw.storage import seal, unseal
 from jaxdaw.training import Checkpointer, load_tree, save_tree
 
 

@@ -10,8 +10,8 @@ from jaxdaw.data._decisions import Decisions
 from jaxdaw.data._decisions_dsjson import write_dsjson
 from jaxdaw.data._decisions_jsonl import decision_rows, write_rows
 from jaxdaw.data._decisions_log import DecisionWriter
-from jaxdaw.data._manifest import replace
 from jaxdaw.errors import StorageError
+from jaxdaw.storage import replace
 
 _ROWS = 100_000
 
@@ -40,7 +40,7 @@ def write_decisions(decisions: Decisions, path: str | Path) -> Path:
     if path.suffix == ".dsjson":
         return write_dsjson(decisions, path)
     if path.suffix == ".jsonl":
-        replace(path.parent, path.name, lambda file: write_rows(file, decision_rows(decisions)))
+        replace(path, lambda file: write_rows(file, decision_rows(decisions)))
         return path
     with DecisionWriter(
         path, decisions.num_arms or 1, decisions.context_spec, arm_features_spec=decisions.arm_features_spec

@@ -23,9 +23,9 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.data._decisions import Decisions
 from jaxdaw.data._decisions_jsonl import Shape, read_lines, refusal, write_rows
-from jaxdaw.data._manifest import replace
 from jaxdaw.data._outcomes import OutcomeTable, empty_table
 from jaxdaw.errors import SpecError
+from jaxdaw.storage import replace
 
 _MAX_FEATURES = 4096
 _MARKS = (b'"_label_cost"', b'"_label_Action"', b'"_labelIndex"', b'"_label_probability"', b'"RewardValue"')
@@ -105,7 +105,7 @@ def write_dsjson(decisions: Decisions, path: str | Path) -> Path:
     if decisions.probabilities is None or np.isnan(decisions.reward).any():
         raise SpecError("dsjson needs all probabilities and rewards", expected="probabilities [N, A]", got="not all")
     path = Path(path)
-    replace(path.parent, path.name, lambda file: write_rows(file, _rows(decisions)))
+    replace(path, lambda file: write_rows(file, _rows(decisions)))
     return path
 
 

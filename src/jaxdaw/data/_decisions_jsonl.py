@@ -24,9 +24,9 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.data._decisions import MAX_ARMS, Decisions
 from jaxdaw.data._infer import conform
-from jaxdaw.data._npz import opened, refuse_too_large
 from jaxdaw.data._outcomes import OutcomeTable, empty_table
 from jaxdaw.errors import SpecError, StorageError
+from jaxdaw.storage import opened, refuse_too_large
 
 FIELDS = (
     "action", "arm_features", "context", "decision_id", "eligible", "policy_version", "probabilities", "probability",

@@ -28,11 +28,10 @@ from jaxdaw.data._decisions_check import check_decisions
 from jaxdaw.data._decisions_jsonl import decision_rows, write_rows
 from jaxdaw.data._decisions_parquet import arrow, write_parquet_decisions, write_parquet_outcomes
 from jaxdaw.data._infer import conform
-from jaxdaw.data._manifest import replace, sync
-from jaxdaw.data._npz import opened
 from jaxdaw.data._outcomes import OutcomeTable
-from jaxdaw.data._writer import failure, lock
+from jaxdaw.data._writer import failure
 from jaxdaw.errors import ConfigError, SpecError, StorageError
+from jaxdaw.storage import JSON_LIMIT, DirectoryLock, opened, replace, seal, sync, unseal
 
 LOG_NAME = "log.json"
 _FORMAT = 1
@@ -62,9 +61,9 @@ def read_log_manifest(directory: Path) -> LogManifest:
     """
     path = directory / LOG_NAME
     with opened(path) as file:
-        text = file.read(specs.JSON_LIMIT + 1)
+        text = file.read(JSON_LIMIT + 1)
     try:
-        contents = specs.unseal(text) if len(text) <= specs.JSON_LIMIT else None
+        contents = unseal(text) if len(text) <= JSON_LIMIT else None
         if contents is None or contents.get("kind") != _KIND:
             raise ValueError("contents that do not match their digest, or of another kind")
         if contents["format"] != _FORMAT:
@@ -135,13 +134,12 @@ class DecisionWriter:
         if file_format == "parquet":
             arrow()
         self._directory, self._format, self._part_rows = Path(path), file_format, part_rows
-        self._lock = -1
+        self._lock = DirectoryLock(self._directory, "writer")
         self._pending: list[Decisions] = []
         self._num_pending = 0
         self._outcomes: list[tuple[str, float, float]] = []
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = lock(self._directory)
+            self._lock.acquire()
             self._manifest = self._open(LogManifest(num_arms, context_spec, arm_features_spec, metadata or {}))
             parts = self._manifest.parts(self._directory)
             self._next = 1 + int(parts[-1].stem.split("-")[1]) if parts else 0
@@ -169,8 +167,8 @@ class DecisionWriter:
                 "arm_features_spec": specs.to_json(wanted.arm_features_spec),
                 "metadata": dict(wanted.metadata),
             }
-            text = specs.seal(contents)
-            replace(self._directory, LOG_NAME, lambda file: file.write(text))
+            text = seal(contents)
+            replace(self._directory / LOG_NAME, lambda file: file.write(text))
             sync(self._directory.resolve().parent)
             return wanted
         manifest = read_log_manifest(self._directory)
@@ -307,14 +305,14 @@ class DecisionWriter:
 
     def _commit(self, kind: str, write: Any) -> None:
         try:
-            replace(self._directory, f"{kind}-{self._next:06d}.{self._format}", write)
+            replace(self._directory / f"{kind}-{self._next:06d}.{self._format}", write)
         except OSError as error:
             raise failure(self._directory, error) from error
         self._next += 1
 
     def close(self) -> None:
         """Flushes, and lets another writer in. A second call does nothing."""
-        if self._lock >= 0:
+        if self._lock.is_held:
             try:
                 self.flush()
             finally:
@@ -327,11 +325,9 @@ class DecisionWriter:
         self.close()
 
     def _require_open(self) -> None:
-        if self._lock < 0:
+        if not self._lock.is_held:
             fix = f"DecisionWriter({str(self._directory)!r}, ...) continues the directory"
             raise StorageError("the writer is closed", fix=fix)
 
     def _release(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-        self._lock = -1
+        self._lock.release()

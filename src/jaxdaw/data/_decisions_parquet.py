@@ -15,9 +15,9 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.data._decisions import Decisions
 from jaxdaw.data._decisions_jsonl import Shape
-from jaxdaw.data._npz import damaged, opened, refuse_too_large
 from jaxdaw.data._outcomes import OutcomeTable, empty_table
 from jaxdaw.errors import StorageError, missing_extra
+from jaxdaw.storage import damaged, opened, refuse_too_large
 
 _KEY = b"jaxdaw"
 _TEXTS = ("decision_id", "policy_version")

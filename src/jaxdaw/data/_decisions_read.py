@@ -10,10 +10,10 @@ from jaxdaw.data._decisions_dsjson import is_dsjson, read_dsjson
 from jaxdaw.data._decisions_jsonl import Shape, read_jsonl
 from jaxdaw.data._decisions_log import LOG_NAME, read_log_manifest
 from jaxdaw.data._decisions_parquet import read_parquet
-from jaxdaw.data._npz import opened
 from jaxdaw.data._outcomes import OutcomeTable, join_outcomes, stack_tables
 from jaxdaw.data._read import LIMIT_BYTES
 from jaxdaw.errors import StorageError
+from jaxdaw.storage import opened
 
 _KINDS = "a directory of DecisionWriter, JSON Lines, dsjson, or Parquet"
 

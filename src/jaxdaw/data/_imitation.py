@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxdaw.data._arrays import assemble
 from jaxdaw.data._demonstrations import Demonstrations
-from jaxdaw.data._npz import read_npz
 from jaxdaw.errors import SpecError, StorageError
+from jaxdaw.storage import read_npz
 
 KEYS = frozenset({"obs", "acts", "indices", "terminal"})
 _ARRAYS = ("obs", "acts", "rews", "terminal", "indices")  # not infos: Python objects, which only code can read

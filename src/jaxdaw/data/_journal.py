@@ -6,10 +6,7 @@ the first episode stands a record of none: the manifest, for `repair`.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,12 +24,8 @@ from jaxdaw.data._manifest import (
     expected_arrays,
     nests_of,
 )
-from jaxdaw.data._npz import opened
 from jaxdaw.data._shards import TERMINATED, TRUNCATED, Shard, flags_of
-
-_MAGIC = b"JDEPISOD"
-_HEADER = struct.Struct("<8sQQI32s")  # mark, bytes of JSON, bytes of arrays, CRC-32 of these three, SHA-256 of the rest
-_CHECKED = struct.Struct("<8sQQ")
+from jaxdaw.storage import encode_record, opened, read_record
 
 
 class Journal(NamedTuple):
@@ -53,12 +46,6 @@ class Journal(NamedTuple):
     manifest: Manifest | None = None
 
 
-class _Record(NamedTuple):
-    text: bytes
-    leaves: np.ndarray
-    end: int
-
-
 def encode(episode: Episode) -> bytes:
     """Returns the record of an episode whose leaves have the dtypes of their specs."""
     about = {
@@ -69,21 +56,12 @@ def encode(episode: Episode) -> bytes:
     }
     shard = Shard(episode.observation, episode.action, episode.reward, np.empty(0), np.empty(0))
     leaves = [np.ascontiguousarray(leaf).tobytes() for leaf in arrays_of(shard).values()]
-    return _record(json.dumps(about, allow_nan=False).encode("ascii"), b"".join(leaves))
+    return encode_record(json.dumps(about, allow_nan=False).encode("ascii"), b"".join(leaves))
 
 
 def encode_start(manifest: Manifest) -> bytes:
     """Returns the record that stands before the first episode."""
-    return _record(encode_manifest(manifest._replace(shards=())), b"")
-
-
-def _record(text: bytes, leaves: bytes) -> bytes:
-    text += b" " * (-(_HEADER.size + len(text)) % 64)  # so that the first leaf of a record is aligned
-    leaves += b"\0" * (-len(leaves) % 64)
-    digest = hashlib.sha256(text)
-    digest.update(leaves)
-    checked = _CHECKED.pack(_MAGIC, len(text), len(leaves))
-    return _HEADER.pack(_MAGIC, len(text), len(leaves), zlib.crc32(checked), digest.digest()) + text + leaves
+    return encode_record(encode_manifest(manifest._replace(shards=())), b"")
 
 
 def read_journal(path: Path, manifest: Manifest | None) -> Journal:
@@ -109,7 +87,7 @@ def read_journal(path: Path, manifest: Manifest | None) -> Journal:
         return Journal(episodes, position if episodes else 0, problem, torn, own)
 
     while position < size:
-        record = _read_record(contents, position)
+        record = read_record(contents, position)
         if isinstance(record, str):
             return ended(record, "unfinished" in record)
         try:
@@ -119,29 +97,11 @@ def read_journal(path: Path, manifest: Manifest | None) -> Journal:
             elif (known := manifest or own) is None:
                 return ended("episodes whose specs nobody knows")
             else:
-                episodes.append(_decode(record.leaves, json.loads(record.text), known))
+                episodes.append(_decode(record.contents, json.loads(record.text), known))
         except (ValueError, KeyError, TypeError) as error:  # written by other code: the digest matches
             return ended(f"an episode that cannot be read: {str(error)[:80]}")
         position = record.end
     return Journal(episodes, position if episodes else 0, manifest=own)
-
-
-def _read_record(contents: np.ndarray, position: int) -> _Record | str:
-    """Returns the record that begins at a position, or what stands there in words."""
-    left = len(contents) - position
-    header = bytes(contents[position : position + _HEADER.size])
-    if len(header) < _HEADER.size:
-        return f"{left:,} bytes of an unfinished episode"
-    magic, text_size, leaves_size, crc, digest = _HEADER.unpack(header)
-    if magic != _MAGIC or zlib.crc32(header[: _CHECKED.size]) != crc:
-        return f"{left:,} bytes that are no episode"
-    start, end = position + _HEADER.size, position + _HEADER.size + text_size + leaves_size
-    if end > len(contents):
-        return f"{left:,} bytes of an unfinished episode"
-    body = contents[start:end]
-    if hashlib.sha256(body.data).digest() != digest:
-        return "an episode that does not match its digest"
-    return _Record(bytes(body[:text_size]), body[text_size:], end)
 
 
 def _started(text: bytes, path: Path) -> Manifest | None:

@@ -19,7 +19,6 @@ an observation is in the shard, so that `check` need not read them all.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,9 +26,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.data._npz import opened
 from jaxdaw.data._shards import HAS_LAST, Shard
 from jaxdaw.errors import StorageError
+from jaxdaw.storage import JSON_LIMIT, opened, replace, seal, unseal
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -74,7 +73,7 @@ class Manifest(NamedTuple):
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Puts a manifest in the place of the one before, which is whole until then."""
     text = encode_manifest(manifest)
-    replace(directory, NAME, lambda file: file.write(text))
+    replace(directory / NAME, lambda file: file.write(text))
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -98,7 +97,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "has_rewards": manifest.has_rewards,
         "shards": shards,
     }
-    return specs.seal(contents)
+    return seal(contents)
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -139,7 +138,7 @@ def find_manifest(directory: Path) -> Manifest | str:
         return "none"
     try:
         with opened(path) as file:
-            return decode_manifest(file.read(specs.JSON_LIMIT + 1), path)
+            return decode_manifest(file.read(JSON_LIMIT + 1), path)
     except ValueError as error:
         if isinstance(error, StorageError) and "newer" in str(error):
             raise
@@ -153,9 +152,9 @@ def decode_manifest(text: bytes, path: Path) -> Manifest:
       ValueError: it is damaged, or of something else; a StorageError if it is of a newer format.
     """
     try:
-        if len(text) > specs.JSON_LIMIT:
-            raise ValueError(f"more than {specs.JSON_LIMIT:,} bytes")
-        contents = specs.unseal(text)
+        if len(text) > JSON_LIMIT:
+            raise ValueError(f"more than {JSON_LIMIT:,} bytes")
+        contents = unseal(text)
         if contents is None:
             raise ValueError("contents that do not match their digest")
         if contents.get("kind") != KIND:
@@ -247,23 +246,3 @@ def nests_of(manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> tuple[Any,
         nest("action", manifest.action_spec),
         arrays.get("reward"),
     )
-
-
-def replace(directory: Path, name: str, write: Any) -> None:
-    """Writes a file so that under its name stands the old one or the new one, whole and on the disk."""
-    temporary = directory / f".{name}.tmp"
-    with open(temporary, "w+b") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, directory / name)
-    sync(directory)
-
-
-def sync(directory: Path) -> None:
-    """Makes the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

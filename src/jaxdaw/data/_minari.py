@@ -12,8 +12,8 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.data._demonstrations import Demonstrations
 from jaxdaw.data._episodes import Episode
-from jaxdaw.data._npz import damaged, opened, refuse_too_large
 from jaxdaw.errors import SpecError, StorageError, missing_extra
+from jaxdaw.storage import JSON_LIMIT, damaged, opened, refuse_too_large
 
 _ID = re.compile(r"([\w-]+/)*[\w.-]+-v\d+")
 _SPACES = ("observation_space", "action_space")
@@ -105,9 +105,9 @@ def _episode(found: Any) -> Episode:
 def _metadata(path: Path) -> dict[str, Any]:
     place = path / "data" / "metadata.json"
     with opened(place) as file:
-        text = file.read(specs.JSON_LIMIT + 1)
+        text = file.read(JSON_LIMIT + 1)
     try:
-        metadata = json.loads(text) if len(text) <= specs.JSON_LIMIT else None
+        metadata = json.loads(text) if len(text) <= JSON_LIMIT else None
         if not isinstance(metadata, dict):
             raise ValueError("no JSON object")
     except (ValueError, RecursionError) as error:

@@ -12,9 +12,9 @@ import numpy as np
 
 from jaxdaw.data._decisions import Decisions
 from jaxdaw.data._installed import python_file
-from jaxdaw.data._npz import opened, refuse_too_large
 from jaxdaw.data._read import LIMIT_BYTES
 from jaxdaw.errors import StorageError
+from jaxdaw.storage import opened, refuse_too_large
 
 _POSITIONS = 3
 _USER = "user_feature_"

@@ -8,8 +8,8 @@ from typing import Any
 
 from jaxdaw.data import _imitation, _manifest, _minari, _store, _tables
 from jaxdaw.data._demonstrations import Demonstrations
-from jaxdaw.data._npz import member_names, opened
 from jaxdaw.errors import ConfigError, SpecError, StorageError
+from jaxdaw.storage import member_names, opened
 
 LIMIT_BYTES = 16 * 2**30
 """What a file may take in memory, unless the caller says otherwise."""

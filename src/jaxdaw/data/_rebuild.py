@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from jaxdaw.data._journal import Journal, read_journal
 from jaxdaw.data._manifest import Manifest, ShardEntry, decode_manifest, numbered
-from jaxdaw.data._npz import map_npz, opened
-from jaxdaw.data._store import digest_of, map_shard
+from jaxdaw.data._store import map_shard
+from jaxdaw.storage import map_npz, opened, sha256_of, verify_npz
 
 
 class Rebuilt(NamedTuple):
@@ -93,6 +93,7 @@ def _described(directory: Path, name: str) -> tuple[Manifest, ShardEntry]:
 
 def _verified(directory: Path, name: str, manifest: Manifest, entry: ShardEntry) -> ShardEntry:
     with opened(directory / name) as file:
-        entry = entry._replace(size=file.seek(0, 2), sha256=digest_of(file))
-    map_shard(directory, manifest, entry, verify=True)
+        entry = entry._replace(size=file.seek(0, 2), sha256=sha256_of(file))
+    verify_npz(directory / name)
+    map_shard(directory, manifest, entry)
     return entry

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxdaw.data._journal import read_journal
-from jaxdaw.data._manifest import NAME, Manifest, find_manifest, read_manifest, replace, sync, write_manifest
-from jaxdaw.data._npz import opened
+from jaxdaw.data._manifest import NAME, Manifest, find_manifest, read_manifest, write_manifest
 from jaxdaw.data._rebuild import rebuild
 from jaxdaw.data._store import shard_problem
 from jaxdaw.errors import StorageError
+from jaxdaw.storage import DirectoryLock, opened, replace, sync
 
 
 class Repair(NamedTuple):
@@ -38,8 +37,9 @@ def repair(path: str | Path) -> Repair:
     Every shard whose digest matches is kept, and of the journal all episodes before the first damaged one. A damaged
     file is renamed to `NAME.damaged-1`, never written to. A directory without damage stays as it is.
 
-    A manifest that is damaged or missing is written anew from what the shards and the journal say about themselves: of
-    shards every array's CRC-32, of journals every digest is verified first. Metadata are those of the newest shard.
+    A manifest that is damaged or missing is written anew from what the shards and the journal say about themselves,
+    after the CRC-32 of every array and the digest of every journal record were verified. Metadata are those of the
+    newest shard.
 
     Args:
       path: of the directory, which no writer may hold.
@@ -51,18 +51,11 @@ def repair(path: str | Path) -> Repair:
     directory = Path(path)
     if not directory.is_dir():
         read_manifest(directory)  # raises
-    lock = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StorageError(f"a writer is at work in {directory}", fix="close it, then repair") from error
+    with DirectoryLock(directory, "writer"):
         manifest = find_manifest(directory)
         if isinstance(manifest, Manifest):
             return _repair(directory, manifest)
         return _repair_manifest(directory, manifest)
-    finally:
-        os.close(lock)
 
 
 def _repair_manifest(directory: Path, problem: str) -> Repair:
@@ -109,7 +102,7 @@ def _repair(directory: Path, manifest: Manifest) -> Repair:
         aside.append(_move_aside(directory, journal_name))
     repaired = manifest._replace(shards=tuple(kept), has_rewards=manifest.has_rewards if kept else None)
     if sound and (journal.problem is not None or repaired.journal != journal_name):
-        replace(directory, repaired.journal, lambda file: file.write(sound))
+        replace(directory / repaired.journal, lambda file: file.write(sound))
     if len(kept) < len(manifest.shards):
         write_manifest(directory, repaired)
     if repaired.journal != journal_name and (directory / journal_name).exists():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import warnings
@@ -25,15 +24,12 @@ from jaxdaw.data._manifest import (
     expected_arrays,
     nests_of,
     read_manifest,
-    replace,
     write_manifest,
 )
-from jaxdaw.data._npz import damaged, map_npz, opened, write_npz
 from jaxdaw.data._scan import bounds_dtype, bounds_of
 from jaxdaw.data._shards import Shard, pack
 from jaxdaw.errors import JaxdawWarning, StorageError
-
-_CHUNK = 2**20
+from jaxdaw.storage import damaged, map_npz, opened, replace, sha256_of, write_npz
 
 
 def add_shard(directory: Path, manifest: Manifest, episodes: Sequence[Episode]) -> Manifest:
@@ -52,33 +48,22 @@ def add_shard(directory: Path, manifest: Manifest, episodes: Sequence[Episode]) 
 
     def write(file: BinaryIO) -> None:
         write_npz(file, arrays)
-        found.append((file.seek(0, 2), digest_of(file)))
+        found.append((file.seek(0, 2), sha256_of(file)))
 
-    replace(directory, entry.name, write)
+    replace(directory / entry.name, write)
     entry = entry._replace(size=found[0][0], sha256=found[0][1])
     manifest = manifest._replace(has_rewards=has_rewards, shards=(*manifest.shards, entry))
     write_manifest(directory, manifest)
     return manifest
 
 
-def digest_of(file: BinaryIO) -> str:
-    """Returns the SHA-256 of a whole file."""
-    file.seek(0)
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def read(path: str | Path, *, verify: bool = False) -> Demonstrations:
+def read(path: str | Path, *, verify: bool = True) -> Demonstrations:
     """Returns the demonstrations in a directory of jaxdaw. Their arrays stay on the disk until they are drawn.
-
-    Sizes and shapes are checked always.
 
     Args:
       path: of the directory. A writer may be at work in it; what it adds from now on is not seen.
-      verify: read everything once, and compare it with the CRC-32 of each array, which finds what a disk or a copy
-        damaged. The function `verify` takes longer, and compares with the SHA-256 that the manifest has of each file.
+      verify: read every shard once, and compare it with the SHA-256 in the manifest. False checks names, sizes and
+        shapes only: values that a disk or a copy damaged are then learned from.
 
     Raises:
       StorageError: a file is missing, truncated or of something else, or there are no episodes.
@@ -88,7 +73,9 @@ def read(path: str | Path, *, verify: bool = False) -> Demonstrations:
     """
     directory = Path(path)
     manifest = read_manifest(directory)
-    shards = [map_shard(directory, manifest, entry, verify=verify) for entry in manifest.shards]
+    shards = [map_shard(directory, manifest, entry) for entry in manifest.shards]
+    if verify:
+        _refuse_damage(directory, manifest)
     journal = read_journal(directory / manifest.journal, manifest)
     count = sum(len(entry.lengths) for entry in manifest.shards) + len(journal.episodes)
     if journal.problem is not None:
@@ -103,7 +90,7 @@ def read(path: str | Path, *, verify: bool = False) -> Demonstrations:
     return Demonstrations.from_shards(shards, manifest.observation_spec, manifest.action_spec, manifest.metadata)
 
 
-def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry, *, verify: bool = False) -> Shard:
+def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry) -> Shard:
     """Returns a shard whose arrays are mapped, and fit the manifest.
 
     Raises:
@@ -115,7 +102,7 @@ def map_shard(directory: Path, manifest: Manifest, entry: ShardEntry, *, verify:
     if size != entry.size:
         raise _broken(directory, path, f"{entry.size:,} bytes", f"{size:,} bytes")
     try:
-        arrays = map_npz(path, verify=verify)
+        arrays = map_npz(path)
     except StorageError as error:
         raise _repairable(directory, error) from error
     for name, (shape, dtype) in expected_arrays(manifest, entry).items():
@@ -158,6 +145,11 @@ def verify(path: str | Path) -> None:
     """
     directory = Path(path)
     manifest = read_manifest(directory)
+    _refuse_damage(directory, manifest, read_journal(directory / manifest.journal, manifest))
+
+
+def _refuse_damage(directory: Path, manifest: Manifest, journal: Journal | None = None) -> None:
+    """Raises StorageError if a shard does not match its SHA-256, or the journal has a problem."""
     faults, sound = [], 0
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         problems = list(threads.map(lambda entry: shard_problem(directory, manifest, entry), manifest.shards))
@@ -166,10 +158,10 @@ def verify(path: str | Path) -> None:
             sound += len(entry.lengths)
         else:
             faults.append(problem)
-    journal = read_journal(directory / manifest.journal, manifest)
-    sound += len(journal.episodes)
-    if journal.problem is not None:
-        faults.append(f"{manifest.journal}: {journal.problem}, after {len(journal.episodes)} sound episodes")
+    if journal is not None:
+        sound += len(journal.episodes)
+        if journal.problem is not None:
+            faults.append(f"{manifest.journal}: {journal.problem}, after {len(journal.episodes)} sound episodes")
     if faults:
         raise StorageError(
             "\n    ".join([f"{directory} is damaged in {len(faults)} files; {sound} episodes are sound", *faults]),
@@ -182,7 +174,7 @@ def shard_problem(directory: Path, manifest: Manifest, entry: ShardEntry) -> str
     """Returns what is wrong with a shard in one line, None for nothing; the whole file is read."""
     try:
         with opened(directory / entry.name) as file:
-            digest = digest_of(file)
+            digest = sha256_of(file)
         if digest != entry.sha256:
             return f"{entry.name}: sha256 {digest[:16]}... in place of {entry.sha256[:16]}..."
         map_shard(directory, manifest, entry)

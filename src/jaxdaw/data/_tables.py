@@ -13,8 +13,8 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.data._arrays import assemble
 from jaxdaw.data._demonstrations import Demonstrations
-from jaxdaw.data._npz import damaged, opened, refuse_too_large
 from jaxdaw.errors import ConfigError, SpecError, StorageError, missing_extra
+from jaxdaw.storage import damaged, opened, refuse_too_large
 
 _ROLES = ("observation", "action", "reward", "episode", "terminated", "truncated")
 _FLAGS = {"": 0, "0": 0, "false": 0, "no": 0, "1": 1, "true": 1, "yes": 1, "0.0": 0, "1.0": 1}

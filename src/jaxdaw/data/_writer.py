@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
-import fcntl
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -19,11 +16,12 @@ from jaxdaw import specs
 from jaxdaw.data._episodes import Episode
 from jaxdaw.data._infer import cast, conform
 from jaxdaw.data._journal import encode, encode_start, read_journal
-from jaxdaw.data._manifest import NAME, Manifest, numbered, read_manifest, sync, write_manifest
+from jaxdaw.data._manifest import NAME, Manifest, numbered, read_manifest, write_manifest
 from jaxdaw.data._report import Report
 from jaxdaw.data._store import add_shard, journal_refusal
 from jaxdaw.data._structure import structure_faults
 from jaxdaw.errors import SpecError, StorageError
+from jaxdaw.storage import DirectoryLock, sync, write_failure
 
 _SHARD_BYTES = 64 * 2**20
 
@@ -64,13 +62,13 @@ class DemonstrationWriter:
     ):
         self._directory = Path(path)
         self._shard_bytes = shard_bytes
-        self._lock = self._journal = -1
+        self._lock = DirectoryLock(self._directory, "writer")
+        self._journal = -1
         self._syncs = ThreadPoolExecutor(1, "jaxdaw-sync")
         self._sync: Future[None] | None = None
         self._sync_error: BaseException | None = None
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = lock(self._directory)
+            self._lock.acquire()
             self._manifest = self._open(Manifest(observation_spec, action_spec, metadata or {}, None))
             if metadata is not None and dict(metadata) != dict(self._manifest.metadata):
                 self._manifest = self._manifest._replace(metadata=metadata)
@@ -253,23 +251,10 @@ class DemonstrationWriter:
 
     def _release(self) -> None:
         self._syncs.shutdown()
-        for descriptor in (self._journal, self._lock):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._lock = self._journal = -1
-
-
-def lock(directory: Path) -> int:
-    """Holds a directory until the descriptor is closed, or the process ends in whatever way."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StorageError(
-            f"{directory} has another writer", expected="one at a time", fix="a directory for each, and convert()"
-        ) from error
-    return descriptor
+        if self._journal >= 0:
+            os.close(self._journal)
+        self._journal = -1
+        self._lock.release()
 
 
 def _write(descriptor: int, record: bytes) -> None:
@@ -280,11 +265,4 @@ def _write(descriptor: int, record: bytes) -> None:
 
 def failure(directory: Path, error: OSError) -> StorageError:
     """Returns the error for a directory that cannot be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    free = f"{shutil.disk_usage(directory).free:,} bytes free" if full and directory.is_dir() else None
-    return StorageError(
-        f"cannot write into {directory}: {os.strerror(error.errno) if error.errno else error}; what was added stays",
-        got=free,
-        cause="a full disk, or a quota." if full else None,
-        fix="free some space, and go on with a new writer" if full else "another directory",
-    )
+    return write_failure(directory, error, "what was added stays")

@@ -17,14 +17,12 @@ from jaxdaw.specs._nest import (
     prune_extra_keys,
 )
 from jaxdaw.specs._sample import sample
-from jaxdaw.specs._sealed import JSON_LIMIT, seal, unseal
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, is_bounded, is_continuous, is_discrete, num_values
 from jaxdaw.specs._step_type import StepType
 from jaxdaw.specs._transform import add_outer_dims, remove_outer_dims, with_dtype
 from jaxdaw.specs._zeros import to_shape_dtype_struct, zeros, zeros_numpy
 
 __all__ = [
-    "JSON_LIMIT",
     "BoundedTensorSpec",
     "StepType",
     "TensorSpec",
@@ -49,11 +47,9 @@ __all__ = [
     "prune_extra_keys",
     "remove_outer_dims",
     "sample",
-    "seal",
     "to_gymnasium",
     "to_json",
     "to_shape_dtype_struct",
-    "unseal",
     "with_dtype",
     "zeros",
     "zeros_numpy",

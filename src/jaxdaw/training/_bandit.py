@@ -18,6 +18,7 @@ from jaxdaw.environments import BanditEnvironment, make_bandit
 from jaxdaw.errors import ConfigError, NonFiniteError
 from jaxdaw.metrics import RegretState, RegretSummary
 from jaxdaw.policies import Policy
+from jaxdaw.storage import remove_directory
 from jaxdaw.training._bandit_config import BanditConfig
 from jaxdaw.training._bandit_loop import OnlineState
 from jaxdaw.training._bandit_seeds import BanditSeeds
@@ -26,7 +27,6 @@ from jaxdaw.training._config import FORMAT, from_json, replaced
 from jaxdaw.training._directory import new_directory, read_config, versions, write_json
 from jaxdaw.training._interrupt import Interrupts
 from jaxdaw.training._policy_file import save_policy
-from jaxdaw.training._saved import remove
 from jaxdaw.training._stretches import Stretches
 from jaxdaw.training._warm_start import WarmStart, read_warm_start
 from jaxdaw.training._writers import MetricsWriter, plain_row
@@ -267,7 +267,7 @@ class _Session:
             if interrupted:
                 self._checkpoint()
             else:
-                remove(self.directory / CHECKPOINTS)
+                remove_directory(self.directory / CHECKPOINTS)
         rate = self._measured / max(self._seconds, 1e-9)
         return BanditRun(
             policy, self.agent, self.config, self.directory, self.rows, self._summaries(), rate, interrupted

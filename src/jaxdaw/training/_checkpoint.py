@@ -10,8 +10,10 @@ from typing import Any
 import jax
 
 from jaxdaw.errors import ConfigError, StorageError
-from jaxdaw.training._saved import CHECKPOINT, format_refusal, read_arrays, read_document, remove, write
+from jaxdaw.storage import Kind, format_refusal, read_arrays, read_document, remove_directory, write_directory
 from jaxdaw.training._tree import named_leaves, plain, restored, structure_refusal, table
+
+CHECKPOINT = Kind("checkpoint", "manifest.json", "arrays.safetensors")
 
 
 def save_tree(directory: str | Path, tree: Any, metadata: dict[str, Any]) -> None:
@@ -30,7 +32,7 @@ def save_tree(directory: str | Path, tree: Any, metadata: dict[str, Any]) -> Non
     """
     leaves = named_leaves(tree)
     contents = {"leaves": table(leaves), "metadata": metadata}
-    write(Path(directory), CHECKPOINT, {name: plain(leaf) for name, leaf in leaves.items()}, contents)
+    write_directory(Path(directory), CHECKPOINT, {name: plain(leaf) for name, leaf in leaves.items()}, contents)
 
 
 def load_tree(directory: str | Path, like: Any) -> tuple[Any, dict[str, Any]]:
@@ -83,7 +85,7 @@ class Checkpointer:
         steps = self._steps()
         kept = [other for other in steps if other <= step][-self._keep :]
         for other in steps.keys() - kept:
-            remove(steps[other])
+            remove_directory(steps[other])
         return path
 
     def latest(self) -> Path | None:

@@ -31,9 +31,11 @@ from jaxdaw.policies import (
     Splitter,
     SquareCBPolicy,
 )
+from jaxdaw.storage import Kind, format_refusal, read_arrays, read_document, write_directory
 from jaxdaw.training._description import describe, describe_network, make_network, restore
-from jaxdaw.training._saved import POLICY, format_refusal, read_arrays, read_document, write
 from jaxdaw.training._tree import named_leaves, plain, restored, structure_refusal, table
+
+POLICY = Kind("policy", "policy.json", "weights.safetensors")
 
 _POLICIES: Mapping[str, type[Policy]] = {
     cls.__name__: cls
@@ -87,7 +89,7 @@ def save_policy(policy: Policy, directory: str | Path, metadata: dict[str, Any] 
     """
     leaves = named_leaves(_weights(policy))
     contents = {"policy": _describe_policy(policy), "leaves": table(leaves), "metadata": metadata or {}}
-    write(Path(directory), POLICY, {name: plain(leaf) for name, leaf in leaves.items()}, contents)
+    write_directory(Path(directory), POLICY, {name: plain(leaf) for name, leaf in leaves.items()}, contents)
     return Path(directory)
 
 

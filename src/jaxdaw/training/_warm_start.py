@@ -13,10 +13,10 @@ from jaxdaw.agents import AgentState
 from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.networks import Network, Weights
 from jaxdaw.policies import GreedyRewardPredictionPolicy
+from jaxdaw.storage import read_document
 from jaxdaw.training._bandit_loop import in_units
 from jaxdaw.training._description import describe_network
-from jaxdaw.training._policy_file import load_policy
-from jaxdaw.training._saved import POLICY, read_document
+from jaxdaw.training._policy_file import POLICY, load_policy
 
 
 class WarmStart(NamedTuple):

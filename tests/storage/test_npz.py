@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxdaw.data._npz import map_npz, member_names, opened, read_npz, write_npz
 from jaxdaw.errors import StorageError
+from jaxdaw.storage import map_npz, member_names, opened, read_npz, verify_npz, write_npz
 
 ARRAYS = {"a": np.arange(12.0).reshape(3, 4), "b": np.zeros((0, 2), np.int8), "c": np.array(True)}
 
@@ -123,7 +123,7 @@ def test_a_flipped_bit_in_a_member_that_is_not_compressed_is_found(tmp_path: Pat
     contents = bytearray(path.read_bytes())
     contents[2000] ^= 1
     path.write_bytes(contents)
-    for read in (lambda path: read_npz(path, ("a",), 10**6), lambda path: map_npz(path, verify=True)):
+    for read in (lambda path: read_npz(path, ("a",), 10**6), verify_npz):
         with pytest.raises(StorageError, match="the array a, as its CRC-32 tells it"):
             read(path)
 

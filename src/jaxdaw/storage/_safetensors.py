@@ -1,9 +1,8 @@
-"""The layout of a safetensors file."""
+"""The layout of a safetensors file, computed from names, shapes and dtypes alone."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxdaw.errors import StorageError
+from jaxdaw.storage._json_with_digest import canonical_json
 
 _CODES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
@@ -51,7 +51,7 @@ def layout(arrays: Mapping[str, Any]) -> tuple[bytes, list[str], int]:
         }
         for name, start, end in zip(order, ends, ends[1:], strict=False)
     }
-    text = _dump(table)
+    text = canonical_json(table)
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text, order, 8 + len(text) + ends[-1]
 
@@ -65,7 +65,3 @@ def on_host(array: Any) -> np.ndarray:
 def bytes_of(array: np.ndarray) -> memoryview:
     """Returns the bytes of a contiguous array, uncopied."""
     return array.reshape(-1).view(np.uint8).data
-
-
-def _dump(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")

@@ -1,38 +1,37 @@
-"""A directory of one JSON file and one safetensors file that appears whole or not at all, and is read with suspicion.
+"""Atomic directories of one JSON file and one safetensors file: written whole or not at all, verified when read.
 
 ```text
 NAME/                           a checkpoint or a policy
   manifest.json                 what it is, the leaves, the digest of the other file and one of itself
   arrays.safetensors            every array
-.jaxdaw-HOST-PID-LIFE-N.tmp     being written or removed; what a killed process leaves goes at the next save
-.NAME.previous                  what NAME was, while it is being replaced; read if a kill left no NAME
+.jaxdaw-HOST-PID-LIFE-N.tmp     being written or removed; the next save removes what a killed process left
+.NAME.previous                  the old NAME while it is being replaced; read if a kill left no NAME
 ```
 
-No text from a file is ever joined to a path, no number from a file decides how much memory is taken, and neither
-symbolic links nor devices are opened.
+No text from a file is joined to a path, no number from a file decides how much memory is taken, and symbolic links and
+devices are not opened.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import itertools
 import os
 import re
 import shutil
 import socket
-import stat
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from jaxdaw.errors import StorageError
-from jaxdaw.specs import JSON_LIMIT, seal, unseal
-from jaxdaw.training._formats import bytes_of, layout, on_host
+from jaxdaw.storage._files import opened, sync, write_failure, write_new
+from jaxdaw.storage._json_with_digest import read_json, seal
+from jaxdaw.storage._safetensors import bytes_of, layout, on_host
 
 FORMAT = 1
 
@@ -51,14 +50,10 @@ class Kind(NamedTuple):
     arrays: str
 
 
-CHECKPOINT = Kind("checkpoint", "manifest.json", "arrays.safetensors")
-POLICY = Kind("policy", "policy.json", "weights.safetensors")
-
-
 # Writing.
 
 
-def write(directory: Path, kind: Kind, arrays: Mapping[str, Any], contents: Mapping[str, Any]) -> None:
+def write_directory(directory: Path, kind: Kind, arrays: Mapping[str, Any], contents: Mapping[str, Any]) -> None:
     """Writes a saved directory; what stood there before is whole until the new one is.
 
     Arrays come from the device, are written and are hashed one after the other; each is copied at most once.
@@ -82,19 +77,19 @@ def write(directory: Path, kind: Kind, arrays: Mapping[str, Any], contents: Mapp
         _refuse_to_replace(place, kind)
         temporary.mkdir()
         chunks = itertools.chain([header], (bytes_of(on_host(arrays[name])) for name in order))
-        digest = _write_file(temporary / kind.arrays, chunks)
+        digest = write_new(temporary / kind.arrays, chunks)
         document = {"format": FORMAT, "sha256": {kind.arrays: digest}, **contents}
-        _write_file(temporary / kind.document, [seal(document)])
-        _sync(temporary)
+        write_new(temporary / kind.document, [seal(document)])
+        sync(temporary)
         _commit(temporary, place)
     except BaseException as error:  # an interrupt leaves no more behind than a full disk
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError) and not isinstance(error, StorageError):
-            raise _write_failure(place, needed, error) from error
+            raise write_failure(place, error, "the last whole save is still there", needed) from error
         raise
 
 
-def remove(directory: Path) -> None:
+def remove_directory(directory: Path) -> None:
     """Removes a saved directory; killed half-way, nothing that looks like one is left."""
     doomed = _temporary_beside(directory)
     with contextlib.suppress(OSError):  # what cannot be removed now is found again at the next save
@@ -152,7 +147,7 @@ def _commit(temporary: Path, place: Path) -> None:
     """Puts a finished directory in its place. At every moment a whole one lies there or aside."""
     aside = previous_of(place)
     if place.exists():
-        remove(aside)
+        remove_directory(aside)
         place.rename(aside)
     try:
         temporary.rename(place)
@@ -160,44 +155,8 @@ def _commit(temporary: Path, place: Path) -> None:
         if not place.exists() and aside.exists():
             aside.rename(place)
         raise
-    _sync(place.parent)
-    remove(aside)
-
-
-def _write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
-    """Writes a new file down to the disk and returns its digest."""
-    digest = hashlib.sha256()
-    with path.open("xb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-            digest.update(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    return digest.hexdigest()
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_failure(place: Path, needed: int, error: OSError) -> StorageError:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    free = reason
-    if full:
-        nearest = next(path for path in (place, *place.parents) if path.is_dir())
-        free = f"{shutil.disk_usage(nearest).free:,} bytes free"
-    return StorageError(
-        f"cannot write {place}: {reason}; the last whole save is still there",
-        expected=f"{needed:,} bytes {'free' if full else 'in a directory that can be written to'}",
-        got=free,
-        cause="a full disk, or a quota." if full else None,
-        fix="remove old runs, or save on another disk" if full else "another directory",
-    )
+    sync(place.parent)
+    remove_directory(aside)
 
 
 # Reading.
@@ -214,21 +173,10 @@ def read_document(directory: Path, kind: Kind) -> dict[str, Any]:
     if not os.path.lexists(path):
         found = f"no {kind.document}" if path.parent.is_dir() else "a file" if path.parent.exists() else "nothing there"
         raise StorageError(foreign, expected=f"a directory with {kind.document} and {kind.arrays}", got=found)
-    with _open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > JSON_LIMIT:
-            raise StorageError(
-                foreign, expected=f"{kind.document} of at most {JSON_LIMIT:,} bytes", got=f"{size:,} bytes"
-            )
-        text = file.read(size)
     try:
-        document = unseal(text)
-    except (ValueError, RecursionError) as error:
-        raise StorageError(
-            f"{foreign}: {path} is damaged or something else", expected="JSON", got=_recognise(text, error)
-        ) from error
-    if document is None:
-        raise _damage(path, "contents that match their digest", "others")
+        document = read_json(path, follow_links=False)
+    except StorageError as error:
+        raise StorageError(f"{foreign}: {error}") from error
     if type(document.get("format")) is not int or not isinstance(document.get("sha256"), dict):
         raise StorageError(foreign, expected="'format' and 'sha256'", got=", ".join(document)[:60])
     return document
@@ -266,7 +214,7 @@ def read_arrays(
     header, order, size = layout(like)
     digest = hashlib.sha256(header)
     arrays: dict[str, np.ndarray] = {}
-    with _open_regular(path) as file:
+    with _opened(path) as file:
         actual = os.fstat(file.fileno()).st_size
         if actual != size:
             raise _damage(path, f"{size:,} bytes", f"{actual:,} bytes")
@@ -292,16 +240,11 @@ def _place(directory: Path) -> Path:
     return previous_of(place)
 
 
-def _open_regular(path: Path) -> BinaryIO:
-    """Opens a file, but no link, device or pipe; a pipe without a writer is not waited for either."""
+def _opened(path: Path) -> BinaryIO:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise _damage(path, "a file", "a symbolic link" if path.is_symlink() else str(error.strerror)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _damage(path, "a file", "a device, pipe or directory")
-    return os.fdopen(descriptor, "rb")
+        return opened(path, follow_links=False)
+    except StorageError as error:
+        raise _damage(path, "a file", str(error).rpartition("got  ")[2]) from error
 
 
 def _damage(path: Path, expected: str, got: str) -> StorageError:
@@ -312,11 +255,3 @@ def _damage(path: Path, expected: str, got: str) -> StorageError:
         cause="a copy that was cut short, a file changed by hand, or a failing disk.",
         fix="copy the directory again, or use an older one",
     )
-
-
-def _recognise(text: bytes, error: Exception) -> str:
-    if text.startswith(b"PK\x03\x04"):
-        return "a zip file"
-    if text.startswith(b"\x80"):
-        return "Python objects that only Python could run, which is never done"
-    return str(error)[:80] if text else "an empty file"

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from jaxdaw.errors import StorageError
-from jaxdaw.training._formats import bytes_of, layout, on_host
+from jaxdaw.storage import bytes_of, layout, on_host
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jaxdaw.errors import StorageError
-from jaxdaw.training._lock import DirectoryLock
+from jaxdaw.storage import DirectoryLock
 
 HOST = socket.gethostname()
 
@@ -27,8 +27,9 @@ def gone() -> int:
 
 def test_lock_names_its_process_and_goes_with_it(tmp_path: Path):
     with DirectoryLock(tmp_path / "run"):
-        assert json.loads((tmp_path / "run" / ".lock").read_text()) == {"pid": os.getpid(), "host": HOST}
-    assert os.listdir(tmp_path / "run") == []
+        owner = json.loads((tmp_path / "run" / ".lock").read_text())
+        assert owner.items() >= {"pid": os.getpid(), "host": HOST}.items()
+    assert not (tmp_path / "run").exists()  # it was made for the lock, and nothing was written into it
     with DirectoryLock(tmp_path / "run"):
         pass
 
@@ -37,7 +38,9 @@ def test_second_lock_is_refused_and_the_first_stays(tmp_path: Path):
     with DirectoryLock(tmp_path):
         for _ in range(2):
             with (
-                pytest.raises(StorageError, match=rf"in use by another run\n.*got  process {os.getpid()} on {HOST}"),
+                pytest.raises(
+                    StorageError, match=rf"in use by another run\n.*got  process {os.getpid()} on {HOST} since 2"
+                ),
                 DirectoryLock(tmp_path),
             ):
                 pytest.fail("entered a held directory")
@@ -76,7 +79,7 @@ def test_lock_of_a_process_whose_number_was_given_again_is_taken_over(tmp_path: 
 
 def test_lock_of_another_host_is_refused_and_the_remedy_named(tmp_path: Path):
     (tmp_path / ".lock").write_text(json.dumps({"pid": 7, "host": "elsewhere"}))
-    with pytest.raises(StorageError, match=r"process 7 on elsewhere(?s:.*)rm '.*/\.lock'"), DirectoryLock(tmp_path):
+    with pytest.raises(StorageError, match=r"process 7 on elsewhere(?s:.*)rm /.*/\.lock"), DirectoryLock(tmp_path):
         pytest.fail("entered a held directory")
     assert json.loads((tmp_path / ".lock").read_text())["host"] == "elsewhere"
 
@@ -101,7 +104,7 @@ def test_file_system_without_locks_goes_by_the_process(
 def test_forked_child_holds_nothing(tmp_path: Path):
     code = (
         "import os, sys, time\n"
-        "from jaxdaw.training._lock import DirectoryLock\n"
+        "from jaxdaw.storage import DirectoryLock\n"
         "lock = DirectoryLock(sys.argv[1]); lock.__enter__()\n"
         "if os.fork() == 0:\n"
         "    lock.__exit__(); print(os.path.exists(sys.argv[1] + '/.lock'), flush=True); time.sleep(60)\n"
@@ -126,3 +129,27 @@ def test_directory_that_cannot_be_made_is_a_storage_error(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot lock"), DirectoryLock(tmp_path / "file"):
         pytest.fail("entered a file")
+
+
+def test_directories_made_for_the_lock_are_removed_if_they_stay_empty(tmp_path: Path):
+    with DirectoryLock(tmp_path / "a" / "b"):
+        pass
+    assert os.listdir(tmp_path) == []
+    with DirectoryLock(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "kept").touch()
+    assert os.listdir(tmp_path / "a") == ["kept"]
+    (tmp_path / "c").mkdir()
+    with DirectoryLock(tmp_path / "c"):
+        pass
+    assert (tmp_path / "c").is_dir()  # it was there before
+
+
+def test_the_message_names_what_holds_the_directory(tmp_path: Path):
+    lock = DirectoryLock(tmp_path, "writer")
+    lock.acquire()
+    with pytest.raises(StorageError, match="in use by another writer\n  expected  one writer in a directory"):
+        DirectoryLock(tmp_path, "writer").acquire()
+    assert lock.is_held
+    lock.release()
+    lock.release()
+    assert not lock.is_held

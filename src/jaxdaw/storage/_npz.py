@@ -1,11 +1,12 @@
-"""NPZ archives: written so that their arrays can be mapped, and read member by member, never as Python objects."""
+"""NPZ archives: written so that their arrays can be mapped, read one array at a time, never as Python objects."""
 
 from __future__ import annotations
 
+import math
 import os
-import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from jaxdaw.data._crc import crc32_of
 from jaxdaw.errors import StorageError
+from jaxdaw.storage._files import damaged, opened, refuse_too_large
 
 _ALIGNMENT = 64
+_CHUNK = 2**20
 _MAX_MEMBERS = 10_000
+_MAX_RANK = 32
+_MAX_BYTES = 2**62
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a zip member: its mark, then the lengths of its name and extra field
 
 
@@ -36,15 +40,13 @@ def write_npz(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
                 member.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
-def map_npz(path: Path, *, verify: bool = False) -> dict[str, np.ndarray]:
+def map_npz(path: Path) -> dict[str, np.ndarray]:
     """Returns the arrays of an uncompressed NPZ, read-only, which the system reads from the disk as they are used.
 
-    Args:
-      path: of the file.
-      verify: read everything once, and compare it with the CRC-32 of each array.
+    The contents are not verified: that would read them all. Whoever wrote the file keeps a digest of it.
 
     Raises:
-      StorageError: the file is truncated, compressed, no NPZ, or holds Python objects; or does not match a CRC-32.
+      StorageError: the file is truncated, compressed, no NPZ, or holds Python objects.
     """
     arrays: dict[str, np.ndarray] = {}
     with opened(path) as file, _archive(path, file) as archive:
@@ -55,11 +57,6 @@ def map_npz(path: Path, *, verify: bool = False) -> dict[str, np.ndarray]:
             start = _start_of(path, name, file, member)
             shape, fortran, dtype = _read_header(path, name, file)
             size = _size_of(path, name, shape, dtype, member, file.tell() - start)
-            if verify:
-                whole = np.memmap(file, np.uint8, "r", start, (member.file_size,))
-                if crc32_of(whole.data) != member.CRC:
-                    raise _wrong_crc(path, name)
-                file.seek(start + member.file_size - size)
             if size == 0:
                 arrays[name] = np.zeros(shape, dtype)
             else:
@@ -95,16 +92,33 @@ def read_npz(path: Path, names: tuple[str, ...], limit_bytes: int) -> dict[str, 
                 with archive.open(member) as stream:
                     shape, fortran, dtype = _read_header(path, name, stream)
                     contents = stream.read()
-            except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-                raise damaged(path, f"the array {name}", str(error)[:80]) from error
-            except Exception as error:  # zlib.error and the like, which have no base of their own
-                if isinstance(error, StorageError | MemoryError):
-                    raise
+            except (StorageError, MemoryError):
+                raise
+            except Exception as error:  # zipfile, zlib, bz2 and lzma share no base
                 raise damaged(path, f"the array {name}", str(error)[:80]) from error
             if int(np.prod(shape, dtype=object)) * dtype.itemsize != len(contents):
                 raise damaged(path, f"{dtype} {shape} in {name}", f"{len(contents):,} bytes")
             arrays[name] = np.frombuffer(contents, dtype).reshape(shape, order="F" if fortran else "C")
     return arrays
+
+
+def verify_npz(path: Path) -> None:
+    """Reads an NPZ to its end and compares every array with its CRC-32.
+
+    Raises:
+      StorageError: the file is truncated, no NPZ, or an array does not match.
+    """
+    with opened(path) as file, _archive(path, file) as archive:
+        for member in archive.infolist():
+            try:
+                with archive.open(member) as stream:
+                    while stream.read(_CHUNK):
+                        pass
+            except MemoryError:
+                raise
+            except Exception as error:  # zipfile, zlib, bz2 and lzma share no base
+                name = member.filename.removesuffix(".npy")
+                raise damaged(path, f"the array {name}, as its CRC-32 tells it", str(error)[:80]) from error
 
 
 def member_names(path: Path) -> set[str]:
@@ -125,27 +139,34 @@ def _read_stored(path: Path, name: str, file: BinaryIO, member: zipfile.ZipInfo)
     size = _size_of(path, name, shape, dtype, member, header_size)
     contents = np.empty(-(-header_size // _ALIGNMENT) * _ALIGNMENT + size, np.uint8)
     contents = contents[len(contents) - size - header_size :]  # so that the array within is aligned
-
-    def fill(part: memoryview, position: int) -> None:
-        while part:
-            count = os.preadv(file.fileno(), [part], start + position)
-            if not count:
-                raise damaged(path, f"{size:,} bytes of {name}", f"at most {position:,}")
-            part, position = part[count:], position + count
-
-    if crc32_of(contents.data, fill) != member.CRC:
-        raise _wrong_crc(path, name)
+    file.seek(start)
+    crc, position = 0, 0
+    while position < len(contents):
+        part = contents.data[position : position + _CHUNK]
+        count = file.readinto(part)  # type: ignore[attr-defined]  # BinaryIO is a BufferedReader here
+        if not count:
+            raise damaged(path, f"{size:,} bytes of {name}", f"at most {position:,}")
+        crc, position = zlib.crc32(part[:count], crc), position + count
+    if crc != member.CRC:
+        raise damaged(path, f"the array {name}, as its CRC-32 tells it", "other bytes")
     return contents[header_size:].view(dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _start_of(path: Path, name: str, file: BinaryIO, member: zipfile.ZipInfo) -> int:
     """Returns where the contents of a member begin, and goes there."""
-    file.seek(member.header_offset)
-    header = file.read(_LOCAL_HEADER.size)
+    try:
+        file.seek(member.header_offset)
+        header = file.read(_LOCAL_HEADER.size)
+    except (OSError, ValueError, OverflowError) as error:  # an offset that no file has
+        raise damaged(path, f"the array {name}", str(error)[:80]) from error
     if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
         raise damaged(path, f"the array {name}", "other bytes")
     _, *lengths = _LOCAL_HEADER.unpack(header)
-    return file.seek(sum(lengths), os.SEEK_CUR)
+    start = file.seek(sum(lengths), os.SEEK_CUR)
+    left = os.fstat(file.fileno()).st_size - start
+    if member.file_size > left:
+        raise damaged(path, f"{member.file_size:,} bytes of {name}", f"{left:,} bytes")
+    return start
 
 
 def _size_of(
@@ -158,59 +179,20 @@ def _size_of(
     return size
 
 
-def _wrong_crc(path: Path, name: str) -> StorageError:
-    return damaged(path, f"the array {name}, as its CRC-32 tells it", "other bytes")
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file for reading, but no device or pipe, which is not waited for either.
-
-    Raises:
-      StorageError: it is absent, or no file.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise StorageError(f"cannot read {path}", expected="a file", got=str(error.strerror)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise StorageError(f"cannot read {path}", expected="a file", got="a device, pipe or directory")
-    with os.fdopen(descriptor, "rb") as file:
-        yield file
-
-
-def damaged(path: Path, expected: str, got: str) -> StorageError:
-    """Returns the error for a file whose contents are not what they should be."""
-    return StorageError(
-        f"{path} is truncated or damaged",
-        expected=expected,
-        got=got,
-        cause="a copy that was cut short, or a failing disk.",
-        fix="copy the file again",
-    )
-
-
-def refuse_too_large(path: Path, size: int, limit_bytes: int) -> None:
-    """Raises StorageError if a file's contents take more than allowed, which its sender may have meant."""
-    if size > limit_bytes:
-        raise StorageError(
-            f"{path} holds more than may be read into memory",
-            expected=f"at most {limit_bytes:,} bytes",
-            got=f"{size:,} bytes",
-            fix=f"read_demonstrations(path, limit_bytes={size}), if you trust the file",
-        )
-
-
 @contextmanager
 def _archive(path: Path, file: BinaryIO) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, ValueError, struct.error, OSError) as error:
+    except Exception as error:  # BadZipFile, NotImplementedError, struct.error, OverflowError, OSError, ...
         raise damaged(path, "a whole NPZ archive", str(error)[:80]) from error
     with archive:
-        if len(archive.infolist()) > _MAX_MEMBERS:
-            raise StorageError(f"{path} has too many arrays", expected=str(_MAX_MEMBERS), got="more")
+        names = archive.namelist()
+        if len(names) > _MAX_MEMBERS:
+            raise StorageError(
+                f"{path} has too many arrays", expected=f"at most {_MAX_MEMBERS:,}", got=f"{len(names):,}"
+            )
+        if len(set(names)) != len(names):
+            raise damaged(path, "arrays of different names", "a name that is there twice")
         yield archive
 
 
@@ -229,8 +211,8 @@ def _read_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], b
         version = npy.read_magic(stream)
         reader = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         shape, fortran, dtype = reader(stream)
-    except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
-        raise damaged(path, f"an array in {name}", str(error)[:80]) from error
+    except Exception as error:  # NumPy parses Python text: SyntaxError, TokenError, RecursionError, MemoryError, ...
+        raise damaged(path, f"an array in {name}", f"{type(error).__name__}: {error}"[:80]) from error
     if dtype.hasobject:
         raise StorageError(
             f"{path} holds Python objects in {name}, which are never loaded: reading them runs code",
@@ -238,4 +220,7 @@ def _read_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], b
             got="dtype object",
             fix=f"numpy.savez(path, {name}=numpy.stack({name})) where the file was made",
         )
+    extent = math.prod(max(size, 1) for size in shape) * dtype.itemsize
+    if len(shape) > _MAX_RANK or any(size < 0 for size in shape) or not 0 < extent <= _MAX_BYTES:
+        raise damaged(path, f"an array in {name}", f"shape {shape}, {dtype.itemsize} bytes a number"[:80])
     return shape, fortran, dtype

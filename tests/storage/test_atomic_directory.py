@@ -17,17 +17,26 @@ import numpy as np
 import pytest
 
 from jaxdaw.errors import StorageError
-from jaxdaw.specs import seal
-from jaxdaw.training import _saved
-from jaxdaw.training._formats import layout
-from jaxdaw.training._saved import CHECKPOINT, format_refusal, read_arrays, read_document, remove_leftovers, write
+from jaxdaw.storage import (
+    Kind,
+    _atomic_directory,
+    format_refusal,
+    layout,
+    read_arrays,
+    read_document,
+    seal,
+    write_directory,
+)
+from jaxdaw.storage._atomic_directory import remove_leftovers
+
+CHECKPOINT = Kind("checkpoint", "manifest.json", "arrays.safetensors")
 
 ARRAYS = {"['x']": np.arange(12, dtype=np.float32).reshape(3, 4), "['y']": np.asarray(7, np.int64)}
 
 
 def save(directory: Path, scale: int = 1) -> None:
     arrays = {name: array * array.dtype.type(scale) for name, array in ARRAYS.items()}
-    write(directory, CHECKPOINT, arrays, {"metadata": {"scale": scale}})
+    write_directory(directory, CHECKPOINT, arrays, {"metadata": {"scale": scale}})
 
 
 def load(directory: Path) -> dict[str, np.ndarray]:
@@ -123,7 +132,7 @@ def test_anything_else_is_not_a_checkpoint(make: Callable[[Path], Any], got: str
         (b"[1, 2]", "a JSON list in place of an object"),
         (b'{"format": 1, "format": 1}', "a key stands twice"),
         (b'{"format": NaN}', "could not|not a finite number"),
-        (b'{"a":' * 100_000, "recursion"),
+        (b'{"a":' * 100_000, "more than 100 levels"),
     ],
     ids=["pickle", "zip", "list", "duplicate", "nan", "deep"],
 )
@@ -174,7 +183,7 @@ def test_what_is_no_plain_file_is_not_opened(file: str, make: Callable[[Path], A
     path = tmp_path / "a" / file
     path.rename(tmp_path / "outside")
     make(path)
-    with pytest.raises(StorageError, match=rf"{file} is missing or damaged\n.*got  {got}"):
+    with pytest.raises(StorageError, match=rf"{file}.*\n.*got  {got}"):
         load(tmp_path / "a")
 
 
@@ -281,10 +290,10 @@ def test_interrupted_save_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
 
 def test_leftovers_go_when_their_process_is_gone(tmp_path: Path):
     dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, check=True, text=True).stdout.strip()
-    host, me = _saved.socket.gethostname(), os.getpid()
+    host, me = _atomic_directory.socket.gethostname(), os.getpid()
     gone = [f".jaxdaw-{host}-{dead}-00000000-0.tmp", f".jaxdaw-{host}-{me}-00000000-0.tmp"]
     kept = [
-        f".jaxdaw-{host}-{me}-{_saved._LIFE}-9999.tmp",  # another thread's
+        f".jaxdaw-{host}-{me}-{_atomic_directory._LIFE}-9999.tmp",  # another thread's
         f".jaxdaw-{host}-{os.getppid()}-00000000-0.tmp",
         f".jaxdaw-elsewhere-{dead}-00000000-0.tmp",
         ".jaxdaw-notes.tmp",
