@@ -41,7 +41,6 @@ def test_lists_jax_arrays_and_other_byte_orders_are_taken(action):
         (DISCRETE, [0], SpecError, "another shape"),
         (DISCRETE, [[0], [1]], SpecError, "another shape"),
         (DISCRETE, None, SpecError, "another shape"),
-        (CONTINUOUS, [[0, 0], [0, -0.1]], SpecError, "0.0 to 3.4"),
         (CONTINUOUS, [[0, 0], [np.nan, 0]], SpecError, "got  nan"),
         (CONTINUOUS, [[0, np.inf], [0, 0]], SpecError, "got  inf"),
         (CONTINUOUS, [[0, 1e300], [0, 0]], SpecError, "got  inf"),
@@ -62,6 +61,17 @@ def test_what_does_not_fit_is_refused_by_name(spec, action, error, text):
 def test_rows_that_have_ended_get_a_legal_action():
     got = ActionReader(DISCRETE, 2).read(np.array([99, 1]), np.array([True, False]))
     np.testing.assert_array_equal(got, [-1, 1])
+    got = ActionReader(CONTINUOUS, 2).read([[np.nan, 5.0], [0.5, -5.0]], np.array([True, False]))
+    np.testing.assert_array_equal(got, np.array([[-1, 0], [0.5, 0]], np.float32))
+
+
+def test_bounded_floats_are_clipped_element_by_element():
+    given = np.array([[0.5, 2.0], [-3.0, -0.1]], np.float32)
+    got = ActionReader(CONTINUOUS, 2).read(given, GOING)
+    np.testing.assert_array_equal(got, np.array([[0.5, 2.0], [-1.0, 0.0]], np.float32))
+    np.testing.assert_array_equal(given, np.array([[0.5, 2.0], [-3.0, -0.1]], np.float32))
+    got = ActionReader(NESTED, 2).read({"gear": np.array([0, 1]), "wheel": given}, GOING)
+    np.testing.assert_array_equal(got["wheel"], np.array([[0.5, 2.0], [-1.0, 0.0]], np.float32))
 
 
 def test_the_array_given_is_copied():

@@ -220,6 +220,20 @@ def test_nested_spaces_are_served_by_both_backends():
         np.testing.assert_array_equal(step.observation["speed"], np.float32([0.125, 0.125]))
 
 
+@pytest.mark.parametrize("kind", [worlds.Double, worlds.Nested])
+def test_floats_beyond_their_bounds_are_clipped_by_both_backends(kind):
+    for given in ([kind, kind], worlds.Opaque([kind, kind])):
+        environment = GymnasiumEnvironment(given)  # both assert that the action is in their space
+        environment.reset(seed=0)
+        wide = specs.map_structure(
+            lambda leaf: np.full((2, *leaf.shape), 1e9 if leaf.dtype.kind == "f" else 1, leaf.dtype),
+            environment.action_spec,
+        )
+        assert (environment.step(wide).reward == 1).all()
+        with pytest.raises(SpecError, match="out of range in row 0"):
+            environment.step(specs.map_structure(lambda x: x * np.float32(np.nan), wide))
+
+
 def test_remake_gives_other_rows_of_the_same_making():
     assert GymnasiumEnvironment.make("CartPole-v1", 2, max_episode_steps=9).remake(5).batch_size == 5
     assert GymnasiumEnvironment.make("CartPole-v1", 2, max_episode_steps=9).remake(1).max_episode_steps == 9

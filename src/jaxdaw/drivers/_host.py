@@ -44,7 +44,7 @@ class _Driver(abc.ABC):
         while progress < self._goal():
             seed = int(self._seeds.integers(2**32, dtype=np.uint32))
             choice = self._policy.action(time_step, policy_state, seed)
-            following = self._environment.step(choice.action)
+            following = self._environment.clipped_step(choice.action)
             frame = from_transition(time_step, choice, following)
             for observe in self._observers:
                 observe(frame)

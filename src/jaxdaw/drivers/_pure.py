@@ -52,7 +52,7 @@ class Rollout:
     def step(self, weights: Any, state: RolloutState, randomness: Any) -> tuple[RolloutState, Trajectory]:
         """Returns the state after one action in every environment, and the frame `[B, ...]` that records it."""
         choice = self.policy.act(weights, state.time_step, state.policy, randomness)
-        environment, following = jax.vmap(self.environment.step)(state.environment, choice.action)
+        environment, following = jax.vmap(self.environment.clipped_step)(state.environment, choice.action)
         frame = from_transition(state.time_step, choice, following)
         return RolloutState(environment, following, choice.state), frame
 

@@ -8,10 +8,12 @@ from jaxdaw.environments._catch import Catch
 from jaxdaw.environments._check import check_environment, find_faults
 from jaxdaw.environments._episodic import EpisodicEnvironment
 from jaxdaw.environments._gymnasium import GymnasiumEnvironment
+from jaxdaw.environments._handle import EnvironmentHandle, EnvironmentLike, as_environment
 from jaxdaw.environments._jax_to_host import JaxToHost
 from jaxdaw.environments._linear_bandits import BernoulliBandit, DriftingLinearBandit, LinearBandit, PerArmBandit
 from jaxdaw.environments._make import JAX_ENVIRONMENTS, is_pure, jax_environment, make, make_unchecked
 from jaxdaw.environments._recall import Recall
+from jaxdaw.environments._recipe import EnvironmentRecipe
 from jaxdaw.environments._table_bandits import ClassificationBandit, MushroomBandit, RewardTableBandit
 from jaxdaw.environments._wheel import Wheel
 
@@ -27,6 +29,9 @@ __all__ = [
     "ClassificationBandit",
     "DriftingLinearBandit",
     "Environment",
+    "EnvironmentHandle",
+    "EnvironmentLike",
+    "EnvironmentRecipe",
     "EpisodicEnvironment",
     "GymnasiumEnvironment",
     "JaxEnvironment",
@@ -37,6 +42,7 @@ __all__ = [
     "Recall",
     "RewardTableBandit",
     "Wheel",
+    "as_environment",
     "check_environment",
     "find_faults",
     "is_pure",

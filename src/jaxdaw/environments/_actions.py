@@ -1,4 +1,4 @@
-"""Actions on their way to a host environment: checked once, converted, copied; never clamped."""
+"""Actions on their way to a host environment: checked once, converted, copied; bounded floats are clipped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ActionReader:
           ended: `[B]`, rows whose action means nothing; they get a legal one.
 
         Raises:
-          SpecError: structure, shape or range.
+          SpecError: structure, shape, an integer out of range, or a float that is not finite.
           SpecTypeError: a dtype that cannot be converted without loss.
         """
         if self._bare:
@@ -61,10 +61,14 @@ class _Leaf:
             array = array.astype(self._dtype) if array.dtype in self._safe else self._converted(array)
         inside = (array >= self._low) & (array <= self._high)
         if np.count_nonzero(inside) != inside.size:
+            if self._dtype.kind == "f":
+                inside = np.isfinite(array)
             inside = inside.reshape(self._shape[0], -1).all(axis=1)
             wrong = ~inside & ~np.asarray(ended)
             if wrong.any():
                 raise SpecError(self._out_of_range(array, int(np.argmax(wrong))))
+            if self._dtype.kind == "f":
+                array = np.clip(array, self._low, self._high)
             array[~inside] = self._low
         return array if self._declared.dtype == self._dtype else self._widened(array)
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxdaw import specs, trajectories
-from jaxdaw.errors import EnvironmentFault
+from jaxdaw.errors import ConfigError, EnvironmentFault
 from jaxdaw.trajectories import TimeStep
 
 
@@ -31,7 +31,8 @@ class Environment(abc.ABC):
     This is Gymnasium's NEXT_STEP autoreset. A row that both terminated and ran out of time has terminated.
 
     All values are NumPy arrays `[B, ...]`, made anew in every call: what was returned once never changes. An action is
-    checked against `action_spec` before any row steps, except in rows at LAST, where it means nothing.
+    checked against `action_spec` before any row steps, except in rows at LAST, where it means nothing. Bounded float
+    elements are clipped to their bounds instead: a policy hands on, and records, the action that it drew.
 
     Not handled: an environment that hangs (steps have no timeout), and its side effects (printing, global randomness).
     """
@@ -96,6 +97,27 @@ class Environment(abc.ABC):
           EnvironmentFault: the environment raised or broke its contract; every row starts anew at the next call.
         """
 
+    def clipped_step(self, action: Any) -> TimeStep:
+        """Returns `step` of the action with its bounded float elements clipped to `action_spec`.
+
+        Drivers and loops call this, so `step` of a subclass receives actions within their bounds.
+        """
+        return self.step(specs.clip_to_bounds(action, self.action_spec))
+
+    def remake(self, num_envs: int) -> Environment:
+        """Returns a new environment of the same making with `num_envs` rows, to evaluate beside training for example.
+
+        Raises:
+          ConfigError: nobody knows how to make this one again.
+        """
+        del num_envs
+        raise cannot_remake(type(self.unwrapped).__name__)
+
+    @property
+    def can_remake(self) -> bool:
+        """Whether `remake` works."""
+        return False
+
     def render(self) -> list[np.ndarray]:
         """Returns one frame `[height, width, 3]` uint8 for each row.
 
@@ -119,8 +141,8 @@ class Environment(abc.ABC):
 class JaxEnvironment(abc.ABC):
     """One row as two pure functions: safe under `jit`, `vmap`, `scan`, and on a device.
 
-    The table of `Environment` holds: after LAST, `step` ignores its action and returns FIRST. Actions are not checked
-    here: what an action outside `action_spec` does is the environment's own affair.
+    The table of `Environment` holds: after LAST, `step` ignores its action and returns FIRST. `step` does not check its
+    action. Drivers and loops call `clipped_step`, so float elements are within their bounds when they arrive.
 
     Instances are compared and hashed (compiled loops are kept for each): a frozen dataclass of options does it right.
 
@@ -169,6 +191,20 @@ class JaxEnvironment(abc.ABC):
           state: from `init` or the step before; unchanged in structure, shape and dtype.
           action: as `action_spec` says; ignored if the step before was LAST.
         """
+
+    def clipped_step(self, state: Any, action: Any) -> tuple[Any, TimeStep]:
+        """Returns `step` of the action with its bounded float elements clipped to `action_spec`; pure."""
+        return self.step(state, specs.clip_to_bounds(action, self.action_spec))
+
+
+def cannot_remake(name: str) -> ConfigError:
+    """Returns the error for an environment that exists once and cannot be made again."""
+    return ConfigError(
+        f"{name} cannot be made a second time",
+        expected="a function that makes it, or a registered id",
+        got="an instance",
+        fix=f"lambda: {name}(), in place of the instance",
+    )
 
 
 def cannot_render(environment: Environment) -> EnvironmentFault:

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from jaxdaw import specs
 from jaxdaw.environments import _faults
 from jaxdaw.environments._actions import ActionReader
-from jaxdaw.environments._base import Environment, cannot_render
+from jaxdaw.environments._base import Environment, cannot_remake, cannot_render
 from jaxdaw.environments._batched import RowBatch
 from jaxdaw.environments._ids import build
 from jaxdaw.environments._observations import ObservationReader
@@ -123,22 +123,23 @@ class GymnasiumEnvironment(Environment):
     def remake(self, num_envs: int) -> GymnasiumEnvironment:
         """Returns a new environment of the same making, with other rows: to evaluate beside training, for example.
 
-        Of several functions the first makes all rows.
+        Of several functions the first makes all rows. An instance is made again from its Gymnasium `spec`, wrappers
+        included.
 
         Raises:
-          ConfigError: an instance was given that nobody knows how to make again.
+          ConfigError: an instance without a `spec`, or in a wrapper that does not record its arguments.
         """
         if self._makers:
             return GymnasiumEnvironment(self._makers[0], num_envs)
-        known = self._first.spec
-        if known is not None and isinstance(self._first, gymnasium.Env):
-            return GymnasiumEnvironment(lambda: gymnasium.make(known, disable_env_checker=True), num_envs)
-        raise ConfigError(
-            f"{type(self._first.unwrapped).__name__} cannot be made a second time",
-            expected="a function that makes it, or a registered id",
-            got="an instance",
-            fix="GymnasiumEnvironment(lambda: MyEnv())",
-        )
+        known = spec_to_remake(self._first)
+        if known is None:
+            raise cannot_remake(type(self._first.unwrapped).__name__)
+        return GymnasiumEnvironment(lambda: gymnasium.make(known, disable_env_checker=True), num_envs)
+
+    @property
+    def can_remake(self) -> bool:
+        """Whether `remake` works."""
+        return bool(self._makers) or spec_to_remake(self._first) is not None
 
     @property
     def batch_size(self) -> int:
@@ -171,6 +172,11 @@ class GymnasiumEnvironment(Environment):
         """What was given: a Gymnasium environment of either kind, or what makes one."""
         return self._given
 
+    @property
+    def first_row(self) -> gymnasium.Env | VectorEnv:
+        """The Gymnasium environment of the first row; the vector environment where that steps its own rows."""
+        return self._first
+
     def reset(self, seed: int | None = None) -> TimeStep:
         """Starts a new episode in every row; see `Environment.reset`."""
         self._check_open()
@@ -182,6 +188,10 @@ class GymnasiumEnvironment(Environment):
         if self._closed or self._seed is not None:
             return self.reset()
         return self._batch.step(action)
+
+    def clipped_step(self, action: Any) -> TimeStep:
+        """Returns `step`, which clips."""
+        return self.step(action)
 
     def render(self) -> list[np.ndarray]:
         """Returns one frame `[height, width, 3]` uint8 for each row; nothing in a mode that draws on the screen.
@@ -213,6 +223,13 @@ class GymnasiumEnvironment(Environment):
     def _check_open(self) -> None:
         if self._closed:
             raise EnvironmentFault("the environment is closed", fix="make a new one, or close it later")
+
+
+def spec_to_remake(env: Any) -> Any:
+    """Returns the Gymnasium spec that an instance can be made from again; None if there is none."""
+    known = env.spec if isinstance(env, gymnasium.Env) else None
+    recorded = known is not None and all(wrapper.kwargs is not None for wrapper in known.additional_wrappers)
+    return known if recorded else None
 
 
 def _rows_of(env: Any, num_envs: int | None) -> tuple[list[Callable[[], gymnasium.Env]], list[gymnasium.Env]]:

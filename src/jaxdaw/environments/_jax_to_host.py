@@ -83,6 +83,19 @@ class JaxToHost(Environment):
         self._state, time_step = self._step(self._state, action)
         return self._on_host(time_step)
 
+    def clipped_step(self, action: Any) -> TimeStep:
+        """Returns `step`, which clips."""
+        return self.step(action)
+
+    def remake(self, num_envs: int) -> JaxToHost:
+        """Returns `num_envs` copies of the same pure environment."""
+        return JaxToHost(self._environment, num_envs)
+
+    @property
+    def can_remake(self) -> bool:
+        """True."""
+        return True
+
     def _on_host(self, time_step: TimeStep) -> TimeStep:
         time_step = jax.device_get(time_step)
         self._ended = time_step.step_type == StepType.LAST

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jaxdaw.drivers import run_episodes
-from jaxdaw.environments import Environment, JaxEnvironment
+from jaxdaw.drivers import explain_endless, run_episodes
+from jaxdaw.environments import EnvironmentLike, as_environment
+from jaxdaw.errors import ConfigError, JaxdawWarning
 from jaxdaw.evaluation._statistics import Interval, bootstrap_interval, iqm
 from jaxdaw.policies import Policy
 
@@ -25,6 +28,8 @@ class Evaluation:
       episodes: how many.
       seed: of the environment.
       returns: of each episode.
+      cut_episodes: how many of them had not ended after `max_episode_steps` actions; they count with what they had
+        earned by then.
     """
 
     mean_return: float
@@ -35,6 +40,7 @@ class Evaluation:
     episodes: int
     seed: int
     returns: tuple[float, ...]
+    cut_episodes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as JSON values."""
@@ -42,10 +48,41 @@ class Evaluation:
 
 
 def evaluate(
-    policy: Policy, environment: Environment | JaxEnvironment, episodes: int = 100, seed: int = 0
+    policy: Policy,
+    environment: EnvironmentLike,
+    episodes: int = 100,
+    seed: int = 0,
+    *,
+    num_envs: int = 10,
+    max_episode_steps: int | None = None,
+    progress: Callable[[int, int], Any] | None = None,
 ) -> Evaluation:
-    """Runs whole episodes and returns what they were worth; arguments and errors as for `drivers.run_episodes`."""
-    run = run_episodes(policy, environment, episodes, seed)
+    """Runs whole episodes and returns what they were worth.
+
+    Args:
+      policy: how to act.
+      environment: an id, a recipe, an environment of any kind, or a function that makes one.
+      episodes: how many, at least 1.
+      seed: of the environment and of the policy's choices.
+      num_envs: rows that step side by side, where the environment is made here.
+      max_episode_steps: actions after which an episode is cut; None is the environment's own limit, or 10,000.
+      progress: is called with the number of episodes that have ended and the steps taken in each row.
+
+    Raises:
+      ConfigError: a number outside its range, or no environment.
+
+    Warns:
+      JaxdawWarning: the environment declares no time limit, and none is asked for.
+    """
+    if episodes < 1:
+        raise ConfigError("episodes is outside its range", expected="at least 1", got=str(episodes))
+    with as_environment(environment, min(num_envs, episodes)) as handle:
+        warning = explain_endless(handle.environment, max_episode_steps)
+        if warning is not None:
+            warnings.warn(warning, JaxdawWarning, stacklevel=2)
+        run = run_episodes(
+            policy, handle.environment, episodes, seed, max_episode_steps=max_episode_steps, progress=progress
+        )
     return Evaluation(
         mean_return=float(np.mean(run.returns)),
         std_return=float(np.std(run.returns)),
@@ -55,4 +92,5 @@ def evaluate(
         episodes=episodes,
         seed=seed,
         returns=tuple(float(r) for r in run.returns),
+        cut_episodes=int(run.cut.sum()),
     )

@@ -22,6 +22,8 @@ class ActorPolicy(Policy):
     """Acts by a network that returns actions, or distributions over actions, in the nest of the action spec.
 
     Log-probabilities are those of the sample before it is clipped to the spec; distributions are never clipped.
+    Algorithms that learn from the log-probability of a recorded action (REINFORCE, PPO) collect with `clip=False`: with
+    True the recorded action is not the one whose log-probability stands beside it.
 
     Args:
       time_step_spec: a TimeStep of specs.
@@ -31,7 +33,7 @@ class ActorPolicy(Policy):
       observation_normalizer: a Network from observations to normalized ones, such as `StreamingNormalizer`; its
         statistics are weights of this policy. `actor_network` is given what comes out of it, which is float32 even for
         integers.
-      clip: whether float actions are clipped to their bounds.
+      clip: whether float actions are clipped to their bounds. The environment clips in any case.
       training: whether the network runs in training mode. Acting changes no weights: batch statistics move when an
         agent trains.
       observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. The mask

@@ -14,7 +14,7 @@ from jaxdaw.math import soft_update
 from jaxdaw.networks import Module, Network
 from jaxdaw.policies._admission import Admission, as_seed
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
-from jaxdaw.policies._emission import as_declared, clip_to_spec, emitted_bounds, rows_without_action
+from jaxdaw.policies._emission import as_declared, emitted_bounds, rows_without_action
 from jaxdaw.policies._info import with_log_probability
 from jaxdaw.trajectories import PolicyStep, TimeStep, Trajectory, trajectory_spec
 
@@ -30,7 +30,8 @@ class Policy(Module):
       action_spec: a nest of BoundedTensorSpec.
       policy_state_spec: a nest of specs; `()` for a policy without memory.
       info_spec: a nest of specs of what `action` reports.
-      clip: whether float actions are clipped to their bounds.
+      clip: whether float actions are clipped to their bounds. Environments clip what they are given, so a policy whose
+        log-probabilities are learned from is made with False: it then records the action that it drew.
       emit_log_probability: whether `info` holds the log-probability of each emitted action.
       automatic_state_reset: whether a row's state is zeroed when its step is FIRST.
       observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None.
@@ -169,7 +170,7 @@ class Policy(Module):
                 cause="info_spec only declares: a subclass's _distribution fills `info`.",
             )
         if self._clip:
-            action = specs.map_structure(clip_to_spec, action, self._action_spec)
+            action = specs.clip_to_bounds(action, self._action_spec)
         action = specs.map_structure(as_declared, action, self._action_spec)
         return PolicyStep(action=action, state=choice.state, info=info)
 

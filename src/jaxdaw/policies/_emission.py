@@ -6,17 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-
-
-def clip_to_spec(action: Any, spec: specs.TensorSpec) -> Any:
-    """Returns a bounded float action within its bounds, and any other as it is."""
-    if specs.is_continuous(spec) and isinstance(spec, specs.BoundedTensorSpec):
-        return jnp.clip(action, spec.minimum, spec.maximum)
-    return action
 
 
 def as_declared(action: Any, spec: specs.TensorSpec) -> Any:

@@ -13,7 +13,6 @@ from jaxdaw import specs
 from jaxdaw.distributions import Deterministic, Joint, Normal
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.policies._base import Policy, reset_rows
-from jaxdaw.policies._emission import clip_to_spec
 from jaxdaw.policies._info import with_log_probability
 from jaxdaw.policies._wrapped import WrappedPolicy
 from jaxdaw.trajectories import PolicyStep, TimeStep
@@ -64,7 +63,7 @@ class _NoisyPolicy(WrappedPolicy):
         return specs.map_structure(lambda leaf, x: leaf + x.astype(leaf.dtype), action, noise)
 
     def _clipped(self, action: Any) -> Any:
-        return specs.map_structure(clip_to_spec, action, self._action_spec) if self._clip else action
+        return specs.clip_to_bounds(action, self._action_spec) if self._clip else action
 
 
 class GaussianPolicy(_NoisyPolicy):
@@ -76,7 +75,7 @@ class GaussianPolicy(_NoisyPolicy):
     Args:
       policy: any policy over float actions.
       scale: the noise's standard deviation, 0 or more, in units of the action.
-      clip: whether the disturbed action is clipped to its bounds.
+      clip: whether the disturbed action is clipped to its bounds; False where its log-probability is learned from.
       name: defaults to the class name.
       emit_log_probability: whether `info` holds the log-density of the disturbed action, before it is clipped. The
         wrapped policy's own choice must be certain, and the scale above 0.
@@ -130,7 +129,7 @@ class GaussianPolicy(_NoisyPolicy):
             return choice
         modes = specs.map_structure(lambda leaf: leaf.mode(), choice.action)
         if self._wrapped._clip:
-            modes = specs.map_structure(clip_to_spec, modes, self._action_spec)
+            modes = specs.clip_to_bounds(modes, self._action_spec)
         return choice._replace(action=specs.map_structure(self._normal, modes, self._action_spec))
 
     def _normal(self, action: jax.Array, spec: specs.TensorSpec) -> Normal:

@@ -5,6 +5,7 @@ Spec objects are leaves of every nest. `None` is not: nothing is `()`.
 
 from jaxdaw.specs._batch import is_batched, outer_shape
 from jaxdaw.specs._check import check, in_native_order
+from jaxdaw.specs._clip import clip_to_bounds
 from jaxdaw.specs._convert import from_dm_env, from_gymnasium, to_gymnasium
 from jaxdaw.specs._json import from_json, to_json
 from jaxdaw.specs._nest import (
@@ -29,6 +30,7 @@ __all__ = [
     "add_outer_dims",
     "assert_same_structure",
     "check",
+    "clip_to_bounds",
     "flatten",
     "flatten_with_path",
     "from_dm_env",
