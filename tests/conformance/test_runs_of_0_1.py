@@ -27,7 +27,9 @@ def test_its_policy_is_evaluated(name):
 @pytest.mark.parametrize("name", [name for name in RUNS if name.startswith(("bandit", "log"))])
 def test_its_policy_decides(name):
     policy = training.run_policy(FILES / "runs" / name)
-    probabilities = policy.distribution(np.zeros((1, *policy.time_step_spec.observation.shape), np.float32)).action.probs
+    probabilities = policy.distribution(
+        np.zeros((1, *policy.time_step_spec.observation.shape), np.float32)
+    ).action.probs
     np.testing.assert_allclose(np.sum(probabilities), 1.0, rtol=1e-5)
 
 
@@ -47,12 +49,12 @@ def test_a_run_of_cloning_goes_on(tmp_path):
     from jaxdaw.data import read_demonstrations
 
     rows = []
-    training.resume_clone(run, read_demonstrations(FILES / "demonstrations"), epochs=3, watch=rows.append)
+    training.resume(run, read_demonstrations(FILES / "demonstrations"), epochs=3, watch=rows.append)
     assert [row["step"] for row in rows if row["kind"] in ("resume", "epoch")] == [2, 3]
 
 
 def test_an_interrupted_run_of_a_bandit_goes_on(tmp_path):
     run = shutil.copytree(FILES / "runs" / "bandit_interrupted", tmp_path / "bandit")
-    resumed = training.resume_bandit(run)
+    resumed = training.resume(run)
     assert not resumed.interrupted
     assert resumed.rows[-1]["step"] == 400

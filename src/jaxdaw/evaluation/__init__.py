@@ -3,7 +3,7 @@
 from jaxdaw.evaluation._candidates import BUILT_IN, Candidate, policy_probabilities
 from jaxdaw.evaluation._describe import describe_demonstrations, plot_demonstrations
 from jaxdaw.evaluation._describe_off_policy import describe_off_policy, plot_off_policy
-from jaxdaw.evaluation._evaluate import Evaluation, evaluate
+from jaxdaw.evaluation._evaluate import Evaluation, evaluate, over_members
 from jaxdaw.evaluation._gate import passes_gate
 from jaxdaw.evaluation._off_policy import (
     ESTIMATORS,
@@ -41,6 +41,7 @@ __all__ = [
     "evaluate",
     "evaluate_off_policy",
     "iqm",
+    "over_members",
     "passes_gate",
     "plot_cloning",
     "plot_demonstrations",

@@ -8,7 +8,7 @@ from jaxdaw.errors import ConfigError
 from jaxdaw.training import BcConfig
 from jaxdaw.trajectories import time_step_spec
 
-from .demonstrations import OBSERVATION, SIGN, TWICE
+from ..demonstrations import OBSERVATION, SIGN, TWICE
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import jaxdaw
 from jaxdaw.environments import ClassificationBandit, LinearBandit
 from jaxdaw.errors import ConfigError, NonFiniteError, StorageError
 from jaxdaw.policies import EpsilonGreedyPolicy
-from jaxdaw.training import BanditConfig, load_policy, resume_bandit, train_bandit
-from jaxdaw.training import _bandit as module
+from jaxdaw.training import BanditConfig, _session, load_policy, resume, train
+from jaxdaw.training import _bandit_job as module
 from jaxdaw.training._stretches import Stretches
 
 FAST = {"updates": 2, "batch_size": 32, "fc_layer_params": (16,), "eager_rounds": 16, "reports": 4}
@@ -52,7 +52,7 @@ def test_chunks_begin_where_a_memory_that_wraps_begins_anew(rounds: int, eager: 
 
 
 def test_a_memory_that_wraps_learns_too():
-    found = train_bandit(SEPARABLE, horizon=1_003, replay_capacity=100, updates=4)
+    found = train("bandit", SEPARABLE, horizon=1_003, replay_capacity=100, updates=4)
     assert found.summaries[0].rounds == 1_003
     assert found.summaries[0].relative_regret < 60
 
@@ -63,14 +63,14 @@ def test_a_run_that_learns_nothing_says_so():
             return super().draw_round(problem, time, key)._replace(rewards=jax.numpy.full(8, jax.numpy.nan))
 
     with pytest.raises(NonFiniteError, match="every gradient step since the last report was refused"):
-        train_bandit(Broken(), horizon=64, **FAST)
+        train("bandit", Broken(), horizon=64, **FAST)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("bandit") / "run"
     rows = []
-    return train_bandit(SEPARABLE, out=out, seeds=3, watch=rows.append, updates=8, horizon=1_200), rows
+    return train("bandit", SEPARABLE, out=out, seeds=3, watch=rows.append, updates=8, horizon=1_200), rows
 
 
 def test_a_run_learns_and_knows_its_baselines(run):
@@ -100,7 +100,7 @@ def test_a_run_is_written(run):
     assert lines[-1]["step"] == 1_200
     assert len(lines[-1]["regrets"]) == 3
     with pytest.raises(StorageError, match="already holds a run"):
-        train_bandit(SEPARABLE, out=found.directory)
+        train("bandit", SEPARABLE, out=found.directory)
 
 
 def test_the_saved_policy_decides_as_the_trained_one(run):
@@ -117,7 +117,9 @@ def test_the_saved_policy_decides_as_the_trained_one(run):
     "exploration", ["falcon", "epsilon_greedy", "boltzmann", "greedy", "ensemble", "linucb", "lints"]
 )
 def test_every_exploration_runs_and_is_saved(tmp_path: Path, exploration: str):
-    found = train_bandit(SEPARABLE, out=tmp_path / "run", horizon=100, exploration=exploration, num_members=2, **FAST)
+    found = train(
+        "bandit", SEPARABLE, out=tmp_path / "run", horizon=100, exploration=exploration, num_members=2, **FAST
+    )
     saved = load_policy(tmp_path / "run" / "policy")
     probabilities = [np.asarray(p.distribution(FEATURES).action.probs) for p in (found.policy, saved)]
     np.testing.assert_allclose(*probabilities, rtol=1e-4, atol=1e-6)
@@ -147,9 +149,9 @@ def test_falcon_grows_greedier_with_the_rounds_and_slower_in_larger_networks():
 
 def test_the_same_seed_is_the_same_run_alone_or_beside_others():
     options = {"horizon": 200, **FAST}
-    alone = train_bandit(SEPARABLE, seed=5, **options)
-    again = train_bandit(SEPARABLE, seed=5, **options)
-    beside = train_bandit(SEPARABLE, seed=4, seeds=2, **options)
+    alone = train("bandit", SEPARABLE, seed=5, **options)
+    again = train("bandit", SEPARABLE, seed=5, **options)
+    beside = train("bandit", SEPARABLE, seed=4, seeds=2, **options)
     assert alone.summaries[0].regret == again.summaries[0].regret
     assert abs(beside.summaries[1].regret - alone.summaries[0].regret) <= 10  # a vmap rounds otherwise
 
@@ -164,7 +166,7 @@ def test_predictions_of_large_rewards_are_in_units_of_reward():
                 rewards=1e3 * found.rewards, expected_rewards=1e3 * found.expected_rewards
             )
 
-    found = train_bandit(Large(num_actions=2, size=2, noise=0.0), horizon=2_000, updates=8)
+    found = train("bandit", Large(num_actions=2, size=2, noise=0.0), horizon=2_000, updates=8)
     assert found.summaries[0].relative_regret < 30
     values = np.asarray(found.policy.distribution(RANDOM.standard_normal((500, 2))).action.logits)
     assert 500 < values.std() < 1_500
@@ -189,7 +191,7 @@ def test_interrupted_killed_and_resumed_is_the_same_as_uninterrupted(tmp_path: P
     """Two seeds, and a memory of 160 decisions that wraps. The kill comes two stretches after the last checkpoint."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     options = {**FAST, "horizon": 400, "replay_capacity": 160, "reports": 6, "seeds": 2}
-    uninterrupted = train_bandit(SEPARABLE, out=whole, **options)
+    uninterrupted = train("bandit", SEPARABLE, out=whole, **options)
     steps = [row["step"] for row in uninterrupted.rows]
     assert len(steps) == 7
     assert not (whole / "checkpoints").exists()
@@ -200,21 +202,21 @@ def test_interrupted_killed_and_resumed_is_the_same_as_uninterrupted(tmp_path: P
 
     def kill(row: dict):
         if row["step"] == steps[3]:
-            monkeypatch.setattr(module, "_CHECKPOINT_SECONDS", 1e9)
+            monkeypatch.setattr(_session, "_CHECKPOINT_SECONDS", 1e9)
         if row["step"] == steps[5]:
             raise MemoryError
 
-    found = train_bandit(SEPARABLE, out=cut, watch=interrupt, **options)
+    found = train("bandit", SEPARABLE, out=cut, watch=interrupt, **options)
     assert found.interrupted
     assert [row["step"] for row in found.rows] == steps[:2]
     assert [path.name for path in (cut / "checkpoints").iterdir()] == [f"step_{steps[1]:09d}"]
     assert load_policy(cut / "policy").time_step_spec.observation.shape == (4,)
-    monkeypatch.setattr(module, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(_session, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(MemoryError):
-        resume_bandit(cut, SEPARABLE, watch=kill)
+        resume(cut, SEPARABLE, watch=kill)
     assert sorted(path.name for path in (cut / "checkpoints").iterdir()) == [f"step_{step:09d}" for step in steps[1:3]]
     told = []
-    resumed = resume_bandit(cut, SEPARABLE, watch=told.append)
+    resumed = resume(cut, SEPARABLE, watch=told.append)
     assert (told[0]["kind"], told[0]["step"], told[0]["lost"]) == ("resume", steps[2], None)
     assert not resumed.interrupted
     assert rows_of(cut) == rows_of(whole)
@@ -222,22 +224,19 @@ def test_interrupted_killed_and_resumed_is_the_same_as_uninterrupted(tmp_path: P
     same = [(run / "policy" / "weights.safetensors").read_bytes() for run in (cut, whole)]
     assert same[0] == same[1]
     with pytest.raises(ConfigError, match="has come to its end"):
-        resume_bandit(cut, SEPARABLE)
+        resume(cut, SEPARABLE)
 
 
 def test_what_cannot_be_resumed_says_why(tmp_path: Path):
     with pytest.raises(StorageError, match="holds no run"):
-        resume_bandit(tmp_path)
-    described = {"algorithm": "dqn", "environment": "CartPole-v1"}
-    (tmp_path / "config.json").write_text(json.dumps(described))
-    with pytest.raises(ConfigError, match="is not an online run of a bandit"):
-        resume_bandit(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps({**described, "algorithm": "bandit", "log": "decisions.jsonl"}))
-    with pytest.raises(ConfigError, match=r"jaxdaw train bandit --log decisions\.jsonl"):
-        resume_bandit(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps({**described, "algorithm": "bandit", "given": None}))
+        resume(tmp_path)
+    described = {"format": 1, "algorithm": "bandit", "environment": "wheel", "seed": 0, "options": {}}
+    (tmp_path / "config.json").write_text(json.dumps({**described, "log": "decisions.jsonl"}))
+    with pytest.raises(ConfigError, match="does not say how its log is made"):
+        resume(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**described, "given": None}))
     with pytest.raises(ConfigError, match="does not say how its bandit is made"):
-        resume_bandit(tmp_path)
+        resume(tmp_path)
 
 
 def test_a_call_holds_less_work_the_more_there_is_of_it():

@@ -1,12 +1,11 @@
-"""Options of a run, as frozen dataclasses: the command line and the Python API read the same ones."""
+"""Options of DQN, as a frozen dataclass."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, Literal
 
 import optax
 
@@ -209,46 +208,3 @@ def mask_splitter(mask_key: str) -> Callable[[Any], tuple[Any, Any]]:
 
 
 _LOSSES = {"huber": element_wise_huber_loss, "squared": element_wise_squared_loss}
-
-Config = TypeVar("Config", bound=Any)
-
-FORMAT = 1
-
-CONFIGS: dict[str, type[DqnConfig]] = {"dqn": DqnConfig}
-"""Algorithms that `train` knows, by name."""
-
-
-def replaced(config: Config, options: Mapping[str, Any]) -> Config:
-    """Returns the config with some options replaced.
-
-    Raises:
-      ConfigError: an unknown option, with the closest known one, or a value outside its range.
-    """
-    known = [field.name for field in dataclasses.fields(config)]
-    for name in options:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            raise ConfigError(
-                f"unknown option '{name}'", expected=close[0] if close else ", ".join(known)[:200], got=name
-            )
-    return dataclasses.replace(config, **options)
-
-
-def from_json(options: dict[str, Any]) -> dict[str, Any]:
-    """Returns options read from JSON, its lists as the tuples that they were."""
-
-    def as_tuple(value: Any) -> Any:
-        return tuple(as_tuple(v) for v in value) if isinstance(value, list) else value
-
-    return {key: as_tuple(value) for key, value in options.items()}
-
-
-def resolved(algorithm: str, environment: str, seed: int, config: Any) -> dict[str, Any]:
-    """Returns what a run directory's config.json holds."""
-    return {
-        "format": FORMAT,
-        "algorithm": algorithm,
-        "environment": environment,
-        "seed": seed,
-        "options": dataclasses.asdict(config),
-    }

@@ -8,7 +8,7 @@ import pytest
 from jaxdaw.data import Decisions
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, StorageError
 from jaxdaw.evaluation import evaluate_off_policy
-from jaxdaw.training import run_policy, train_bandit_on_log
+from jaxdaw.training import run_policy, train
 
 
 def world(rows, seed=0, scale=1.0):
@@ -25,7 +25,7 @@ def world(rows, seed=0, scale=1.0):
 @pytest.mark.parametrize("scale", [1.0, 50.0])
 def test_the_best_arm_is_learned_from_a_log_alone(exploration, scale):
     decisions, _ = world(1500, scale=scale)
-    run = train_bandit_on_log(decisions, exploration=exploration, updates=4)
+    run = train("bandit", decisions, exploration=exploration, updates=4)
     other, kind = world(300, seed=1)
     chosen = np.asarray(run.policy.greedy().action(other.context, seed=0).action)
     assert np.mean(chosen == kind) > 0.9
@@ -33,8 +33,8 @@ def test_the_best_arm_is_learned_from_a_log_alone(exploration, scale):
 
 
 def test_a_run_is_saved_and_worth_what_it_is(tmp_path):
-    train, _ = world(1500)
-    run = train_bandit_on_log(train, exploration="greedy", updates=4, out=tmp_path / "run", source="log.jsonl")
+    learned_from, _ = world(1500)
+    run = train("bandit", learned_from, exploration="greedy", updates=4, out=tmp_path / "run", source="log.jsonl")
     policy = run_policy(tmp_path / "run")
     held, _ = world(3000, seed=2)
     report = evaluate_off_policy(held, {"learned": policy})
@@ -44,27 +44,27 @@ def test_a_run_is_saved_and_worth_what_it_is(tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["log"] == "log.jsonl"
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == len(run.rows)
     with pytest.raises(StorageError, match="already holds a run"):
-        train_bandit_on_log(train, out=tmp_path / "run")
+        train("bandit", learned_from, out=tmp_path / "run")
 
 
 def test_the_same_seed_gives_the_same_policy():
     decisions, _ = world(300)
-    one, other = (train_bandit_on_log(decisions, updates=2, seed=5, importance="uniform") for _ in range(2))
+    one, other = (train("bandit", decisions, updates=2, seed=5, importance="uniform") for _ in range(2))
     assert [row["loss"] for row in one.rows] == [row["loss"] for row in other.rows]
 
 
 def test_what_cannot_be_learned_from_is_refused():
     decisions, _ = world(50)
     with pytest.raises(SpecError, match="without a reward"):
-        train_bandit_on_log(decisions.replace(reward=np.full(50, np.nan)))
+        train("bandit", decisions.replace(reward=np.full(50, np.nan)))
     with pytest.raises(SpecError, match="features of arms"):
-        train_bandit_on_log(decisions.replace(arm_features=np.zeros((50, 3, 2))))
+        train("bandit", decisions.replace(arm_features=np.zeros((50, 3, 2))))
     with pytest.raises(SpecError, match="no contexts"):
-        train_bandit_on_log(decisions.replace(context=()))
+        train("bandit", decisions.replace(context=()))
     with pytest.raises(ConfigError, match="take no weights"):
-        train_bandit_on_log(decisions, exploration="linucb", importance="uniform")
+        train("bandit", decisions, exploration="linucb", importance="uniform")
     with pytest.raises(ConfigError):
-        train_bandit_on_log(decisions, exploraton="linucb")
+        train("bandit", decisions, exploraton="linucb")
     for column, value, match in (
         ("context", np.nan, "NaN or infinity"),
         ("action", 7, "do not exist"),
@@ -75,15 +75,15 @@ def test_what_cannot_be_learned_from_is_refused():
         changed = getattr(decisions, column).copy()
         changed[3] = value
         with pytest.raises(SpecError, match=match):
-            train_bandit_on_log(decisions.replace(**{column: changed}))
+            train("bandit", decisions.replace(**{column: changed}))
 
 
 def test_rewards_whose_squares_overflow_are_learned_in_their_units_or_refused():
     """1e30 is the mean of arm 0, and its square no float32; exact models square it."""
     context = np.ones((64, 1), np.float32)
     decisions = Decisions(np.arange(64) % 2, np.where(np.arange(64) % 2, 0.0, 1e30), np.full(64, 0.5), context)
-    run = train_bandit_on_log(decisions, exploration="greedy", updates=64, learning_rate=0.05, fc_layer_params=(4,))
+    run = train("bandit", decisions, exploration="greedy", updates=64, learning_rate=0.05, fc_layer_params=(4,))
     values = run.policy.distribution(context[:1]).action.logits[0]
     np.testing.assert_allclose(values / 1e30, [1.0, 0.0], atol=0.1)
     with pytest.raises(NonFiniteError, match="every gradient step since the last report was refused"):
-        train_bandit_on_log(decisions, exploration="linucb")
+        train("bandit", decisions, exploration="linucb")
