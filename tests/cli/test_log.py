@@ -99,6 +99,13 @@ def test_mistakes_are_told_in_words(honest, arguments, status, text, capsys):
     assert text in capsys.readouterr().err
 
 
+def test_any_estimators_are_computed_without_naming_the_main_one(honest, capsys):
+    assert main(["ope", honest, "--policy", "uniform", "--json", "--estimators", "snips", "ips"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["estimator"] == "snips"
+    assert set(told["candidates"][0]["estimates"]) == {"snips", "ips"}
+
+
 def test_probabilities_that_were_not_logged_are_estimated(tmp_path, capsys):
     decisions = log(1000)
     path = write(tmp_path / "log.jsonl", decisions.replace(probabilities=None, probability=None))

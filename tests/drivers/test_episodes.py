@@ -12,8 +12,8 @@ from jaxdaw.drivers import (
     Rollout,
     StepDriver,
     episode_budget,
-    explain_endless,
     run_episodes,
+    time_limit_warning,
 )
 from jaxdaw.environments import EpisodicEnvironment
 from jaxdaw.errors import ConfigError
@@ -120,14 +120,14 @@ def test_the_budget_is_what_is_asked_for_or_the_environments_limit_or_a_number_o
 
 
 def test_an_environment_that_declares_no_limit_is_warned_of():
-    assert "CliffWalking-v1 declares no time limit" in (explain_endless(environments.make("CliffWalking-v1")) or "")
+    assert "CliffWalking-v1 declares no time limit" in (time_limit_warning(environments.make("CliffWalking-v1")) or "")
     assert "Endless declares no time limit" in (
-        explain_endless(environments.GymnasiumEnvironment(worlds.Endless, 1)) or ""
+        time_limit_warning(environments.GymnasiumEnvironment(worlds.Endless, 1)) or ""
     )
-    assert explain_endless(environments.make("CliffWalking-v1"), 500) is None
-    assert explain_endless(environments.make("CliffWalking-v1", max_episode_steps=9)) is None
-    assert explain_endless(environments.make("CartPole-v1")) is None
-    assert explain_endless(environments.make("jax:Catch-v0")) is None
+    assert time_limit_warning(environments.make("CliffWalking-v1"), 500) is None
+    assert time_limit_warning(environments.make("CliffWalking-v1", max_episode_steps=9)) is None
+    assert time_limit_warning(environments.make("CartPole-v1")) is None
+    assert time_limit_warning(environments.make("jax:Catch-v0")) is None
 
 
 ACTIONS = {

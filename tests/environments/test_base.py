@@ -1,7 +1,9 @@
 import jax
 import numpy as np
+import pytest
 
-from jaxdaw import environments
+from jaxdaw import environments, specs
+from jaxdaw.errors import ConfigError
 
 
 def test_both_kinds_describe_their_time_steps():
@@ -25,3 +27,31 @@ def test_after_last_the_action_is_ignored_and_first_comes():
     for action in (0, 2):
         _, again = step(state, np.int32(action))
         assert (int(again.step_type), float(again.reward), float(again.discount)) == (0, 0.0, 1.0)
+
+
+class Own(environments.Environment):
+    """Remembers the action that it was given."""
+
+    batch_size = 2
+    observation_spec = specs.TensorSpec((), np.float32)
+    action_spec = (specs.BoundedTensorSpec((), np.int32, 0, 1), specs.BoundedTensorSpec((2,), np.float32, -1, [1, 2]))
+
+    def reset(self, seed=None):
+        return environments.JaxToHost(environments.Catch(), 2).reset(seed)
+
+    def step(self, action):
+        self.action = action
+        return self.reset()
+
+
+def test_an_environment_of_ones_own_is_given_floats_within_their_bounds():
+    world = Own()
+    world.clipped_step((np.array([0, 1]), np.array([[-5, 5], [0.5, 1.5]], np.float32)))
+    np.testing.assert_array_equal(world.action[0], [0, 1])
+    np.testing.assert_array_equal(world.action[1], np.array([[-1, 2], [0.5, 1.5]], np.float32))
+
+
+def test_an_environment_of_ones_own_is_made_again_only_if_it_says_how():
+    assert not Own().can_remake
+    with pytest.raises(ConfigError, match="Own cannot be made a second time"):
+        Own().remake(2)

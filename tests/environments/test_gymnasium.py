@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import TimeLimit
 
 from environments import worlds
 from jaxdaw import specs
@@ -231,7 +232,7 @@ def test_floats_beyond_their_bounds_are_clipped_by_both_backends(kind):
         )
         assert (environment.step(wide).reward == 1).all()
         with pytest.raises(SpecError, match="out of range in row 0"):
-            environment.step(specs.map_structure(lambda x: x * np.float32(np.nan), wide))
+            environment.step(specs.map_structure(lambda x: x * np.float32(np.nan) if x.dtype.kind == "f" else x, wide))
 
 
 def test_remake_gives_other_rows_of_the_same_making():
@@ -241,6 +242,12 @@ def test_remake_gives_other_rows_of_the_same_making():
     assert GymnasiumEnvironment(worlds.Base).remake(3).batch_size == 3
     with pytest.raises(ConfigError, match="Base cannot be made a second time"):
         GymnasiumEnvironment(worlds.Base()).remake(2)
+
+
+def test_the_time_limit_of_a_wrapper_is_known():
+    assert GymnasiumEnvironment(lambda: TimeLimit(worlds.Base(), 7), 2).max_episode_steps == 7
+    assert GymnasiumEnvironment(TimeLimit(gymnasium.make("CliffWalking-v1"), 7)).max_episode_steps == 7
+    assert GymnasiumEnvironment(worlds.Base).max_episode_steps is None
 
 
 def test_one_instance_cannot_be_several_rows():

@@ -6,6 +6,7 @@ import sys
 import types
 
 import gymnasium
+import numpy as np
 import pytest
 
 from environments import worlds
@@ -37,6 +38,12 @@ def test_either_kind_by_its_id():
     assert isinstance(host, GymnasiumEnvironment)
     assert (host.batch_size, host.max_episode_steps) == (2, 9)
     assert jax_environment("CartPole-v1") == CartPole()
+
+
+def test_keyword_arguments_reach_the_environment():
+    lake = make("FrozenLake-v1", is_slippery=False)
+    lake.reset(seed=0)
+    assert [int(lake.step(np.array([action])).observation[0]) for action in (2, 2, 1)] == [1, 2, 6]  # without slipping
 
 
 def test_is_pure():

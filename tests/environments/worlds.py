@@ -283,3 +283,43 @@ class Shifted(Base):
 
     def _observation(self) -> Any:
         return np.array([self._last, 0], np.float32)
+
+
+ACTION_SPACES: dict[str, gymnasium.Space] = {
+    "scalar": Discrete(3, start=-1),
+    "vector": gymnasium.spaces.MultiDiscrete([2, 3, 4]),
+    "float": Box(-0.5, 0.5, (), np.float32),
+    "floats": Box(np.float32([-1, 0]), np.float32([1, 0.5])),
+    "doubles": Box(-2.0, 2.0, (1,), np.float64),
+    "nested": gymnasium.spaces.Dict({"gear": Discrete(3, start=1), "wheel": Box(-1, 1, (2,), np.float32)}),
+    "pair": gymnasium.spaces.Tuple((Discrete(2), Box(-1, 1, (1,), np.float32))),
+}
+
+
+class Acting(Base):
+    """Three actions long, or endless; refuses an action that is not in its space, and draws in every mode."""
+
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 50}  # noqa: RUF012
+
+    def __init__(self, kind: str = "scalar", render_mode: str | None = None, endless: bool = False):
+        self.action_space, self.render_mode, self._endless = ACTION_SPACES[kind], render_mode, endless
+        self.is_closed = False
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        self._time += 1
+        return self._observation(), 1.0, self._time >= 3 and not self._endless, False, {}
+
+    def render(self) -> Any:
+        if self.render_mode == "ansi":
+            return f"step {self._time}"
+        return np.full((4, 8, 3), 10 * (self._time % 23), np.uint8)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class TextOnly(Acting):
+    """Draws text only."""
+
+    metadata = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012

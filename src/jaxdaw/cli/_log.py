@@ -98,10 +98,10 @@ class Ope:
     joining: Annotated[Joining, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Joining)
     gate: str = ""
     """What each policy must satisfy for exit status 0: "lower_bound > logged"."""
-    estimator: str = "dr"
-    """The one that is compared and gated: ips, snips, clipped_ips, dm, dr, switch_dr, shrunk_dr."""
+    estimator: str = ""
+    """The one that is compared and gated; by default dr, or the first of --estimators."""
     estimators: tuple[str, ...] = ()
-    """Which to compute; by default all. Without dm, dr, switch_dr and shrunk_dr no reward model is fitted."""
+    """Some of ips, snips, clipped_ips, dm, dr, switch_dr, shrunk_dr; the first three fit no reward model."""
     confidence: float = 0.95
     """Of the intervals."""
     resamples: int = 200
@@ -125,8 +125,8 @@ class Ope:
         report = evaluation.evaluate_off_policy(
             decisions,
             {name: _candidate(name) for name in self.policy},
-            estimators=self.estimators or evaluation.ESTIMATORS,
-            main=self.estimator,
+            estimators=self.estimators or tuple(evaluation.ESTIMATORS),
+            main=self.estimator or None,
             confidence=self.confidence,
             resamples=self.resamples,
             seed=self.seed,

@@ -1,12 +1,12 @@
-"""A policy in an environment: step by step with observers, as one scan, or for a number of whole episodes."""
+"""Runs policies in environments: step by step with observers, as one scan, or for whole episodes."""
 
 from jaxdaw.drivers._episodes import (
     DEFAULT_EPISODE_BUDGET,
     Episodes,
     episode_budget,
     episodes_of,
-    explain_endless,
     run_episodes,
+    time_limit_warning,
 )
 from jaxdaw.drivers._host import EpisodeDriver, StepDriver
 from jaxdaw.drivers._pure import Rollout, RolloutState
@@ -20,6 +20,6 @@ __all__ = [
     "StepDriver",
     "episode_budget",
     "episodes_of",
-    "explain_endless",
     "run_episodes",
+    "time_limit_warning",
 ]

@@ -1,4 +1,4 @@
-"""A number of whole episodes, and what they were worth."""
+"""run_episodes: runs a policy for whole episodes and returns their returns and lengths."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def episode_budget(environment: Environment | JaxEnvironment, max_episode_steps:
     return getattr(environment, "max_episode_steps", None) or DEFAULT_EPISODE_BUDGET
 
 
-def explain_endless(environment: Environment | JaxEnvironment, max_episode_steps: int | None = None) -> str | None:
+def time_limit_warning(environment: Environment | JaxEnvironment, max_episode_steps: int | None = None) -> str | None:
     """Returns the warning for an environment whose episodes may never end, to be shown before it is used; else None.
 
     It is due where a Gymnasium environment declares no time limit, and no `max_episode_steps` is asked for. A pure
@@ -122,24 +122,32 @@ def _run_host(
     ended, waits = np.zeros(rows, np.int64), np.zeros(rows, bool)
     time_step, state = environment.reset(seed=seed), policy.initial_state(rows)
     seeds, steps = np.random.default_rng(seed), 0
-    while (ended < quota).any():
-        if not ((ended < quota) & ~waits).any():  # the rows with episodes left all stand in one that was cut
-            time_step, state, waits = environment.reset(), policy.initial_state(rows), np.zeros(rows, bool)
+    runs = ended < quota
+    while runs.any():
         choice = policy.compiled_act(weights, time_step, state, seeds.integers(2**32, dtype=np.uint32))
         following = environment.clipped_step(jax.device_get(choice.action))
-        live = (ended < quota) & ~waits & (time_step.step_type != StepType.LAST)
+        live = runs & (time_step.step_type != StepType.LAST)
         episode = np.minimum(np.arange(rows) + ended * rows, episodes - 1)
-        run.returns[episode[live]] += following.reward[live]
-        run.lengths[episode[live]] += 1
-        is_last = live & (following.step_type == StepType.LAST)
-        is_cut = live & ~is_last & (run.lengths[episode] >= budget)
-        run.cut[episode[is_cut]] = True
-        waits |= is_cut
-        ended += is_last | is_cut
+        slot = episode[live]
+        run.returns[slot] += following.reward[live]
+        run.lengths[slot] += 1
+        over = live & (following.step_type == StepType.LAST)
         steps += 1
-        if progress is not None and (steps % _PROGRESS_EVERY == 0 or (is_last | is_cut).any()):
-            progress(int(ended.sum()), steps)
+        if steps >= budget:  # no episode is longer than the steps so far
+            is_cut = live & ~over & (run.lengths[episode] >= budget)
+            run.cut[episode[is_cut]] = True
+            waits |= is_cut
+            over |= is_cut
         time_step, state = following, choice.state
+        if over.any():
+            ended += over
+            runs = (ended < quota) & ~waits
+            if not runs.any() and (ended < quota).any():  # every row that has episodes left waits in one that was cut
+                time_step, state = environment.reset(), policy.initial_state(rows)
+                waits[:] = False
+                runs = ended < quota
+        if progress is not None and (steps % _PROGRESS_EVERY == 0 or over.any()):
+            progress(int(ended.sum()), steps)
     return run
 
 

@@ -1,4 +1,4 @@
-"""Drivers for host environments: act, step, and hand each frame to whoever watches."""
+"""Drivers for host environments: act, step, and pass each frame to the observers."""
 
 from __future__ import annotations
 

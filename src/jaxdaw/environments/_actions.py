@@ -1,4 +1,4 @@
-"""Actions on their way to a host environment: checked once, converted, copied; bounded floats are clipped."""
+"""Reads actions for a host environment: checks and converts them, copies them, and clips bounded floats."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class _Leaf:
             raise SpecTypeError(
                 self._explain("has another dtype than action_spec", str(self._dtype), brief(array), fix)
             )
-        with np.errstate(over="ignore"):  # what overflows is infinite, and out of range
+        with np.errstate(over="ignore"):  # values that overflow become infinite, and are refused below
             converted = array.astype(self._dtype)
         if self._dtype.kind in "iu":
             wrapped = (converted != array).reshape(self._shape[0], -1).any(axis=1)

@@ -1,4 +1,4 @@
-"""The two kinds of environment: batched on the host, and pure for the device."""
+"""Base classes: Environment (batched, on the host) and JaxEnvironment (pure functions of one row)."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Environment(abc.ABC):
         """
         raise cannot_render(self)
 
-    def close(self) -> None:  # noqa: B027  most environments hold nothing
+    def close(self) -> None:  # noqa: B027  optional: most environments hold no resources
         """Releases windows and processes. Closing twice is allowed; using a closed environment is not."""
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Plain Gymnasium environments stepped one after another: the rows of a GymnasiumEnvironment."""
+"""RowBatch: plain Gymnasium environments stepped one after another, as the rows of a GymnasiumEnvironment."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RowBatch:
         """Steps every row that has not ended, and starts those that have."""
         ended = self._ended
         choices = _rows(self._actions.read(action, ended))
-        self._ended = [True] * len(self.envs)  # until this step has gone well
+        self._ended = [True] * len(self.envs)  # if this step raises, every row starts a new episode at the next call
         last = [False] * len(self.envs)
         arrays = self._observations.empty()
         step_type, reward, discount = self._mid.copy(), self._zero.copy(), self._one.copy()
@@ -130,6 +130,11 @@ class RowBatch:
 
 def _rows(choice: Any) -> list[Any]:
     if isinstance(choice, np.ndarray):
-        return list(choice)
-    leaves = specs.flatten(choice)
+        return _split(choice)
+    leaves = map(_split, specs.flatten(choice))
     return [specs.pack_like(choice, parts) for parts in zip(*leaves, strict=True)]
+
+
+def _split(leaf: np.ndarray) -> list[Any]:
+    """Returns the rows of one leaf; a scalar float as an array `()`, as `gymnasium.spaces.Box` asks for."""
+    return [leaf[row, ...] for row in range(len(leaf))] if leaf.ndim == 1 and leaf.dtype.kind == "f" else list(leaf)

@@ -1,4 +1,4 @@
-"""Catch: a ball falls, a paddle moves below it."""
+"""Catch: move a paddle below a falling ball; a pure environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""check_environment: everything that is wrong with an environment, at once, each with its fix."""
+"""check_environment: runs an environment with random actions and lists every broken rule with its fix."""
 
 from __future__ import annotations
 

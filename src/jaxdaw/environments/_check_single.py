@@ -1,4 +1,4 @@
-"""The check of one plain Gymnasium environment: everything that it does wrong in a few episodes of random actions."""
+"""check_environment for a single gymnasium.Env: plays random episodes and collects every broken rule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxdaw.environments._faults import Fault, Place
 from jaxdaw.environments._report import Report, changed_later, copied, never_ends, not_reproducible, same
 from jaxdaw.errors import SpecError
 
-_MAX_EXCEPTIONS = 3  # after which an environment is left alone
+_MAX_EXCEPTIONS = 3  # exceptions after which the check stops
 _REPLAYED_STEPS = 100
 
 

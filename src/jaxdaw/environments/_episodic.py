@@ -1,4 +1,4 @@
-"""EpisodicEnvironment: pure environments from three short functions; resets, time limits and randomness are here."""
+"""EpisodicEnvironment: base class of pure environments; it handles resets, time limits and randomness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an environment can do wrong, said so that its author can mend it: who, what, why, and the fix as code."""
+"""Messages for environments that break their contract: what is wrong, where, the likely cause and the fix."""
 
 from __future__ import annotations
 

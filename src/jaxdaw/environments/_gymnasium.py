@@ -1,4 +1,4 @@
-"""GymnasiumEnvironment: a Gymnasium environment of either kind as an Environment."""
+"""GymnasiumEnvironment: adapts single and vector Gymnasium environments to Environment."""
 
 from __future__ import annotations
 
@@ -160,6 +160,9 @@ class GymnasiumEnvironment(Environment):
     def max_episode_steps(self) -> int | None:
         """Actions after which an episode is cut; None if unknown or unlimited."""
         known = getattr(self._first, "spec", None)
+        if known is None and isinstance(self._first, gymnasium.Env):  # not registered, but maybe in a TimeLimit
+            own = "_max_episode_steps"
+            return self._first.get_wrapper_attr(own) if self._first.has_wrapper_attr(own) else None
         return None if known is None else known.max_episode_steps
 
     @property

@@ -1,4 +1,4 @@
-"""as_environment: an environment from whatever a user gives, with how to make it again and who closes it."""
+"""as_environment: turns ids, recipes, Gymnasium environments and functions into an Environment with an owner."""
 
 from __future__ import annotations
 

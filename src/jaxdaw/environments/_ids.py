@@ -1,4 +1,4 @@
-"""Registered ids to Gymnasium environments, and what is said when there is none."""
+"""Makes Gymnasium environments by id, and explains unknown ids and missing packages."""
 
 from __future__ import annotations
 

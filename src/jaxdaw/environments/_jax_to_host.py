@@ -1,4 +1,4 @@
-"""JaxToHost: copies of a pure environment as a host Environment."""
+"""JaxToHost: adapts a pure JaxEnvironment to the host Environment interface."""
 
 from __future__ import annotations
 

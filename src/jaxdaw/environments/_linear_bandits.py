@@ -1,4 +1,4 @@
-"""Bandits whose rewards are linear: in the context, over time, in features of the arms; and one without contexts."""
+"""Synthetic bandits: linear in the context, drifting, linear in features of the arms, and Bernoulli arms."""
 
 from __future__ import annotations
 

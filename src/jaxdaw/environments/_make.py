@@ -1,4 +1,4 @@
-"""Environments by id: Gymnasium's registry, and `jax:` for the pure ones."""
+"""make: environments by id, from Gymnasium's registry or, with the prefix `jax:`, from our pure ones."""
 
 from __future__ import annotations
 

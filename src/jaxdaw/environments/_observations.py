@@ -1,4 +1,4 @@
-"""Observations on their way from a host environment: checked, converted, copied."""
+"""Reads observations of a host environment: checks them against the spec, converts and copies them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recall: a cue to remember; nothing but memory helps."""
+"""Recall: a pure environment that only a policy with memory can solve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EnvironmentRecipe: everything an environment is made from, as JSON values, so that a run can make it again."""
+"""EnvironmentRecipe: id, arguments, wrappers and time limit of an environment, as JSON values."""
 
 from __future__ import annotations
 

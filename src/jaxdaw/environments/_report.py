@@ -1,4 +1,4 @@
-"""What a check of an environment has found: each thing once, with how often and where first."""
+"""Collects the findings of check_environment: each once, with its count and the first place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bandits from tables: a labelled row is a context, and its label decides what each action earns."""
+"""Bandits from tables of data: classification, edible mushrooms, and tables of rewards."""
 
 from __future__ import annotations
 

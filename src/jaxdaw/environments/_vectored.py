@@ -1,4 +1,4 @@
-"""A Gymnasium vector environment, whatever its autoreset mode, as NEXT_STEP; or the reason why it cannot be served."""
+"""VectorBatch: converts the autoreset mode of a Gymnasium vector environment to NEXT_STEP, or refuses it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxdaw.environments._observations import ObservationReader
 from jaxdaw.errors import EnvironmentFault
 from jaxdaw.trajectories import StepType, TimeStep, restart
 
-_LARGEST = np.asarray(LARGEST_REWARD)  # comparing with an array is faster than with a number
+_LARGEST = np.asarray(LARGEST_REWARD)  # an array: NumPy compares arrays faster than an array and a float
 
 
 def autoreset_mode(env: VectorEnv) -> AutoresetMode:

@@ -1,4 +1,4 @@
-"""The wheel: a bandit in which one must explore a thin rim to find what is worth most."""
+"""Wheel: a bandit whose best reward lies in a thin outer region (Riquelme et al. 2018)."""
 
 from __future__ import annotations
 

@@ -3,10 +3,10 @@
 from jaxdaw.evaluation._candidates import BUILT_IN, Candidate, policy_probabilities
 from jaxdaw.evaluation._describe import describe_demonstrations, plot_demonstrations
 from jaxdaw.evaluation._describe_off_policy import describe_off_policy, plot_off_policy
+from jaxdaw.evaluation._estimators import ESTIMATORS, Estimator
 from jaxdaw.evaluation._evaluate import Evaluation, evaluate, over_members
 from jaxdaw.evaluation._gate import passes_gate
 from jaxdaw.evaluation._off_policy import (
-    ESTIMATORS,
     CandidateReport,
     Comparison,
     Estimate,
@@ -29,6 +29,7 @@ __all__ = [
     "CandidateReport",
     "Comparison",
     "Estimate",
+    "Estimator",
     "Evaluation",
     "Interval",
     "OffPolicyReport",

@@ -1,4 +1,4 @@
-"""What a candidate would have chosen in every logged context: its probability of every arm."""
+"""Probabilities with which a candidate policy takes each arm in each logged context."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def policy_probabilities(policy: Policy, decisions: Decisions) -> np.ndarray:
     masked = policy.wrapped_policy if eligible is not None and isinstance(policy, GreedyPolicy) else policy
     for start in range(0, count, size):
         stop = min(start + size, count)
-        rows = np.minimum(np.arange(start, start + size), count - 1)  # full batches only: nothing compiles twice
+        rows = np.minimum(
+            np.arange(start, start + size), count - 1
+        )  # every batch has the same size, so it compiles once
         batch = specs.map_structure(lambda leaf, rows=rows: leaf[rows], observation)
         try:
             distribution = masked.distribution(batch).action
@@ -66,7 +68,7 @@ def policy_probabilities(policy: Policy, decisions: Decisions) -> np.ndarray:
                 distribution = dataclasses.replace(distribution, mask=allowed if own is None else own & allowed)
         except SpecError as error:
             raise SpecError(f"{policy.name} does not fit the contexts of the log: {error}") from error
-        if masked is not policy:  # greedy among what is left, and not what is left of a greedy choice
+        if masked is not policy:  # the mask comes before the greedy choice, not after it
             distribution = Deterministic(distribution.mode())
         found[start:stop] = _probabilities(distribution, decisions.num_arms or 1, lowest)[: stop - start]
     return found

@@ -1,4 +1,4 @@
-"""What demonstrations hold, in words and in a picture."""
+"""Summaries of demonstrations as text and as a plot."""
 
 from __future__ import annotations
 

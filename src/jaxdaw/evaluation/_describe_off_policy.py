@@ -1,4 +1,4 @@
-"""An off-policy evaluation in words and in a picture."""
+"""Off-policy reports as text and as a plot."""
 
 from __future__ import annotations
 

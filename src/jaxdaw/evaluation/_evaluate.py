@@ -1,4 +1,4 @@
-"""A policy's score over whole episodes, with an interval."""
+"""evaluate: the mean return of a policy over whole episodes, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw.drivers import explain_endless, run_episodes
+from jaxdaw.drivers import run_episodes, time_limit_warning
 from jaxdaw.environments import EnvironmentLike, as_environment
 from jaxdaw.errors import ConfigError, JaxdawWarning
 from jaxdaw.evaluation._statistics import Interval, bootstrap_interval, iqm
@@ -77,7 +77,7 @@ def evaluate(
     if episodes < 1:
         raise ConfigError("episodes is outside its range", expected="at least 1", got=str(episodes))
     with as_environment(environment, min(num_envs, episodes)) as handle:
-        warning = explain_endless(handle.environment, max_episode_steps)
+        warning = time_limit_warning(handle.environment, max_episode_steps)
         if warning is not None:
             warnings.warn(warning, JaxdawWarning, stacklevel=2)
         run = run_episodes(

@@ -1,4 +1,4 @@
-"""The gate of a promotion: comparisons of an evaluation's figures, in a language of its own that runs nothing."""
+"""Gate expressions: comparisons of the figures of a report, parsed here and never evaluated as code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""evaluate_off_policy: what candidates would have earned on logged decisions, and whether to believe it."""
+"""evaluate_off_policy: estimates of what candidate policies would have earned on logged decisions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from jaxdaw import math
 from jaxdaw.data import Decisions, check_decisions
 from jaxdaw.errors import ConfigError
 from jaxdaw.evaluation._candidates import Candidate, candidate_probabilities
+from jaxdaw.evaluation._estimators import ESTIMATORS, LoggedRows, Thresholds
 from jaxdaw.evaluation._overlap import Overlap, measure_overlap
 from jaxdaw.evaluation._reward_model import ridge_rewards
 from jaxdaw.evaluation._statistics import Interval
 
-ESTIMATORS = ("ips", "snips", "clipped_ips", "dm", "dr", "switch_dr", "shrunk_dr")
-"""Inverse propensities, self-normalized, clipped; direct method; doubly robust, SWITCH, with optimistic shrinkage."""
 _COLUMNS_AT_ONCE = 8_000_000
 
 
@@ -140,7 +139,7 @@ def evaluate_off_policy(
     decisions: Decisions,
     candidates: Mapping[str, Candidate],
     *,
-    estimators: Sequence[str] = ESTIMATORS,
+    estimators: Sequence[str] = tuple(ESTIMATORS),
     main: str | None = None,
     reward_model: Literal["ridge"] | np.ndarray = "ridge",
     folds: int = 3,
@@ -158,8 +157,8 @@ def evaluate_off_policy(
     Args:
       decisions: with rewards and probabilities in all rows.
       candidates: by name; `{"name": policy}`, see `Candidate` for what else can be one.
-      estimators: of `ESTIMATORS`.
-      main: by which candidates are compared; None is `dr`, or the first of `estimators`.
+      estimators: names of `ESTIMATORS`, any of them. Where none needs a reward model, none is fitted.
+      main: by which candidates are compared; None is `dr` if it is among the `estimators`, else the first of them.
       reward_model: `ridge`, which is cross-fitted, or expected rewards `[N, A]` of a model of your own.
       folds: of `ridge`.
       clip: the largest weight of `clipped_ips`.
@@ -180,13 +179,14 @@ def evaluate_off_policy(
     >>> round(report.candidates[0].estimates["snips"].value, 1)
     0.8
     """
-    _check_options(candidates, estimators, main, confidence, resamples, clip, switch_threshold, shrinkage)
+    thresholds = Thresholds(clip, switch_threshold, shrinkage)
+    _check_options(candidates, estimators, main, confidence, resamples, thresholds)
     check_decisions(decisions).raise_if_faulty("the logged decisions")
     main = main or ("dr" if "dr" in estimators else estimators[0])
     count, reward = len(decisions), decisions.reward
     if isinstance(reward_model, str):
         is_greedy = any(isinstance(candidate, str) and candidate == "greedy" for candidate in candidates.values())
-        models = is_greedy or not {"ips", "snips", "clipped_ips"} >= set(estimators)
+        models = is_greedy or any(ESTIMATORS[name].needs_model for name in estimators)
         q = ridge_rewards(decisions, folds, seed=seed) if models else np.zeros((count, 0), np.float32)
     else:
         q = np.asarray(reward_model)
@@ -205,16 +205,8 @@ def evaluate_off_policy(
             weight = pi[np.arange(count), decisions.action] / decisions.probability
             q_candidate = np.einsum("na,na->n", pi, q, dtype=np.float64) if q.shape[1] else np.zeros(count)
         overlaps.append(measure_overlap(decisions, pi, weight))
-        scores = {
-            "ips": lambda w=weight: math.inverse_propensity_scores(reward, w),
-            "snips": lambda w=weight: math.inverse_propensity_scores(reward, w),
-            "clipped_ips": lambda w=weight: math.clipped_scores(reward, w, clip),
-            "dm": lambda e=q_candidate: e,
-            "dr": lambda w=weight, e=q_candidate: math.doubly_robust_scores(reward, w, q_logged, e),
-            "switch_dr": lambda w=weight, e=q_candidate: math.switch_scores(reward, w, q_logged, e, switch_threshold),
-            "shrunk_dr": lambda w=weight, e=q_candidate: math.shrunk_scores(reward, w, q_logged, e, shrinkage),
-        }
-        columns += [scores[name]() for name in estimators] + [weight]
+        rows = LoggedRows(reward, weight, q_logged, q_candidate)
+        columns += [ESTIMATORS[name].scores(rows, thresholds) for name in estimators] + [weight]
     table = np.stack(columns, axis=1)
     means, draws = table.mean(axis=0), _bootstrap_means(table, resamples, seed)
     logged = _estimate(means[0], draws[:, 0], table[:, 0], confidence)
@@ -226,7 +218,7 @@ def evaluate_off_policy(
         estimates, gain = {}, None
         for place, estimator in enumerate(estimators, start):
             value, drawn, scores_of = means[place], draws[:, place], table[:, place]
-            if estimator == "snips":
+            if ESTIMATORS[estimator].is_ratio:
                 value, drawn, scores_of = _ratio(value, means[last]), _ratio(drawn, draws[:, last]), None
             estimates[estimator] = _estimate(value, drawn, scores_of, confidence)
             if estimator == main:
@@ -252,9 +244,7 @@ def _check_options(
     main: str | None,
     confidence: float,
     resamples: int,
-    clip: float,
-    switch_threshold: float,
-    shrinkage: float,
+    thresholds: Thresholds,
 ) -> None:
     unknown = [name for name in estimators if name not in ESTIMATORS]
     if unknown or not estimators or (main is not None and main not in estimators):
@@ -264,9 +254,9 @@ def _check_options(
         ("candidates", bool(candidates), "one at least", len(candidates)),
         ("confidence", 0 < confidence < 1, "(0, 1)", confidence),
         ("resamples", resamples >= 2, "at least 2", resamples),
-        ("clip", clip > 0, "above 0", clip),
-        ("switch_threshold", switch_threshold >= 0, "at least 0", switch_threshold),
-        ("shrinkage", 0 < shrinkage < np.inf, "above 0, finite", shrinkage),
+        ("clip", thresholds.clip > 0, "above 0", thresholds.clip),
+        ("switch_threshold", thresholds.switch_threshold >= 0, "at least 0", thresholds.switch_threshold),
+        ("shrinkage", 0 < thresholds.shrinkage < np.inf, "above 0, finite", thresholds.shrinkage),
     )
     for name, fits, expected, got in ranges:
         if not fits:
@@ -303,7 +293,7 @@ def _percentiles(drawn: np.ndarray, confidence: float) -> Interval:
     tail = (1.0 - confidence) / 2.0
     if not np.isfinite(drawn).all():
         return Interval(np.nan, np.nan)
-    # the k-th of B draws has k / (B + 1) below it: with NumPy's default 200 draws would give 94 % in place of 95
+    # the k-th of B sorted draws estimates quantile k / (B + 1): NumPy's default would give 94 % for 95 at 200 draws
     low, high = np.quantile(drawn, (tail, 1.0 - tail), method="weibull")
     return Interval(float(low), float(high))
 

@@ -1,4 +1,4 @@
-"""How much of a candidate a log can tell: weights, effective sample size, and the arms that the log did not try."""
+"""Overlap of a candidate policy with a log: importance weights, effective sample size, unsupported arms."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def measure_overlap(decisions: Decisions, candidate: np.ndarray | None, weight: 
             if decisions.eligible is not None:
                 possible = possible & decisions.eligible
         unsupported = float(np.sum(candidate, where=~possible, dtype=np.float64)) / count
-        if table is not None:  # known, where a rare large weight has not come up yet
+        if table is not None:  # exact, even where a rare large weight was not drawn
             inverse = np.divide(1.0, table, out=np.zeros(table.shape), where=possible)
             squares = np.einsum("na,na,na->n", candidate, candidate, inverse)
             variance = float(np.mean(squares - np.einsum("na,na->n", candidate, possible) ** 2))

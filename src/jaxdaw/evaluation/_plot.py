@@ -1,4 +1,4 @@
-"""Learning curves: one run with its episodes' interval, or the IQM over seeds with a bootstrap band."""
+"""Plots of learning curves: one run with an interval, or the IQM over seeds with a bootstrap band."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _read(directory: Path) -> list[dict[str, Any]]:
             try:
                 rows.append(json.loads(line))
             except ValueError:
-                break  # the last line of a run that is being written
+                break  # an incomplete last line: the run is still being written
     if not rows:
         raise StorageError(
             f"{directory} holds no metrics",

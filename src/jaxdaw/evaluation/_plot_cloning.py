@@ -1,4 +1,4 @@
-"""The course of a cloning run: losses by epoch, and the return beside the expert's."""
+"""Plots of a cloning run: losses by epoch, and returns beside the expert's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The regret of a bandit's run beside its baselines."""
+"""Plots of the regret of a bandit run beside its baselines."""
 
 from __future__ import annotations
 

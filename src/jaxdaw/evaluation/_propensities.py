@@ -1,4 +1,4 @@
-"""Propensities that were not logged, from a clone of the policy that made the log."""
+"""Estimates missing propensities by cloning the policy that made the log."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def estimate_propensities(
     columns = [standardized(decisions.context, 1, count)]
     if decisions.eligible is not None and not decisions.eligible.all():
         columns.append(decisions.eligible.astype(np.float32))
-    columns.append(np.ones((count, 1), np.float32))  # so that a log without context has something to see
+    columns.append(np.ones((count, 1), np.float32))  # the bias: without it a log without context would have no features
     rows = np.concatenate(columns, axis=1)
     random = np.random.default_rng(seed)
     fold = random.permutation(count) % folds

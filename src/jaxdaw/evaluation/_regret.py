@@ -1,4 +1,4 @@
-"""What a bandit's run cost, in words."""
+"""Summary of the regret of a bandit run as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an arm is expected to earn in a context: ridge regression per arm, never on the rows that it predicts."""
+"""Cross-fitted ridge regression of rewards, one model per arm."""
 
 from __future__ import annotations
 

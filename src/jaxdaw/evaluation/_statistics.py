@@ -1,4 +1,4 @@
-"""The interquartile mean, and bootstrap intervals."""
+"""Interquartile mean and bootstrap confidence intervals."""
 
 from __future__ import annotations
 

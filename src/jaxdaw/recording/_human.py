@@ -1,4 +1,4 @@
-"""Recording demonstrations: a person acts, at the keyboard, in a window."""
+"""Demonstrations of a person, who acts at the keyboard in a window."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from jaxdaw import environments
 from jaxdaw.data import DemonstrationWriter
-from jaxdaw.environments import Environment
+from jaxdaw.environments import EnvironmentLike
 from jaxdaw.errors import ConfigError, EnvironmentFault, missing_extra
-from jaxdaw.recording._demonstrate import EpisodeInTheMaking, refuse_pure
+from jaxdaw.recording._demonstrate import EpisodeInTheMaking, described, refuse_pure
 from jaxdaw.recording._keys import Keys, default_keys, parse_keys
+from jaxdaw.recording._single_environment import SingleEnvironment, open_single, picture
 from jaxdaw.specs import StepType
 
 _SMALLEST_WINDOW = 480  # pixels; smaller pictures are enlarged by a whole number
+_NO_LIMIT = 2**31  # steps: a person ends an endless episode with R or Escape
+_UNSEEN = ", and a person cannot act in what cannot be seen"
+_UNSEEN_FIX = "jaxdaw data record RUN records a policy, which needs no picture"
 
 
 def record_human(
-    environment: str,
+    environment: EnvironmentLike,
     path: str | Path,
     episodes: int | None = None,
     seed: int = 0,
@@ -38,7 +41,8 @@ def record_human(
     environment is continued.
 
     Args:
-      environment: a Gymnasium id that renders `rgb_array`.
+      environment: an id or a recipe of a Gymnasium environment that renders `rgb_array`, or an environment of one row
+        that was made with this mode. Its own time limit ends episodes, and nothing else does.
       path: of the directory; made when the window is open.
       episodes: how many; None goes on until the window is closed.
       seed: of the first episode; each, a dropped one among them, has the next.
@@ -60,23 +64,20 @@ def record_human(
         raise ConfigError("fps is outside its range", expected="above 0", got=str(fps))
     refuse_pure(environment, "jaxdaw data record --human")
     pygame = _pygame()
-    known, rate = _about(environment)
-    window = _Window(pygame, environment, fps or rate)
-    try:
-        world = environments.GymnasiumEnvironment.make(environment, render_mode="rgb_array")
+    with open_single(environment, "rgb_array", _NO_LIMIT, purpose=_UNSEEN, fix=_UNSEEN_FIX) as single:
+        world = single.environment
+        bindings = parse_keys(keys, world.action_spec) if keys else default_keys(world.action_spec, single.known_keys)
+        window = _Window(pygame, single.name, fps or single.fps)
         try:
-            bindings = parse_keys(keys, world.action_spec) if keys else default_keys(world.action_spec, known)
             world.reset(seed=seed)
-            window.show(_picture(world, environment), "")
+            window.show(picture(single), "")
             for line in (*bindings.lines(), "           r  restarts", "      escape  ends"):
                 tell(line)
-            metadata = {"environment": environment, "policy": "human"}
+            metadata = described(single, "human")
             with DemonstrationWriter(path, world.observation_spec, world.action_spec, metadata=metadata) as writer:
-                _play(window, world, bindings, writer, episodes, seed, watch)
+                _play(window, single, bindings, writer, episodes, seed, watch)
         finally:
-            world.close()
-    finally:
-        window.close()
+            window.close()
     return Path(path)
 
 
@@ -94,7 +95,7 @@ class _Window:
             driver = pygame.display.get_driver()
         except pygame.error as error:
             raise _no_display(str(error)) from error
-        if driver == "offscreen" and os.environ.get("SDL_VIDEODRIVER") != driver:  # SDL's last resort: seen by none
+        if driver == "offscreen" and os.environ.get("SDL_VIDEODRIVER") != driver:  # SDL's fallback, which shows nothing
             pygame.display.quit()
             raise _no_display("only a driver that shows nothing")
         self._clock = pygame.time.Clock()
@@ -127,7 +128,9 @@ class _Window:
                 self._tapped.add(name)
             elif event.type == self._pygame.KEYUP:
                 self._held.discard(name)
-            elif event.type == self._pygame.WINDOWFOCUSLOST:  # whoever lets go of a key elsewhere is not heard here
+            elif (
+                event.type == self._pygame.WINDOWFOCUSLOST
+            ):  # the release of a key outside of the window is not reported
                 self._held.clear()
         now, self._tapped = self._held | self._tapped, set()
         return now
@@ -144,13 +147,14 @@ class _Window:
 
 def _play(
     window: _Window,
-    world: Environment,
+    single: SingleEnvironment,
     bindings: Keys,
     writer: DemonstrationWriter,
     episodes: int | None,
     seed: int,
     watch: Callable[[int, float], Any] | None,
 ) -> None:
+    world = single.environment
     recorded = attempt = 0
     while (episodes is None or recorded < episodes) and not window.is_closed:
         window.forget()
@@ -159,7 +163,7 @@ def _play(
         info = {"seed": (seed + attempt) % 2**32}
         attempt += 1
         while step.step_type[0] != StepType.LAST:
-            window.show(world.render()[0], f"episode {recorded + 1}   step {len(episode)}   return {episode.total:g}")
+            window.show(picture(single), f"episode {recorded + 1}   step {len(episode)}   return {episode.total:g}")
             held = window.keys()
             if window.is_closed or window.restarts:
                 break
@@ -193,32 +197,3 @@ def _pygame() -> Any:
     except ImportError:
         raise missing_extra("pygame", "video", "Recording from the keyboard") from None
     return pygame
-
-
-def _about(environment: str) -> tuple[Any, float]:
-    """Returns the keys that an environment knows, or None, and its steps a second."""
-    bare: Any = environments.make_unchecked(environment)
-    try:
-        modes = bare.metadata.get("render_modes") or []
-        if "rgb_array" not in modes:
-            raise _blind(environment, ", ".join(map(str, modes)) or "no render mode at all")
-        known = getattr(bare.unwrapped, "get_keys_to_action", None)
-        return known() if callable(known) else None, float(bare.metadata.get("render_fps") or 30)
-    finally:
-        bare.close()
-
-
-def _picture(world: Environment, environment: str) -> np.ndarray:
-    pictures = world.render()
-    if not pictures or pictures[0].ndim != 3:
-        raise _blind(environment, "render() in mode rgb_array returned no picture")
-    return pictures[0]
-
-
-def _blind(environment: str, got: str) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"{environment} cannot be drawn, and a person cannot act in what cannot be seen",
-        expected="the render mode rgb_array",
-        got=got,
-        fix="jaxdaw data record RUN records a policy, which needs no picture",
-    )

@@ -1,4 +1,4 @@
-"""What the keys of a keyboard do: pressed keys to one action of an environment."""
+"""Key bindings: which action of an environment each key, or set of keys, stands for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions one by one: a line of JSON with a context in, a line with an action and its probability out."""
+"""Decider: answers one JSON line with a context by one with an action and its probability."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Decider:
                 observation=observation,
             )
             choice = policy.distribute(weights, time_step, policy.initial_state(1)).action
-            if not hasattr(choice, "mask"):  # one of bounds: a random policy's
+            if not hasattr(choice, "mask"):  # a distribution over bounds, as RandomPolicy has: list the probabilities
                 actions = jnp.arange(self._num_actions, dtype=choice.sample(key).dtype)
                 choice = Categorical(choice.log_prob(actions[:, None]).T)
             own = choice.mask

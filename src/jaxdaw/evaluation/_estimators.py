@@ -1,0 +1,106 @@
+"""The off-policy estimators by name: what each computes from a log, what it needs, and where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxdaw import math
+
+
+class LoggedRows(NamedTuple):
+    """What the estimators see of a log and one candidate, each `[N]`.
+
+    Attributes:
+      reward: what the logged arm earned.
+      weight: the candidate's probability of the logged arm over the logged one.
+      q_logged: what the reward model expects of the logged arm; zeros without a model.
+      q_candidate: what it expects under the candidate; zeros without a model.
+    """
+
+    reward: np.ndarray
+    weight: np.ndarray
+    q_logged: np.ndarray
+    q_candidate: np.ndarray
+
+
+class Thresholds(NamedTuple):
+    """The numbers that some estimators take; see `evaluate_off_policy`."""
+
+    clip: float = 10.0
+    switch_threshold: float = 10.0
+    shrinkage: float = 100.0
+
+
+class Estimator(NamedTuple):
+    """One off-policy estimator.
+
+    Attributes:
+      scores: `(rows, thresholds) -> [N]`, whose mean is the estimate.
+      needs_model: whether it needs expected rewards of a reward model.
+      is_ratio: whether the mean of the scores is divided by the mean weight.
+      summary: what it is.
+      fails_where: what makes it wrong.
+    """
+
+    scores: Callable[[LoggedRows, Thresholds], np.ndarray]
+    needs_model: bool
+    is_ratio: bool
+    summary: str
+    fails_where: str
+
+
+ESTIMATORS: Mapping[str, Estimator] = {
+    "ips": Estimator(
+        lambda rows, _: math.inverse_propensity_scores(rows.reward, rows.weight),
+        needs_model=False,
+        is_ratio=False,
+        summary="inverse propensities",
+        fails_where="few rows carry the weight",
+    ),
+    "snips": Estimator(
+        lambda rows, _: math.inverse_propensity_scores(rows.reward, rows.weight),
+        needs_model=False,
+        is_ratio=True,
+        summary="inverse propensities, divided by the mean weight",
+        fails_where="few rows carry the weight",
+    ),
+    "clipped_ips": Estimator(
+        lambda rows, numbers: math.clipped_scores(rows.reward, rows.weight, numbers.clip),
+        needs_model=False,
+        is_ratio=False,
+        summary="inverse propensities, with weights cut at 10",
+        fails_where="what was cut off mattered: biased towards 0",
+    ),
+    "dm": Estimator(
+        lambda rows, _: rows.q_candidate,
+        needs_model=True,
+        is_ratio=False,
+        summary="a reward model alone: ridge per arm, cross-fitted",
+        fails_where="the model is wrong; its interval does not know",
+    ),
+    "dr": Estimator(
+        lambda rows, _: math.doubly_robust_scores(*rows),
+        needs_model=True,
+        is_ratio=False,
+        summary="the model, corrected by weighted residuals (doubly robust)",
+        fails_where="both are bad",
+    ),
+    "switch_dr": Estimator(
+        lambda rows, numbers: math.switch_scores(*rows, threshold=numbers.switch_threshold),
+        needs_model=True,
+        is_ratio=False,
+        summary="doubly robust, with rows of large weights left to the model",
+        fails_where="the model is wrong in those rows",
+    ),
+    "shrunk_dr": Estimator(
+        lambda rows, numbers: math.shrunk_scores(*rows, shrinkage=numbers.shrinkage),
+        needs_model=True,
+        is_ratio=False,
+        summary="doubly robust, with large weights shrunk",
+        fails_where="the model is wrong in those rows",
+    ),
+}
+"""The off-policy estimators by name, in the order in which reports list them."""
