@@ -67,7 +67,8 @@ def test_every_module_that_exports_something_has_its_tests():
         prefix = f"{package.__name__}."
         homes = {str(getattr(getattr(package, name), "__module__", "")) for name in package.__all__}
         wanted = {
-            TESTS / room.name / f"test{home.removeprefix(prefix)}.py" for home in homes if home.startswith(prefix)
+            TESTS.joinpath(room.name, *between, f"test{module}.py")
+            for *between, module in (home.removeprefix(prefix).split(".") for home in homes if home.startswith(prefix))
         }
         untested += [name_of(path) for path in sorted(wanted) if not path.is_file()]
     assert not untested

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from jaxdaw import training
+from jaxdaw import data, specs, training
 from jaxdaw.cli import main
 
 
@@ -114,3 +114,31 @@ def test_an_interrupted_or_killed_clone_goes_on(tmp_path, capsys):
     assert len(epochs) >= before
     assert main(["train", "bc", "--quiet"]) == 2
     assert "jaxdaw train bc --resume RUN" in capsys.readouterr().err
+
+
+def test_damaged_values_are_neither_checked_nor_cloned_nor_converted_unless_one_says_so(tmp_path, capsys):
+    with data.DemonstrationWriter(
+        tmp_path / "d", specs.TensorSpec((2,), "float32"), specs.BoundedTensorSpec((), "int64", 0, 1)
+    ) as writer:
+        for seed in range(8):
+            random = np.random.default_rng(seed)
+            writer.add(data.Episode(random.normal(size=(6, 2)).astype("f4"), random.integers(2, size=5)))
+    shard = tmp_path / "d" / "shard-000000.npz"
+    contents = bytearray(shard.read_bytes())
+    with np.load(shard) as arrays:
+        start = contents.index(arrays["observation_0"].tobytes())
+    for place in range(start, start + 384, 4):
+        contents[place] ^= 1  # the lowest bit of 96 numbers: all are still numbers, and within their bounds
+    shard.write_bytes(contents)
+    for command in (
+        ["data", "check", str(tmp_path / "d")],
+        ["data", "show", str(tmp_path / "d")],
+        ["data", "convert", str(tmp_path / "d"), "--out", str(tmp_path / "new")],
+        ["train", "bc", str(tmp_path / "d"), "--out", str(tmp_path / "run")],
+    ):
+        assert main(command) == 1
+        assert "shard-000000.npz: sha256" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "run").exists()
+    assert main(["data", "convert", str(tmp_path / "d"), "--out", str(tmp_path / "new"), "--no-verify"]) == 0
+    assert main(["data", "check", str(tmp_path / "new")]) == 0

@@ -8,7 +8,7 @@ import pytest
 from data.logs import log
 from jaxdaw import specs
 from jaxdaw.cli import main
-from jaxdaw.data._decisions_jsonl import decision_rows, write_rows
+from jaxdaw.data.decisions._jsonl import decision_rows, write_rows
 from jaxdaw.networks import QNetwork
 from jaxdaw.policies import EpsilonGreedyPolicy, QPolicy
 from jaxdaw.training import save_policy

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -137,3 +139,69 @@ def test_read_npz_gives_aligned_arrays_of_any_layout(dtype: str, tmp_path: Path)
         assert found[name].dtype == array.dtype
         assert found[name].flags.aligned
         np.testing.assert_array_equal(found[name], wanted)
+
+
+def archive_of(path: Path, header: str, contents: bytes = b"\0" * 8) -> Path:
+    """Writes an NPZ of one array `a` whose header is any text."""
+    text = header.encode("latin1") + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + contents)
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "(" * 9_000,
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -1)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1.0,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (" + "9" * 400 + ",)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (0, 1000000000000000000)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (" + "1," * 60 + ")}",
+        "{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "{'descr': '<U999999999', 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': [('x', '<f8', (1000000000,))], 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': [('x', '<f8')] * 2, 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': 7, 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': '<f8', 'fortran_order': 1, 'shape': (1,)}",
+        "{'descr': '<f8', 'shape': (1,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1L,)}\0",
+        "'" * 3 + "\\",
+        "{'a'\n  'b",
+    ],
+)
+def test_headers_of_any_text_are_refused(header: str, tmp_path: Path):
+    archive_of(tmp_path / "x.npz", header)
+    for read in (map_npz, lambda path: read_npz(path, ("a",), 10**9)):
+        with pytest.raises(StorageError, match=r"x\.npz"):
+            read(tmp_path / "x.npz")
+
+
+def test_a_name_that_is_there_twice_is_refused(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", b"")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a.npy", b"")
+    with pytest.raises(StorageError, match="there twice"):
+        map_npz(tmp_path / "x.npz")
+
+
+@given(st.data(), st.booleans())
+def test_damage_at_any_place_is_a_storage_error(drawn, compressed: bool):
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **ARRAYS)  # type: ignore[arg-type]  # names
+    contents = bytearray(buffer.getvalue())
+    for _ in range(drawn.draw(st.integers(1, 4))):
+        place = drawn.draw(st.integers(0, len(contents) - 1))
+        contents[place] = drawn.draw(st.sampled_from([0, 1, 7, 0x7F, 0x80, 0xFF]))
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "x.npz"
+        path.write_bytes(contents)
+        for read in (map_npz, verify_npz, member_names, lambda path: read_npz(path, tuple(ARRAYS), 10**6)):
+            with contextlib.suppress(StorageError):
+                read(path)

@@ -267,3 +267,21 @@ def test_failed_save_leaves_earlier_checkpoints(tmp_path: Path, monkeypatch: pyt
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert checkpointer.restore(LIKE)[0] == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"leaves": None}, {"leaves": []}, {"leaves": {"x": 7}}, {"metadata": "x"}, {"sha256": {"x": 1}}]
+)
+def test_a_resealed_manifest_of_wrong_contents_is_refused(change: dict[str, Any], tmp_path: Path):
+    tree = {"x": np.arange(3)}
+    save_tree(tmp_path / "a", tree, {"step": 1})
+    path = tmp_path / "a" / "manifest.json"
+    document = unseal(path.read_bytes())
+    assert document is not None
+    path.write_bytes(seal(document | change))
+    with pytest.raises(StorageError, match=r"a\b"):
+        load_tree(tmp_path / "a", tree)
+    for name in change:
+        path.write_bytes(seal({key: value for key, value in document.items() if key != name}))
+        with pytest.raises(StorageError, match=r"a\b"):
+            load_tree(tmp_path / "a", tree)

@@ -1,4 +1,4 @@
-"""The commands about demonstrations: their flags are their fields."""
+"""The commands about demonstrations. The fields of each class are its flags."""
 
 from __future__ import annotations
 
@@ -24,11 +24,20 @@ Columns = Annotated[
 ]
 
 
-def read(path: str, columns: str) -> Any:
+Verify = Annotated[
+    bool,
+    tyro.conf.arg(
+        help="Compare a directory of jaxdaw with its digests first. Without, values that a disk or a copy damaged are "
+        "taken as they are."
+    ),
+]
+
+
+def read(path: str, columns: str, verify: bool = True) -> Any:
     """Returns the demonstrations of a path; `columns` is JSON, or empty."""
     from jaxdaw import data
 
-    return data.read_demonstrations(path, columns=mapping(columns))
+    return data.read_demonstrations(path, columns=mapping(columns), verify=verify)
 
 
 def mapping(columns: str) -> Any:
@@ -51,13 +60,14 @@ class Check:
     env: str = ""
     """Environment whose specs they should have."""
     columns: Columns = ""
+    verify: Verify = True
 
     def run(self) -> int:
         """Checks; returns 0, or 1 if there are faults."""
         from jaxdaw import data, environments
 
         world: Any = environments.make(self.env) if self.env else None
-        found = read(self.demonstrations, self.columns)
+        found = read(self.demonstrations, self.columns, self.verify)
         specs = (None, None) if world is None else (world.observation_spec, world.action_spec)
         report = data.check(found, *specs)
         print(report)
@@ -70,6 +80,7 @@ class Show:
 
     demonstrations: Data
     columns: Columns = ""
+    verify: Verify = True
     plot: Path | None = None
     """Picture of returns, lengths and actions to write."""
 
@@ -77,7 +88,7 @@ class Show:
         """Shows; returns the exit status."""
         from jaxdaw import evaluation
 
-        found = read(self.demonstrations, self.columns)
+        found = read(self.demonstrations, self.columns, self.verify)
         print(evaluation.describe_demonstrations(found))
         if self.plot is not None:
             print(f"plot    {evaluation.plot_demonstrations(found, self.plot)}")
@@ -146,13 +157,14 @@ class Convert:
     demonstrations: Data
     out: Annotated[Path, tyro.conf.arg(help="New directory.")]
     columns: Columns = ""
+    verify: Verify = True
 
     def run(self) -> int:
         """Converts; returns the exit status."""
         from jaxdaw import data
 
         options = {"columns": mapping(self.columns)} if self.columns else {}
-        found = data.convert(self.demonstrations, self.out, **options)
+        found = data.convert(self.demonstrations, self.out, verify=self.verify, **options)
         print(f"{self.out}: {len(found):,} episodes, {found.num_steps:,} steps")
         return 0
 

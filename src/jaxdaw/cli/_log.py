@@ -1,4 +1,4 @@
-"""The commands about logged decisions: their flags are their fields."""
+"""The commands about logged decisions. The fields of each class are its flags."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from jaxdaw.cli._data import Columns, Data, mapping, read
+from jaxdaw.cli._data import Columns, Data, Verify, mapping, read
 from jaxdaw.cli._directories import default_directory
 from jaxdaw.cli._given import Given, Trust
 from jaxdaw.cli._log import Joining
@@ -162,6 +162,7 @@ class TrainOnDemonstrations(Train):
     """Environment to evaluate in: its specs are those of the policy."""
     wrapper: Wrappers = ()
     columns: Columns = ""
+    verify: Verify = True
 
     def source(self, given: Given) -> tuple[str, Any, dict[str, Any], Any]:
         """Returns the demonstrations."""
@@ -188,14 +189,14 @@ class TrainOnDemonstrations(Train):
             "source": str(place.resolve()) if place.exists() else self.demonstrations,
             **({"env_options": given.env_options, "wrappers": self.wrapper} if self.env else {}),
         }
-        return self.env or place.stem, read(self.demonstrations, self.columns), options, tell_losses
+        return self.env or place.stem, read(self.demonstrations, self.columns, self.verify), options, tell_losses
 
     def moved(self) -> Any:
         """Returns the demonstrations where they are now."""
-        return read(self.demonstrations, self.columns) if self.demonstrations else None
+        return read(self.demonstrations, self.columns, self.verify) if self.demonstrations else None
 
     def _refuse_to_resume_with(self, given: Given, names: list[str]) -> None:
-        moved = {"columns"} if self.demonstrations else set()
+        moved = {"columns", "verify", "no_verify"} if self.demonstrations else set()
         super()._refuse_to_resume_with(dataclasses.replace(given, flags=given.flags - moved), names)
 
 
@@ -350,7 +351,7 @@ class _Resume:
             )
         algorithm = training.read_config(self.run_directory)["algorithm"]
         changes = {name: getattr(self, name) for name in given.among(_resumable())}
-        what = read(self.demonstrations, "") if self.demonstrations else None
+        what = read(self.demonstrations, "", True) if self.demonstrations else None
         return go_on(self.run_directory, algorithm, what, changes, self.trust, self.reschedule, self.quiet)
 
 

@@ -1,4 +1,4 @@
-"""What a check of demonstrations has found: each thing once, with how often and where first."""
+"""Reports of checks: each fault once, with its count, its first places and a fix."""
 
 from __future__ import annotations
 

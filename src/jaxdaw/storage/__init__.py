@@ -13,7 +13,18 @@ from jaxdaw.storage._atomic_directory import (
     remove_directory,
     write_directory,
 )
-from jaxdaw.storage._files import damaged, opened, refuse_too_large, replace, sha256_of, sync, write_failure
+from jaxdaw.storage._files import (
+    LIMIT_BYTES,
+    damaged,
+    expanded_limit,
+    opened,
+    refuse_expansion,
+    refuse_too_large,
+    replace,
+    sha256_of,
+    sync,
+    write_failure,
+)
 from jaxdaw.storage._journal import Record, encode_record, read_record
 from jaxdaw.storage._json_with_digest import (
     JSON_DEPTH,
@@ -23,6 +34,7 @@ from jaxdaw.storage._json_with_digest import (
     read_json,
     seal,
     unseal,
+    without_duplicates,
     write_json,
 )
 from jaxdaw.storage._lock import DirectoryLock
@@ -33,6 +45,7 @@ __all__ = [
     "FORMAT",
     "JSON_DEPTH",
     "JSON_LIMIT",
+    "LIMIT_BYTES",
     "DirectoryLock",
     "Kind",
     "Record",
@@ -40,6 +53,7 @@ __all__ = [
     "canonical_json",
     "damaged",
     "encode_record",
+    "expanded_limit",
     "format_refusal",
     "layout",
     "map_npz",
@@ -52,6 +66,7 @@ __all__ = [
     "read_json",
     "read_npz",
     "read_record",
+    "refuse_expansion",
     "refuse_too_large",
     "remove_directory",
     "replace",
@@ -60,6 +75,7 @@ __all__ = [
     "sync",
     "unseal",
     "verify_npz",
+    "without_duplicates",
     "write_directory",
     "write_failure",
     "write_json",

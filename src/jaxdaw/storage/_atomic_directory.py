@@ -24,6 +24,7 @@ import socket
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -36,25 +37,26 @@ from jaxdaw.storage._safetensors import bytes_of, layout, on_host
 FORMAT = 1
 
 _LIFE = uuid.uuid4().hex[:8]
-"""Tells this process from an earlier one of the same number: in a container the number is often 1."""
+"""Distinguishes this process from an earlier one with the same number, which in a container is often 1."""
 
 _TEMPORARY = re.compile(r"\.jaxdaw-(?P<host>.+)-(?P<pid>\d+)-(?P<life>[0-9a-f]{8})-\d+\.tmp")
 _serial = itertools.count()
 
 
 class Kind(NamedTuple):
-    """What a saved directory is called, and the names of its two files."""
+    """What a saved directory is called, the names of its two files, and the fields that its JSON must have, by type."""
 
     name: str
     document: str
     arrays: str
+    fields: Mapping[str, type] = MappingProxyType({})
 
 
 # Writing.
 
 
 def write_directory(directory: Path, kind: Kind, arrays: Mapping[str, Any], contents: Mapping[str, Any]) -> None:
-    """Writes a saved directory; what stood there before is whole until the new one is.
+    """Writes a saved directory. An older one at the same place stays whole until the new one is complete.
 
     Arrays come from the device, are written and are hashed one after the other; each is copied at most once.
 
@@ -68,7 +70,7 @@ def write_directory(directory: Path, kind: Kind, arrays: Mapping[str, Any], cont
       StorageError: a dtype or JSON value that cannot be stored; `directory` holds other files; no space, no permission.
     """
     header, order, needed = layout(arrays)
-    seal(contents)  # refused, if it is, before anything is written
+    seal(contents)  # raises before anything is written
     place = Path(os.path.realpath(directory))
     temporary = _temporary_beside(place)
     try:
@@ -82,7 +84,7 @@ def write_directory(directory: Path, kind: Kind, arrays: Mapping[str, Any], cont
         write_new(temporary / kind.document, [seal(document)])
         sync(temporary)
         _commit(temporary, place)
-    except BaseException as error:  # an interrupt leaves no more behind than a full disk
+    except BaseException as error:  # an interrupt must leave nothing behind either
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError) and not isinstance(error, StorageError):
             raise write_failure(place, error, "the last whole save is still there", needed) from error
@@ -90,15 +92,15 @@ def write_directory(directory: Path, kind: Kind, arrays: Mapping[str, Any], cont
 
 
 def remove_directory(directory: Path) -> None:
-    """Removes a saved directory; killed half-way, nothing that looks like one is left."""
+    """Removes a saved directory. It is renamed first, so a kill leaves nothing that looks like a saved directory."""
     doomed = _temporary_beside(directory)
-    with contextlib.suppress(OSError):  # what cannot be removed now is found again at the next save
+    with contextlib.suppress(OSError):  # the next save tries again
         directory.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
 
 def remove_leftovers(parent: Path) -> None:
-    """Removes what killed processes of this host left in a directory; what belongs to living ones stays."""
+    """Removes what killed processes of this host left in a directory; files of living processes stay."""
     for entry in parent.glob(".jaxdaw-*.tmp"):
         match = _TEMPORARY.fullmatch(entry.name)
         if match is not None and match["host"] == socket.gethostname():
@@ -113,13 +115,13 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # the process belongs to another user
         return True
     return True
 
 
 def previous_of(place: Path) -> Path:
-    """Returns where a directory lies while another takes its place."""
+    """Returns where the old directory is kept while a new one replaces it."""
     too_long = len(os.fsencode(place.name)) > 240
     return place.with_name(
         f".{hashlib.sha256(os.fsencode(place.name)).hexdigest() if too_long else place.name}.previous"
@@ -144,7 +146,7 @@ def _refuse_to_replace(place: Path, kind: Kind) -> None:
 
 
 def _commit(temporary: Path, place: Path) -> None:
-    """Puts a finished directory in its place. At every moment a whole one lies there or aside."""
+    """Renames a finished directory to its place. At every moment the old or the new one is whole, there or aside."""
     aside = previous_of(place)
     if place.exists():
         remove_directory(aside)
@@ -163,7 +165,7 @@ def _commit(temporary: Path, place: Path) -> None:
 
 
 def read_document(directory: Path, kind: Kind) -> dict[str, Any]:
-    """Returns the JSON of a saved directory as it was written. Whether the format is known is for `format_refusal`.
+    """Returns the JSON of a saved directory. `format_refusal` tells whether this version knows its format.
 
     Raises:
       StorageError: not a saved directory of this kind, or its document is damaged.
@@ -179,6 +181,12 @@ def read_document(directory: Path, kind: Kind) -> dict[str, Any]:
         raise StorageError(f"{foreign}: {error}") from error
     if type(document.get("format")) is not int or not isinstance(document.get("sha256"), dict):
         raise StorageError(foreign, expected="'format' and 'sha256'", got=", ".join(document)[:60])
+    for name, wanted in kind.fields.items():
+        if document["format"] == FORMAT and not isinstance(document.get(name), wanted):
+            got = f"{type(document[name]).__name__}" if name in document else "none"
+            raise StorageError(
+                f"{foreign}: {path} is of something else", expected=f"{name}: a {wanted.__name__}", got=got
+            )
     return document
 
 
@@ -233,7 +241,7 @@ def read_arrays(
 
 
 def _place(directory: Path) -> Path:
-    """Returns where a saved directory lies: in its place, or aside if a kill came between the renames of a commit."""
+    """Returns where a saved directory lies: in its place, or aside after a kill between the two renames."""
     place = Path(os.path.realpath(directory))
     if place.exists() or not previous_of(place).is_dir():
         return place

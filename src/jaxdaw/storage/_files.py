@@ -14,6 +14,13 @@ from typing import Any, BinaryIO
 
 from jaxdaw.errors import StorageError
 
+LIMIT_BYTES = 16 * 2**30
+"""What the contents of one file may take in memory, unless the caller says otherwise."""
+
+EXPANSION = 1100
+"""How many times the size of a file its contents may take in memory; deflate makes at most 1,032 bytes of one."""
+
+_SMALL = 64 * 2**20
 _CHUNK = 2**20
 
 
@@ -113,6 +120,35 @@ def refuse_too_large(path: Path, size: int, limit_bytes: int) -> None:
             expected=f"at most {limit_bytes:,} bytes",
             got=f"{size:,} bytes",
             fix=f"limit_bytes={size}, if you trust the file",
+        )
+
+
+def expanded_limit(file_size: int, limit_bytes: int) -> int:
+    """Returns how many bytes the contents of a file may take in memory: see `refuse_expansion`."""
+    return min(limit_bytes, max(_SMALL, EXPANSION * file_size))
+
+
+def refuse_expansion(path: Path, size: int, file_size: int, limit_bytes: int, fix: str) -> None:
+    """Raises StorageError if contents take far more memory than their file could hold, or more than allowed.
+
+    Columns for a million arms, or one for each different word, grow with the largest number or the number of words in a
+    file, not with its size. At least 64 MiB are allowed, and at most `EXPANSION` times the size of the file.
+
+    Args:
+      path: of the file.
+      size: bytes that the contents would take; nothing has been allocated yet.
+      file_size: bytes.
+      limit_bytes: the most that the caller allows.
+      fix: what to do about it.
+    """
+    refuse_too_large(path, size, limit_bytes)
+    if size > expanded_limit(file_size, limit_bytes):
+        raise StorageError(
+            f"{path} would take {size:,} bytes in memory, of a file of {file_size:,}",
+            expected=f"at most {expanded_limit(file_size, limit_bytes):,} bytes",
+            got=f"{size:,} bytes",
+            cause="ids in place of numbers that count from 0, or a file that was made to do so.",
+            fix=fix,
         )
 
 

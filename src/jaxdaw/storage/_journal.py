@@ -46,14 +46,14 @@ def read_record(file: np.ndarray, position: int) -> Record | str:
     left = len(file) - position
     header = bytes(file[position : position + _HEADER.size])
     if len(header) < _HEADER.size:
-        return f"{left:,} bytes of an unfinished episode"
+        return f"{left:,} bytes of an unfinished record"
     magic, text_size, contents_size, crc, digest = _HEADER.unpack(header)
     if magic != _MAGIC or zlib.crc32(header[: _CHECKED.size]) != crc:
-        return f"{left:,} bytes that are no episode"
+        return f"{left:,} bytes that are no record"
     start, end = position + _HEADER.size, position + _HEADER.size + text_size + contents_size
     if end > len(file):
-        return f"{left:,} bytes of an unfinished episode"
+        return f"{left:,} bytes of an unfinished record"
     body = file[start:end]
     if hashlib.sha256(body.data).digest() != digest:
-        return "an episode that does not match its digest"
+        return "a record that does not match its digest"
     return Record(bytes(body[:text_size]), body[text_size:], end)

@@ -100,7 +100,7 @@ class DirectoryLock:
             except OSError:
                 os.close(descriptor)
                 raise
-            os.close(descriptor)  # its owner removed the file just now: the next one is tried
+            os.close(descriptor)  # the owner just removed this file: try again with a new one
 
     def _refusal(self, owner: dict[str, Any]) -> StorageError:
         here = owner.get("host") == socket.gethostname()
@@ -141,7 +141,7 @@ def _owner(descriptor: int) -> dict[str, Any]:
 
 
 def _lock(descriptor: int, owner: dict[str, Any]) -> bool:
-    """Returns whether the lock was taken. A file system without locks leaves it to the process named in the file."""
+    """Returns whether the lock was taken. On a file system without locks, it is if the process in the file is dead."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

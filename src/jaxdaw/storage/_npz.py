@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from jaxdaw.errors import StorageError
-from jaxdaw.storage._files import damaged, opened, refuse_too_large
+from jaxdaw.storage._files import damaged, opened, refuse_expansion
 
 _ALIGNMENT = 64
 _CHUNK = 2**20
@@ -83,7 +83,8 @@ def read_npz(path: Path, names: tuple[str, ...], limit_bytes: int) -> dict[str, 
     with opened(path) as file, _archive(path, file) as archive:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         wanted = {name: members[name] for name in names if name in members}
-        refuse_too_large(path, sum(member.file_size for member in wanted.values()), limit_bytes)
+        size = sum(member.file_size for member in wanted.values())
+        refuse_expansion(path, size, os.fstat(file.fileno()).st_size, limit_bytes, "numpy.savez(path, ...)")
         for name, member in wanted.items():
             if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
                 arrays[name] = _read_stored(path, name, file, member)
@@ -220,7 +221,7 @@ def _read_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], b
             got="dtype object",
             fix=f"numpy.savez(path, {name}=numpy.stack({name})) where the file was made",
         )
-    extent = math.prod(max(size, 1) for size in shape) * dtype.itemsize
-    if len(shape) > _MAX_RANK or any(size < 0 for size in shape) or not 0 < extent <= _MAX_BYTES:
+    counts = all(type(size) is int and size >= 0 for size in shape) and len(shape) <= _MAX_RANK
+    if not counts or not 0 < math.prod(max(size, 1) for size in shape) * dtype.itemsize <= _MAX_BYTES:
         raise damaged(path, f"an array in {name}", f"shape {shape}, {dtype.itemsize} bytes a number"[:80])
     return shape, fortran, dtype

@@ -14,7 +14,7 @@ from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.storage import Kind, format_refusal, read_arrays, read_document, remove_directory, write_directory
 from jaxdaw.training._tree import named_leaves, plain, restored, structure_refusal, table
 
-CHECKPOINT = Kind("checkpoint", "manifest.json", "arrays.safetensors")
+CHECKPOINT = Kind("checkpoint", "manifest.json", "arrays.safetensors", {"leaves": dict, "metadata": dict})
 
 
 def save_tree(directory: str | Path, tree: Any, metadata: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ from jaxdaw.storage import Kind, format_refusal, read_arrays, read_document, wri
 from jaxdaw.training._description import describe, describe_network, make_network, restore
 from jaxdaw.training._tree import named_leaves, plain, restored, structure_refusal, table
 
-POLICY = Kind("policy", "policy.json", "weights.safetensors")
+POLICY = Kind("policy", "policy.json", "weights.safetensors", {"policy": dict, "leaves": dict, "metadata": dict})
 
 _POLICIES: Mapping[str, type[Policy]] = {
     cls.__name__: cls

@@ -1,0 +1,1 @@
+"""Logged decisions: read from many kinds of logs, audited, written, and turned into experience."""

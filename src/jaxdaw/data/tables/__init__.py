@@ -1,0 +1,1 @@
+"""Tables of labelled rows and of ratings, which become bandits."""
