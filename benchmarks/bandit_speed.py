@@ -129,7 +129,7 @@ def passes(path: str | None, rounds: int = 5) -> None:
         for _ in range(rounds):
             for seeds, times in found.items():
                 marks: list[float] = []
-                run = train("bandit", 
+                run = train("bandit",
                     bandit, config=BanditConfig(horizon=15_000), seeds=seeds,
                     watch=lambda row, marks=marks: marks.append(time.process_time()),
                 )  # fmt: skip

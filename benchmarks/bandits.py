@@ -83,7 +83,8 @@ SYNTHETIC = {
 def measure(name: str, bandit, rounds: int, bar: float | None, seeds: int, config: BanditConfig, options: dict) -> None:
     """Prints the regret of one bandit as a line of JSON."""
     started = time.perf_counter()
-    run = train("bandit", bandit, config=dataclasses.replace(config, horizon=rounds), seeds=seeds, bandit_options=options)
+    config = dataclasses.replace(config, horizon=rounds)
+    run = train("bandit", bandit, config=config, seeds=seeds, bandit_options=options)
     relative = name == "wheel"
     field = "relative_regret" if relative else "regret"
     values = [getattr(summary, field) for summary in run.summaries]

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext as nothing
 
 import gymnasium
 import jax
@@ -265,7 +264,6 @@ def files_of(directory):
         ({"learning_rate": 5.0, "steps": 9_000}, "--learning-rate cannot change"),
         ({"num_envs": 2}, "--num-envs cannot change"),
         ({"stpes": 9_000}, "unknown option 'stpes'"),
-        ({"steps": 10}, "further than its new total"),
         ({"steps": -1}, "steps is outside its range"),
         ({"eval_every": 3}, "shorter than a learning phase"),
     ],
@@ -283,9 +281,8 @@ def test_a_resume_whose_checkpoint_is_damaged_changes_no_file(tmp_path):
     for path in (run.directory / "checkpoints").rglob("arrays.safetensors"):
         path.write_bytes(path.read_bytes()[:-3])
     before = files_of(run.directory)
-    with pytest.warns(UserWarning) if len(list((run.directory / "checkpoints").iterdir())) > 1 else nothing():
-        with pytest.raises(StorageError, match="damaged"):
-            training.resume(run.directory, steps=9_000)
+    with pytest.raises(StorageError, match="damaged"):
+        training.resume(run.directory, steps=9_000)
     assert files_of(run.directory) == before
 
 
@@ -436,7 +433,7 @@ class Endless(CartPoleEnv):
     """CartPole that never falls."""
 
     def step(self, action):
-        observation, reward, *_ = super().step(action)
+        super().step(action)
         self.state = np.zeros(4)
         self.steps_beyond_terminated = None
         return np.zeros(4, np.float32), 1.0, False, False, {}
@@ -484,7 +481,9 @@ def test_a_run_of_somebody_else_names_no_code(foreign):
 
 def test_a_run_of_ones_own_names_code_that_was_typed(tmp_path, monkeypatch):
     (tmp_path / "mymod.py").write_text(
-        "import gymnasium\ngymnasium.register('Mine-v0', 'gymnasium.envs.classic_control.cartpole:CartPoleEnv', max_episode_steps=9)"
+        "import gymnasium\n"
+        "cartpole = 'gymnasium.envs.classic_control.cartpole:CartPoleEnv'\n"
+        "gymnasium.register('Mine-v0', cartpole, max_episode_steps=9)"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     run = training.train("dqn", "mymod:Mine-v0", config=SMALL, steps=400, out=tmp_path / "run")

@@ -93,7 +93,7 @@ class BanditSource(Source):
         if type(rounds) is not int or type(programs) is not int or rounds < 1:
             raise StorageError(f"{directory / 'config.json'} describes no run", expected="'rounds', 'programs'")
         options = given["options"] if what is None and given is not None else None
-        bandit = given["bandit"] if what is None and given is not None else what
+        bandit: Any = given["bandit"] if what is None and given is not None else what
         return cls(bandit, options, described.get("warm_start"), rounds, programs)
 
     @property

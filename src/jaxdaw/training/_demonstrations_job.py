@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdaw.agents import BehavioralCloningAgent
 from jaxdaw.data import Demonstrations, check, read_demonstrations
-from jaxdaw.drivers import explain_endless, run_episodes
+from jaxdaw.drivers import run_episodes, time_limit_warning
 from jaxdaw.environments import EnvironmentHandle, EnvironmentRecipe, as_environment
 from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.policies import Policy
@@ -149,8 +149,6 @@ class DemonstrationsJob(Job):
     chosen_by: ClassVar[Literal["evaluation", "report"] | None] = "report"
     restores: ClassVar[str] = "weights, optimizer, random keys, place in the epoch, best policy, metrics"
 
-    agent: BehavioralCloningAgent
-
     def __init__(
         self,
         demonstrations: Demonstrations,
@@ -170,15 +168,16 @@ class DemonstrationsJob(Job):
         updates = started.epochs * num_updates(learn, started.batch_size, length, started.epoch_updates)
         layers = normalizing_layers(learn, specs[0]) if started.normalize else None
         described = time_step_spec(specs[0]), specs[1]
-        self.agent = started.make_agent(*described, seed, updates, layers)
+        self._agent: BehavioralCloningAgent = started.make_agent(*described, seed, updates, layers)
+        self.agent = self._agent
         self._make = lambda: started.make_agent(*described, seed, preprocessing_layers=layers)
         self.trainer = CloningTrainer(
-            self.agent, learn, validation, started.batch_size, length, seed, started.epoch_updates, is_checked=True
+            self._agent, learn, validation, started.batch_size, length, seed, started.epoch_updates, is_checked=True
         )
         self._world, self._config, self._seed, self._started = world, config, seed, started
         self.name = "demonstrations" if world is None else world.name
         self.patience = config.patience
-        endless = None if world is None else explain_endless(world.environment)
+        endless = None if world is None else time_limit_warning(world.environment)
         self.notes = [] if endless is None else [endless]
         self._seconds = 0.0  # of the epoch under way
 
@@ -241,7 +240,7 @@ class DemonstrationsJob(Job):
 
     def weights(self) -> Any:
         """Returns the policy's weights."""
-        return self.agent.policy_weights(self.trainer.state)
+        return self._agent.policy_weights(self.trainer.state)
 
     def sync(self, member: int = 0) -> Policy:
         """Gives the agent the trained state, and returns its policy."""

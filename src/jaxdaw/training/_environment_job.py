@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw.agents import Agent
-from jaxdaw.drivers import episode_budget, episodes_of, explain_endless, run_episodes
+from jaxdaw.drivers import episode_budget, episodes_of, run_episodes, time_limit_warning
 from jaxdaw.environments import (
     Environment,
     EnvironmentHandle,
@@ -206,7 +206,7 @@ class EnvironmentJob(Job):
         if started.loop_options().learning_starts >= config.steps:
             first = f"learning_starts is {started.loop_options().learning_starts}, and the run has {config.steps} steps"
             self.notes.append(f"nothing is learned: {first}. --learning-starts N begins sooner.")
-        endless = explain_endless(environment)
+        endless = time_limit_warning(environment)
         if endless is not None:
             self.notes.append(endless)
         if config.eval_every and self._another is None:

@@ -66,7 +66,8 @@ class LogSource(Source):
             )
         context = specs.map_structure(lambda leaf: leaf.astype(np.float32), what.context)
         self._decisions = what.replace(context=context)
-        self._importance, self._warm_start, self._source, self._reading = importance, warm_start, source, reading
+        self._warm_start, self._source, self._reading = warm_start, source, reading
+        self._importance: Literal["none", "uniform"] = importance
         self.name = Path(source).stem if source else "log"
         if not source:
             self.why_not_resumable = "its log was given as an object"
@@ -91,7 +92,7 @@ class LogSource(Source):
         source, reading = described.get("log"), described.get("reading")
         if what is None and (not isinstance(source, str) or reading is not None or not Path(source).exists()):
             raise not_described(directory, "log", "decisions")
-        importance = "uniform" if described.get("importance") == "uniform" else "none"
+        importance: Literal["none", "uniform"] = "uniform" if described.get("importance") == "uniform" else "none"
         given = source if what is None else what
         recorded = described.get("decisions")
         return cls(given, importance, described.get("warm_start"), str(source or ""), reading, recorded)

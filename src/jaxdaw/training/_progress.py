@@ -73,7 +73,8 @@ class Progress:
             self._print(f"note: {row['text']}")
             return
         if kind == "evaluating":
-            line = f"{row['unit']} {count(row['step'])}  evaluating: {row['episodes']} episodes have ended after {count(row['actions'])} actions each"
+            done = f"{row['episodes']} episodes have ended after {count(row['actions'])} actions each"
+            line = f"{row['unit']} {count(row['step'])}  evaluating: {done}"
             self._print(line) if self._live is None else self._show(row["step"], line)
             return
         if kind == "resume":

@@ -40,8 +40,8 @@ class Run:
     """A run: what was trained, how it went, and where it lies.
 
     Attributes:
-      policy: the best policy: by the mean return of its evaluation, by validation loss for demonstrations; the final one
-        where nothing tells, as of bandits. Of a population, that of its best member; of a bandit's seeds, the first's.
+      policy: the best policy: by the mean return of its evaluation, or by validation loss for demonstrations; the final
+        one where nothing tells, as of bandits. Of a population, that of its best member; of a bandit's seeds, the first's.
       final_policy: the policy after the last step.
       agent: the agent with its final weights; None for a population.
       config: the options.
@@ -242,7 +242,7 @@ def run_recipe(
 
 
 def members_of(directory: Path, described: dict[str, Any]) -> list[Path]:
-    """Returns the directories of a population's members that exist, in the order of their seeds; none of a single run."""
+    """Returns the directories of a population's members, in the order of their seeds; none of a single run."""
     if described["algorithm"] == "bandit" and "log" not in described:
         return []
     seeds = described.get("seeds", 1)
@@ -341,14 +341,6 @@ class _Plan:
         with contextlib.closing(session):
             session.write_to(directory, self._member_places(session, directory))
             bring_files = session.read_checkpoint()
-            job, total = session.job, self.row.total
-            is_new = self.changed.get(total) != self.described["changed"].get(total)
-            if is_new and job.total < job.position:
-                raise ConfigError(
-                    f"{directory} is further than its new total",
-                    expected=f"{total} of at least {job.position}",
-                    got=str(job.total),
-                )
             if self.changed != self.described["changed"] or self.reschedules:
                 write_config(directory, self.redescribed(), self.signs)
             if bring_files is None:

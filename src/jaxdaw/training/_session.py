@@ -267,7 +267,7 @@ class Session:
         clock = {"seconds": self._seconds()}
         row = report.row | clock
         if report.score is not None:
-            row["best"] = self._is_best(0, report.score, row["step"])
+            row["best"] = self._is_best(0, report.score, self.job.position)
             self._since_best = 0 if row["best"] else self._since_best + 1
         for log, member in zip(self.member_logs, report.members, strict=False):
             log.write(member | clock)
@@ -296,6 +296,10 @@ class Session:
     # Evaluation.
 
     def _tell_notes(self) -> None:
+        job = self.job
+        if job.position >= job.total and job.position:
+            text = f"nothing is left to do: {job.position} of {job.total} {job.unit}s are done."
+            self._emit({"kind": "note", "step": job.position, "unit": job.unit, "text": text})
         known = {row["text"] for row in self.log.rows if row["kind"] == "note"}
         for text in self.job.notes:
             if text not in known:

@@ -30,7 +30,8 @@ class Algorithm:
       learns_from: what it is given: an environment, demonstrations, or a bandit (in its place a log of decisions).
       total: the option that says how long a run is.
       resumable: options that may change when a run is resumed. All others shape what was learned so far.
-      depends: options that have an effect only beside certain values of another: `{"lstm_size": ("network", ("rnn",))}`.
+      depends: options that have an effect only beside certain values of another:
+        `{"lstm_size": ("network", ("rnn",))}`.
     """
 
     summary: str
