@@ -69,6 +69,10 @@ class BanditSeeds:
         told = list(self._threads.map(advance, range(len(self.states))))
         return jax.tree.map(lambda *parts: np.asarray(self._together(parts), np.float64), *told)
 
+    def close(self) -> None:
+        """Ends the threads."""
+        self._threads.shutdown()
+
     @property
     def counts(self) -> tuple[int, int]:
         """Gradient steps that were taken, and that were refused, by all seeds."""

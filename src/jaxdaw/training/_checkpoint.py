@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,36 +93,45 @@ class Checkpointer:
         """Returns the newest checkpoint, or None; whether it is whole is found out by reading it."""
         return next(reversed(self._steps().values()), None)
 
-    def restore(self, like: Any, step: int | None = None, strict: bool = False) -> tuple[int, Any, dict[str, Any]]:
+    def restore(
+        self,
+        like: Any,
+        step: int | None = None,
+        strict: bool = False,
+        names: Callable[[str], str] | None = None,
+    ) -> tuple[int, Any, dict[str, Any]]:
         """Returns the step, tree and metadata of a checkpoint.
 
         If the newest is damaged, the next one that is whole is taken, with a warning that says so.
 
         Args:
-          like: see `load_tree`.
+          like: see `load_tree`; or a function that returns it, given the metadata.
           step: which; None for the newest.
           strict: refuse the newest if it is damaged.
+          names: the path in `like` of a leaf that is saved, for checkpoints of earlier versions.
 
         Raises:
           StorageError: there is none, or none is whole; or, whether or not an older one would do, the newest comes from
             another structure or a newer format.
         """
         steps = self._steps()
+        names = names or _same
         wanted = list(steps) if step is None else [step] if step in steps else []
         if not wanted:
             raise StorageError(
                 f"{self._directory} holds no checkpoint" + ("" if step is None else f" of step {step}"),
                 got=f"steps {', '.join(map(str, steps))}" if steps else "nothing",
-                fix=f"step={max(steps)}" if steps else "jaxdaw train dqn ENVIRONMENT --out RUN",
+                fix=f"step={max(steps)}" if steps else None,
             )
         while True:
             candidate = wanted.pop()
             directory = steps[candidate]
             try:
                 document = read_document(directory, CHECKPOINT)
-                refusal = _refusal(directory, document, like)
+                wanted_tree = like(document["metadata"]) if callable(like) else like
+                refusal = _refusal(directory, document, wanted_tree, names)
                 if refusal is None:
-                    return candidate, *_read(directory, document, like)
+                    return candidate, *_read(directory, document, wanted_tree, names)
             except StorageError as damage:
                 if strict or not wanted:
                     raise
@@ -140,21 +150,30 @@ class Checkpointer:
         return dict(sorted(found.items()))
 
 
-def _refusal(directory: Path, document: dict[str, Any], like: Any) -> StorageError | None:
+def _same(name: str) -> str:
+    return name
+
+
+def _refusal(
+    directory: Path, document: dict[str, Any], like: Any, names: Callable[[str], str] = _same
+) -> StorageError | None:
     """Returns the error for a whole checkpoint that is not what was asked for; None if it is."""
     newer = format_refusal(directory, document)
     if newer is not None:
         return newer
     return structure_refusal(
         f"{directory} does not fit what is to be restored",
-        document["leaves"],
+        {names(name): text for name, text in document["leaves"].items()},
         table(named_leaves(like)),
         "resume with the options in the run's config.json",
     )
 
 
-def _read(directory: Path, document: dict[str, Any], like: Any) -> tuple[Any, dict[str, Any]]:
-    leaves = named_leaves(like)
-    arrays = read_arrays(directory, CHECKPOINT, document, {name: plain(leaf) for name, leaf in leaves.items()})
-    values = [restored(arrays.pop(name), leaf) for name, leaf in leaves.items()]
+def _read(
+    directory: Path, document: dict[str, Any], like: Any, names: Callable[[str], str] = _same
+) -> tuple[Any, dict[str, Any]]:
+    leaves, saved = named_leaves(like), {names(name): name for name in document["leaves"]}
+    stored = {saved[name]: plain(leaf) for name, leaf in leaves.items()}
+    arrays = read_arrays(directory, CHECKPOINT, document, stored)
+    values = [restored(arrays.pop(saved[name]), leaf) for name, leaf in leaves.items()]
     return jax.tree.unflatten(jax.tree.structure(like), values), document["metadata"]

@@ -1,0 +1,53 @@
+"""Run directories of version 0.1, read as those of today: their checkpoints and their `config.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_JOB_LEAVES = ("['trainer']", "['loop']", "['environment']", "['counters']", "['states']", "['sums']")
+
+
+def leaf_of_0_1(name: str) -> str:
+    """Returns the path of today of a checkpoint's leaf; a path of today is itself.
+
+    Version 0.1 had the arrays of a job at the root of the tree.
+
+    >>> leaf_of_0_1("['loop'].agent.train_step"), leaf_of_0_1("['job']['loop'].losses")
+    ("['job']['loop'].agent.train_step", "['job']['loop'].losses")
+    """
+    if name.startswith("['trainer']"):
+        return "['job']" + name.removeprefix("['trainer']")
+    if name.startswith("['best']") and not name.startswith("['best']['"):
+        return "['best']['0']" + name.removeprefix("['best']")
+    return "['job']" + name if name.startswith(_JOB_LEAVES) else name
+
+
+def kept_of_0_1(kept: dict[str, Any], algorithm: str) -> dict[str, Any]:
+    """Returns the JSON values of a checkpoint as today's have them; those of today are returned as they are."""
+    if "version" in kept:
+        return kept
+    score = kept.get("best")
+    if algorithm == "bc":
+        best: list[Any] = [{"score": None if score is None else -score, "step": 0, "weights": True}]
+    else:
+        best = [None if score is None else {"score": score, "step": 0, "weights": False}]
+    return {
+        "best": best,
+        "since_best": kept.get("since_best", 0),
+        "seconds": kept.get("seconds", 0.0),
+        "metrics": [kept["metrics"]] if "metrics" in kept else None,
+        "job": {name: kept[name] for name in ("done", "measured", "refused", "tried", "seconds") if name in kept},
+    }
+
+
+def config_of_0_1(described: dict[str, Any]) -> dict[str, Any]:
+    """Returns the contents of a `config.json` as today's have them."""
+    if described.get("format") != 1:
+        return described
+    today = {**described, "format": 2, "changed": {}}
+    options = described.get("options")
+    if "recipe" not in today and described.get("algorithm") in ("dqn", "bc"):
+        limit = options.get("max_episode_steps") if isinstance(options, dict) else None
+        recipe = {"id": described.get("environment"), "kwargs": {}, "wrappers": [], "max_episode_steps": limit or None}
+        today["recipe"] = recipe if described.get("environment") else None
+    return today
