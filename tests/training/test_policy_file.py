@@ -354,3 +354,35 @@ def test_loaded_policy_refuses_what_the_saved_one_refuses(tmp_path: Path):
     save_policy(q_policy(), tmp_path / "p")
     with pytest.raises(SpecError):
         load_policy(tmp_path / "p").action(np.zeros((2, 7), np.float32))
+
+
+WRITTEN = Path(__file__).parents[1] / "files" / "0.1" / "policies"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in WRITTEN.glob("*.json")))
+def test_policy_written_by_version_0_1_acts_as_it_did(name: str):
+    policy = load_policy(WRITTEN / name)
+    written = json.loads((WRITTEN / f"{name}.json").read_text())
+    observation_spec = policy.time_step_spec.observation
+    leaves = [
+        np.asarray(leaf, spec.dtype)
+        for leaf, spec in zip(written["observation"], specs.flatten(observation_spec), strict=True)
+    ]
+    rows = len(leaves[0])
+    step = TimeStep(
+        step_type=np.full(rows, StepType.MID, np.int32),
+        reward=np.zeros(rows, np.float32),
+        discount=np.ones(rows, np.float32),
+        observation=specs.pack_like(observation_spec, leaves),
+    )
+    state = policy.get_initial_state(rows)
+    first = policy.action(step, state, seed=1)
+    second = policy.action(step, first.state, seed=2)
+    for taken, expected in ((first, written["first"]), (second, written["second"])):
+        for ours, theirs in zip(jax.tree.leaves(taken), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    distribution = policy.distribution(step, state).action
+    parts = jax.tree.leaves(distribution, is_leaf=lambda node: hasattr(node, "probs"))
+    found = [part.probs for part in parts if hasattr(part, "probs")]
+    for ours, theirs in zip(found, written["probabilities"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
