@@ -2,10 +2,10 @@
 
 from jaxdaw.distributions._deterministic import Deterministic
 from jaxdaw.distributions._finite import Boltzmann, Categorical, EpsilonGreedy, Greedy, invalid_action
-from jaxdaw.distributions._gaps import SquareCB
 from jaxdaw.distributions._independent import Independent
 from jaxdaw.distributions._joint import Joint
 from jaxdaw.distributions._normal import Normal, TanhNormal
+from jaxdaw.distributions._square_cb import SquareCB
 from jaxdaw.distributions._thompson import largest_of_normals, votes
 from jaxdaw.distributions._uniform import Uniform
 

@@ -13,9 +13,9 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._layers import Activation, Dense, DropoutParam, Initializer, as_network, he_truncated_normal
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._recipe import as_rngs
 
 
 def concatenate(parts: Sequence[jax.Array]) -> jax.Array:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxdaw.errors import ConfigError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._recipe import as_rngs
 from jaxdaw.networks._weights import Weights
 
 

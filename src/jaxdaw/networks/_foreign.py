@@ -8,8 +8,8 @@ from typing import Any
 
 from flax import nnx
 
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._recipe import as_rngs
 
 
 class ForeignNetwork(Network):

@@ -13,8 +13,8 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.networks._constructor_arguments import Recipe, as_rngs, remembering
 from jaxdaw.networks._module import Module
-from jaxdaw.networks._recipe import Recipe, as_rngs, remembering
 from jaxdaw.networks._weights import Layout, Weights
 
 

@@ -13,11 +13,11 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate
 from jaxdaw.networks._layers import Activation
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._q import QNetwork
-from jaxdaw.networks._recipe import as_rngs
 
 
 class PerArmNetwork(Network):

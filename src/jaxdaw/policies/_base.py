@@ -12,10 +12,10 @@ from jaxdaw import specs
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
 from jaxdaw.math import soft_update
 from jaxdaw.networks import Module, Network
-from jaxdaw.policies._admission import Admission, as_seed
+from jaxdaw.policies._actions import as_declared, clip_to_spec, emitted_bounds, rows_without_action
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
-from jaxdaw.policies._emission import as_declared, clip_to_spec, emitted_bounds, rows_without_action
 from jaxdaw.policies._info import with_log_probability
+from jaxdaw.policies._input_checks import InputChecks, as_seed
 from jaxdaw.trajectories import PolicyStep, TimeStep, Trajectory, trajectory_spec
 
 
@@ -81,7 +81,7 @@ class Policy(Module):
         self.compiled_act = jax.jit(self._act_from_seed)
         self._compiled_leaves = jax.jit(self._act_on_leaves)
         self._compiled_distribution = jax.jit(self.distribute)
-        self._admission = Admission(self.name, time_step_spec)
+        self._input_checks = InputChecks(self.name, time_step_spec)
         self._action_leaves = jax.tree.leaves(action_spec)
         self._step_structure = jax.tree.structure(self.policy_step_spec)
         self._emitted_bounds = [emitted_bounds(spec) for spec in self._action_leaves]
@@ -352,7 +352,7 @@ class Policy(Module):
 
     def _admit(self, time_step: Any) -> tuple[TimeStep, bool]:
         """Returns the time step `[B, ...]` with exactly the declared leaves, and whether it came batched."""
-        time_step, batched = self._admission.admit(time_step)
+        time_step, batched = self._input_checks.admit(time_step)
         self._check_mask(time_step)
         return time_step, batched
 

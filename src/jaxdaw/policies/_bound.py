@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.policies._admission import in_the_middle, refuse_other_shapes
+from jaxdaw.policies._actions import emitted_bounds, is_emitted
 from jaxdaw.policies._base import Policy
-from jaxdaw.policies._emission import emitted_bounds, is_emitted
+from jaxdaw.policies._input_checks import in_the_middle, refuse_other_shapes
 
 
 class BoundPolicy:
@@ -80,4 +80,4 @@ class BoundPolicy:
         self._state = None
 
     def _admit(self, observation: Any) -> Any:
-        return self._policy._admission.from_observation(observation).observation
+        return self._policy._input_checks.from_observation(observation).observation

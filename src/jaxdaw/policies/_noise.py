@@ -12,8 +12,8 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.distributions import Deterministic, Joint, Normal
 from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.policies._actions import clip_to_spec
 from jaxdaw.policies._base import Policy, reset_rows
-from jaxdaw.policies._emission import clip_to_spec
 from jaxdaw.policies._info import with_log_probability
 from jaxdaw.policies._wrapped import WrappedPolicy
 from jaxdaw.trajectories import PolicyStep, TimeStep

@@ -1,4 +1,4 @@
-"""SquareCB: an action is the rarer the further its value lies below the best."""
+"""SquareCB: inverse gap weighting, where an action is the rarer the further its value lies below the best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exploration by inverse gap weighting: SquareCB, and FALCON, which is SquareCB with a rate that grows by itself."""
+"""SquareCB, FastCB and FALCON: exploration by inverse gap weighting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a policy emits: actions as their spec declares them, and the sentinels of rows that have none."""
+"""Conversions and checks of the actions that a policy emits, and the sentinels of rows that have none."""
 
 from __future__ import annotations
 
