@@ -1,4 +1,4 @@
-"""How a network was made: its constructor's arguments, remembered so that it can be made again."""
+"""The arguments that a network, policy or agent was constructed with, remembered so that it can be made again."""
 
 from __future__ import annotations
 
@@ -20,49 +20,67 @@ def as_rngs(rngs: nnx.Rngs | int) -> nnx.Rngs:
 
 
 def remembering(init: Callable[..., None]) -> Callable[..., None]:
-    """Returns a constructor that keeps its arguments as `self._recipe`; of a chain of constructors, the outermost's."""
-    signature = inspect.signature(init)
-    without_self = signature.replace(parameters=list(signature.parameters.values())[1:])
+    """Decorates `__init__` so that it keeps its arguments as `self._constructor_arguments`.
+
+    When one constructor calls another by `super().__init__`, the arguments of the outermost are kept.
+    """
+    signature = signature_of(init)
 
     @functools.wraps(init)
     def remember(self: Any, *args: Any, **kwargs: Any) -> None:
-        if "_recipe" not in vars(self):
-            self._recipe = Recipe(self, without_self.bind(*args, **kwargs))
+        if "_constructor_arguments" not in vars(self):
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:
+                init(self, *args, **kwargs)  # Python's own message names the constructor
+                raise
+            self._constructor_arguments = ConstructorArguments(type(self), bound)
         init(self, *args, **kwargs)
 
     return remember
 
 
-class Recipe:
-    """What a network is made of besides its variables, and what was found out about it.
+def signature_of(init: Callable[..., None]) -> inspect.Signature:
+    """Returns the signature of an `__init__` without `self`."""
+    signature = inspect.signature(init)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
 
-    nnx sees one opaque static object, whatever the constructor was given.
-    """
 
-    def __init__(self, owner: Any, arguments: inspect.BoundArguments):
-        self.owner = owner
-        self.input_tensor_spec: Any = None
-        self.state_spec: Any = ()
-        self.layout: Any = None
-        self.output_spec: tuple[Any] | None = None
-        self._arguments = arguments
+class ConstructorArguments:
+    """The arguments of one constructor call. To nnx it is one opaque static object."""
+
+    def __init__(self, owner: type, bound: inspect.BoundArguments):
+        self._owner = owner
+        self._bound = bound
         self._num_copies = 0
 
-    @property
-    def constructor_arguments(self) -> Mapping[str, Any]:
-        """The arguments that the constructor was given, by name."""
-        return self._arguments.arguments
+    def given(self) -> dict[str, Any]:
+        """Returns the arguments that were given, by name."""
+        return dict(self._bound.arguments)
+
+    def with_defaults(self) -> dict[str, Any]:
+        """Returns all arguments by name, those that were not given with their defaults."""
+        bound = copy.copy(self._bound)
+        bound.arguments = dict(bound.arguments)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def call(self, arguments: Mapping[str, Any]) -> Any:
+        """Runs the constructor with these arguments, by name."""
+        bound = copy.copy(self._bound)
+        bound.arguments = {name: arguments[name] for name in bound.signature.parameters if name in arguments}
+        return self._owner(*bound.args, **bound.kwargs)
 
     def rebuild(self, rngs: nnx.Rngs, overrides: Mapping[str, Any]) -> Any:
-        """Runs the constructor again; networks among its arguments are made anew too, overrides are taken as they are.
+        """Runs a network's constructor again. Networks among its arguments are made anew; overrides are taken as given.
 
         Raises:
           TypeError: an override that the constructor does not know.
           ConfigError: an nnx module among the arguments, which cannot be made anew.
         """
-        parameters = self._arguments.signature.parameters
+        parameters = self._bound.signature.parameters
         extra = next((p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
-        arguments = {name: _afresh(value, rngs) for name, value in self._arguments.arguments.items() if name != "rngs"}
+        arguments = {name: _afresh(value, rngs) for name, value in self._bound.arguments.items() if name != "rngs"}
         takes_rngs = "rngs" in parameters or extra is not None
         for name, value in {**({"rngs": rngs} if takes_rngs else {}), **overrides}.items():
             if name in parameters:
@@ -70,17 +88,12 @@ class Recipe:
             elif extra is not None:
                 arguments[extra] = {**arguments.get(extra, {}), name: value}
             else:
-                raise TypeError(f"{type(self.owner).__name__} has no constructor argument {name!r}")
-        bound = copy.copy(self._arguments)
-        bound.arguments = {name: arguments[name] for name in parameters if name in arguments}
-        return type(self.owner)(*bound.args, **bound.kwargs)
+                raise TypeError(f"{self._owner.__name__} has no constructor argument {name!r}")
+        return self.call(arguments)
 
     def next_stream(self) -> nnx.Rngs:
         """Returns a stream from which neither the original nor an earlier copy has drawn."""
-        bound = copy.copy(self._arguments)
-        bound.arguments = dict(bound.arguments)
-        bound.apply_defaults()
-        rngs = bound.arguments.get("rngs", 0)
+        rngs = self.with_defaults().get("rngs", 0)
         if isinstance(rngs, nnx.Rngs):
             return nnx.Rngs(rngs.params())
         self._num_copies += 1
@@ -90,14 +103,14 @@ class Recipe:
 
 def _afresh(value: Any, rngs: nnx.Rngs) -> Any:
     if isinstance(value, nnx.Module):
-        recipe = vars(value).get("_recipe")
-        if recipe is None:
+        arguments = vars(value).get("_constructor_arguments")
+        if arguments is None:
             raise ConfigError(
                 f"a {type(value).__name__} given to a constructor cannot be made anew",
                 cause="an nnx module does not remember how it was made.",
                 fix="pass Network.from_factory(lambda rngs: MyModule(..., rngs=rngs), input_tensor_spec)",
             )
-        return recipe.rebuild(rngs, {})
+        return arguments.rebuild(rngs, {})
     if isinstance(value, Mapping):
         return {key: _afresh(child, rngs) for key, child in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):

@@ -45,6 +45,7 @@ class Policy(Module):
     """
 
     draws = True
+    _how_to_save = "jaxdaw.training.save_policy(policy, directory)"
 
     def __init__(
         self,
@@ -330,6 +331,9 @@ class Policy(Module):
     def observation_and_action_constraint_splitter(self) -> Splitter | None:
         """The splitter, or None."""
         return self._splitter
+
+    def _copy_state_to(self, twin: Any) -> None:
+        """Gives a copy what has changed since construction beside weights; a policy without a step has nothing."""
 
     # What the shell does before and after the compiled call.
 

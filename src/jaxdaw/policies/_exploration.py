@@ -88,6 +88,9 @@ class ScheduledPolicy(WrappedPolicy):
             self._value = lambda step: jnp.asarray(read(step), jnp.float32)
         self._read = read
 
+    def _copy_state_to(self, twin: Any) -> None:
+        twin.step = self.step
+
     def _explore(self, choice: Any, number: Any) -> Any:
         """Returns the distribution over the same values and mask that explores by `number`; pure."""
         raise NotImplementedError(f"{type(self).__name__} must define _explore")
