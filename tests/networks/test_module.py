@@ -113,16 +113,15 @@ def test_deep_copy_in_the_middle_of_training_mode_keeps_what_moves():
 
 
 def test_module_of_ones_own_is_copied_from_its_arguments_once_it_says_what_changes():
-    with pytest.raises(TypeError, match="a Part cannot be copied: it does not define _copy_state_to"):
+    with pytest.raises(TypeError, match="a Part cannot be copied: its class does not list changing_attributes"):
         copy.deepcopy(Part("wing"))
 
     class Counter(Part):
+        changing_attributes = ("count",)
+
         def __init__(self, *parts):
             super().__init__("counter", *parts)
             self.count = 0
-
-        def _copy_state_to(self, twin):
-            twin.count = self.count
 
     counter = Counter(QNetwork(SPEC, ACTION))
     counter.count = 3

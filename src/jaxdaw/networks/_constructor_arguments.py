@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,8 +41,22 @@ def remembering(init: Callable[..., None]) -> Callable[..., None]:
     return remember
 
 
+def construct(cls: Any, arguments: Mapping[str, Any]) -> Any:
+    """Calls a constructor with its arguments by name; those of `*args` and `**kwargs` are a tuple and a dictionary.
+
+    Raises:
+      TypeError: an argument that the constructor does not have.
+    """
+    signature = signature_of(cls.__init__)
+    unknown = sorted(arguments.keys() - signature.parameters.keys())
+    if unknown:  # BoundArguments would pass over it
+        raise TypeError(f"it has no argument {unknown[0]!r}")
+    bound = inspect.BoundArguments(signature, OrderedDict(arguments))
+    return cls(*bound.args, **bound.kwargs)
+
+
 def signature_of(init: Callable[..., None]) -> inspect.Signature:
-    """Returns the signature of an `__init__` without `self`."""
+    """Returns the signature of an `__init__` without `self`; that of an nnx class is its metaclass's."""
     signature = inspect.signature(init)
     return signature.replace(parameters=list(signature.parameters.values())[1:])
 
@@ -65,12 +80,6 @@ class ConstructorArguments:
         bound.apply_defaults()
         return dict(bound.arguments)
 
-    def call(self, arguments: Mapping[str, Any]) -> Any:
-        """Runs the constructor with these arguments, by name."""
-        bound = copy.copy(self._bound)
-        bound.arguments = {name: arguments[name] for name in bound.signature.parameters if name in arguments}
-        return self._owner(*bound.args, **bound.kwargs)
-
     def rebuild(self, rngs: nnx.Rngs, overrides: Mapping[str, Any]) -> Any:
         """Runs a network's constructor again. Networks among its arguments are made anew; overrides are taken as given.
 
@@ -89,7 +98,7 @@ class ConstructorArguments:
                 arguments[extra] = {**arguments.get(extra, {}), name: value}
             else:
                 raise TypeError(f"{self._owner.__name__} has no constructor argument {name!r}")
-        return self.call(arguments)
+        return construct(self._owner, arguments)
 
     def next_stream(self) -> nnx.Rngs:
         """Returns a stream from which neither the original nor an earlier copy has drawn."""

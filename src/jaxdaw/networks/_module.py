@@ -11,7 +11,7 @@ import jax
 from flax import nnx
 
 from jaxdaw.errors import explain
-from jaxdaw.networks._constructor_arguments import ConstructorArguments, remembering
+from jaxdaw.networks._constructor_arguments import ConstructorArguments, construct, remembering
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -24,8 +24,13 @@ class Module:
 
     Args:
       name: defaults to the class name.
+
+    Attributes:
+      changing_attributes: the names of what a copy takes over beside the constructor's arguments, because it changes
+        after construction; None for a class that cannot be copied.
     """
 
+    changing_attributes: tuple[str, ...] | None = None
     _constructor_arguments: ConstructorArguments
     _how_to_save = "jaxdaw.training.save_policy(agent.policy, directory)"
 
@@ -47,14 +52,23 @@ class Module:
         """The scope under which this module's operations are found in a profile or in HLO."""
         return self._name
 
-    def constructor_arguments(self) -> dict[str, Any]:
-        """Returns the arguments that the constructor was given, by name."""
-        return self._constructor_arguments.given()
+    def constructor_arguments(self, defaults: bool = False) -> dict[str, Any]:
+        """Returns the arguments that the constructor was given, by name.
 
-    def _copy_state_to(self, twin: Any) -> None:
-        """Gives a copy made from the constructor's arguments what has changed since construction, in its own arrays."""
-        del twin
-        raise TypeError(f"a {type(self).__name__} cannot be copied: it does not define _copy_state_to")
+        Args:
+          defaults: whether those that were not given are included, with their defaults.
+        """
+        arguments = self._constructor_arguments
+        return arguments.with_defaults() if defaults else arguments.given()
+
+    @classmethod
+    def from_constructor_arguments(cls, arguments: Mapping[str, Any]) -> Self:
+        """Returns a new object from arguments as `constructor_arguments` gives them.
+
+        Raises:
+          TypeError: an argument that the constructor does not have.
+        """
+        return construct(cls, arguments)
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))
@@ -62,9 +76,12 @@ class Module:
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        twin = self._constructor_arguments.call(copy.deepcopy(self._constructor_arguments.given(), memo))
+        if self.changing_attributes is None:
+            raise TypeError(f"a {type(self).__name__} cannot be copied: its class does not list changing_attributes")
+        twin = self.from_constructor_arguments(copy.deepcopy(self.constructor_arguments(), memo))
         memo[id(self)] = twin
-        self._copy_state_to(twin)
+        for name in self.changing_attributes:
+            setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:

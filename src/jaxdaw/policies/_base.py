@@ -45,6 +45,7 @@ class Policy(Module):
     """
 
     draws = True
+    changing_attributes: tuple[str, ...] = ()  # type: ignore[assignment]  # narrower than a Module's, and not assigned
     _how_to_save = "jaxdaw.training.save_policy(policy, directory)"
 
     def __init__(
@@ -332,8 +333,9 @@ class Policy(Module):
         """The splitter, or None."""
         return self._splitter
 
-    def _copy_state_to(self, twin: Any) -> None:
-        """Gives a copy what has changed since construction beside weights; a policy without a step has nothing."""
+    def arguments_now(self) -> dict[str, Any]:
+        """Returns all arguments of the constructor by name, a schedule as the number that it gives now."""
+        return self.constructor_arguments(defaults=True)
 
     # What the shell does before and after the compiled call.
 

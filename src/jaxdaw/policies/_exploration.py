@@ -67,6 +67,7 @@ class GreedyPolicy(WrappedPolicy):
 class ScheduledPolicy(WrappedPolicy):
     """A wrapped policy with one number that may follow a schedule."""
 
+    changing_attributes = ("step",)
     _kind = BanditPolicyType.UNKNOWN
     """What a row is reported as whose action is not the greedy one."""
 
@@ -75,6 +76,7 @@ class ScheduledPolicy(WrappedPolicy):
     ):
         super().__init__(policy, clip=False, emit_log_probability=policy.emit_log_probability, name=name)
         self.step = 0
+        self._schedule = schedule if callable(schedule) else None
         read: Any = schedule
         self._value: Callable[[Any], Any] | None = None  # of a function without arguments: read on the host
         if not callable(schedule):
@@ -88,8 +90,17 @@ class ScheduledPolicy(WrappedPolicy):
             self._value = lambda step: jnp.asarray(read(step), jnp.float32)
         self._read = read
 
-    def _copy_state_to(self, twin: Any) -> None:
-        twin.step = self.step
+    def number_now(self) -> float:
+        """Returns what the schedule gives now."""
+        return float(ScheduledPolicy.weights_now(self, ())[1])
+
+    def arguments_now(self) -> dict[str, Any]:
+        """Returns all arguments of the constructor by name, a schedule as the number that it gives now."""
+        arguments = super().arguments_now()
+        return {
+            name: self.number_now() if value is self._schedule is not None else value
+            for name, value in arguments.items()
+        }
 
     def _explore(self, choice: Any, number: Any) -> Any:
         """Returns the distribution over the same values and mask that explores by `number`; pure."""

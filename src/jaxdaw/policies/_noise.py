@@ -109,10 +109,6 @@ class GaussianPolicy(_NoisyPolicy):
                 fix="GaussianPolicy(GreedyPolicy(policy), scale, emit_log_probability=True)",
             )
 
-    def options(self) -> dict[str, Any]:
-        """Returns the constructor's arguments beside the policy and the name, as plain numbers."""
-        return {"scale": self._scale, "clip": self._clip, "emit_log_probability": self._emit_log_probability}
-
     def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
         """Chooses an action; pure. Arguments as for `Policy.act`."""
         randomness, noise = randomness
@@ -192,10 +188,6 @@ class OUNoisePolicy(_NoisyPolicy):
         super().__init__(policy, OUNoiseState(noise_spec, policy.policy_state_spec), clip, name)
         self._stddev = _in_range(self.name, "ou_stddev", ou_stddev, math.inf)
         self._damping = _in_range(self.name, "ou_damping", ou_damping, 1.0)
-
-    def options(self) -> dict[str, Any]:
-        """Returns the constructor's arguments beside the policy and the name, as plain numbers."""
-        return {"ou_stddev": self._stddev, "ou_damping": self._damping, "clip": self._clip}
 
     def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
         """Chooses an action; pure. Arguments as for `Policy.act`."""

@@ -67,10 +67,6 @@ class FalconPolicy(SquareCBPolicy):
             )
         self._num_parameters = sum(sizes)
 
-    def coefficient_now(self) -> float:
-        """Returns today's coefficient."""
-        return float(super().weights_now(())[1])
-
     def weights_now(self, inner: Any) -> Any:
         """Returns the wrapped policy's weights with today's rate for one allowed action."""
         inner, coefficient = super().weights_now(inner)
