@@ -1,5 +1,6 @@
 """Distributions over actions: batched, masked, exact, and pytrees all of them."""
 
+from jaxdaw.distributions._base import Distribution, is_distribution
 from jaxdaw.distributions._deterministic import Deterministic
 from jaxdaw.distributions._finite import Boltzmann, Categorical, EpsilonGreedy, Greedy, invalid_action
 from jaxdaw.distributions._independent import Independent
@@ -13,6 +14,7 @@ __all__ = [
     "Boltzmann",
     "Categorical",
     "Deterministic",
+    "Distribution",
     "EpsilonGreedy",
     "Greedy",
     "Independent",
@@ -22,6 +24,7 @@ __all__ = [
     "TanhNormal",
     "Uniform",
     "invalid_action",
+    "is_distribution",
     "largest_of_normals",
     "votes",
 ]

@@ -1,6 +1,7 @@
 """TimeStep in, PolicyStep out: value-based policies, and the exploration around them and around continuous ones."""
 
-from jaxdaw.policies._actor import ActorPolicy, is_distribution
+from jaxdaw.distributions import is_distribution
+from jaxdaw.policies._actor import ActorPolicy
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
