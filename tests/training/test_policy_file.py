@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import json
 import shutil
@@ -38,6 +39,7 @@ from jaxdaw.policies import (
     SquareCBPolicy,
 )
 from jaxdaw.training import load_policy, save_policy
+from jaxdaw.training._description import describe_policy
 from jaxdaw.trajectories import StepType, TimeStep
 
 OBSERVATION = {"place": specs.TensorSpec((3,), np.float32), "kind": specs.BoundedTensorSpec((), np.int32, 0, 4)}
@@ -231,7 +233,22 @@ def test_a_projection_of_ones_own_is_code(tmp_path: Path):
     assert not (tmp_path / "p").exists()
 
 
-def test_every_policy_that_jaxdaw_exports_can_be_saved(tmp_path: Path):
+@pytest.mark.parametrize("name", POLICIES)
+def test_deep_copy_of_every_policy_is_described_the_same_and_shares_no_weights(name: str):
+    policy = POLICIES[name]()
+    twin = copy.deepcopy(policy)
+    assert describe_policy(twin) == describe_policy(policy)
+    ours, theirs = (jax.tree.leaves([network.get_weights() for network in p._networks()]) for p in (policy, twin))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one is not other
+        np.testing.assert_array_equal(as_numbers(one), as_numbers(other))
+
+
+def as_numbers(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def test_every_policy_that_jaxdaw_exports_can_be_saved():
     exported = {getattr(policies, name) for name in policies.__all__}
     concrete = {cls for cls in exported if isinstance(cls, type) and issubclass(cls, Policy) and cls is not Policy}
     assert {type(make()) for make in POLICIES.values()} == concrete

@@ -1,4 +1,4 @@
-"""Distributions over actions: batched, masked, exact, and pytrees all of them."""
+"""Distributions over actions: batched, with action masks and exact log-probabilities; all are pytrees."""
 
 from jaxdaw.distributions._base import Distribution, is_distribution
 from jaxdaw.distributions._deterministic import Deterministic

@@ -1,4 +1,4 @@
-"""Deterministic: one value in every row; and the shapes of what has a value of arrays."""
+"""Deterministic: one value in every row; and the base class of distributions over arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxdaw.distributions._base import STATIC, check_rows, register
 
 
 class OverArrays:
-    """Shapes of a distribution whose values are `[..., *event]`."""
+    """Base class of distributions over arrays: the shapes of values `[..., *event]`."""
 
     event_ndims: int
 

@@ -1,4 +1,4 @@
-"""Distributions over a finite number of actions, which differ only in how values become log-probabilities."""
+"""Distributions over a finite number of actions; they differ in how values become log-probabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxdaw.distributions._base import STATIC, check_rows, register
 from jaxdaw.errors import MaskError, SpecError
 
 _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))  # 1 - 2**-24
-_COLDEST = 1e-18  # its square is still a float32, which the derivative by the temperature needs
+_COLDEST = 1e-18  # its square is still a float32, which the gradient with respect to the temperature needs
 
 
 def invalid_action(dtype: Any) -> int:
@@ -67,7 +67,7 @@ class _Finite:
                 raise MaskError(what, expected=f"[..., {len(actions)}]", got=str(np.shape(mask)))
             mask = jnp.broadcast_to(jnp.asarray(mask) != 0, logits.shape)
         self.__dict__.update(mask=mask, minimum=int(self.minimum), dtype=dtype)
-        for field in dataclasses.fields(self)[4:]:  # a parameter gets its entry in every row, for indexing and vmap
+        for field in dataclasses.fields(self)[4:]:  # a parameter has one entry in each row, for indexing and vmap
             rows = jnp.broadcast_to(jnp.asarray(getattr(self, field.name), logits.dtype), logits.shape[:-1])
             logits = jnp.where(jnp.isnan(rows)[..., None], jnp.nan, logits)
             self.__dict__[field.name] = rows
@@ -95,13 +95,13 @@ class _Finite:
     @property
     def is_valid(self) -> Bool[Array, "*rows"]:
         """Whether a row has a distribution at all, `[...]` bool."""
-        return jnp.isfinite(jnp.max(self._values, axis=-1))  # the maximum of nothing is -inf, that of NaN is NaN
+        return jnp.isfinite(jnp.max(self._values, axis=-1))  # the maximum of no action is -inf, and NaN if there is NaN
 
     @property
     def log_probs(self) -> Float[Array, "*rows A"]:
         """The log-probability of every action, `[..., A]`; -inf where not allowed."""
         is_valid = self.is_valid[..., None]
-        numbers = jnp.where(is_valid, self._values, 0.0)  # a stand-in for invalid rows keeps NaN out of the gradient
+        numbers = jnp.where(is_valid, self._values, 0.0)  # zeros in invalid rows keep NaN out of the gradient
         return jnp.where(self.allowed & is_valid, self._log_probs(numbers), -jnp.inf)
 
     @property
@@ -142,7 +142,7 @@ class _Finite:
         """
         check_rows("uniform", jnp.shape(uniform), self.batch_shape)
         probs = self.probs
-        # A parallel sum is not monotone to the last bit, so an action of probability 0 could have a sliver of its own.
+        # A parallel sum is not monotone to the last bit, so an action of probability 0 could be selected.
         cumulative = jnp.where(probs > 0.0, jnp.cumsum(probs, axis=-1), 0.0)
         threshold = jnp.minimum(uniform, _BELOW_ONE) * jnp.max(cumulative, axis=-1)
         return self._emit(_first(cumulative > threshold[..., None]))
@@ -247,7 +247,8 @@ class EpsilonGreedy(_Finite):
         share = epsilon / jnp.maximum(jnp.sum(self.allowed, axis=-1), 1)
         probs = jnp.stack([1.0 - epsilon + share, share])
         greedy, other = jnp.where(probs > 0.0, jnp.log(jnp.where(probs > 0.0, probs, 1.0)), -jnp.inf)[..., None]
-        return jnp.where(is_greedy, greedy, other)  # two logarithms a row: those of all actions cost half a network
+        # Two logarithms a row: one for each action would cost half as much as a small network.
+        return jnp.where(is_greedy, greedy, other)
 
     def sample_from_uniform(self, uniform: Real[Array | np.ndarray, "*rows"]) -> Integer[Array, "*rows"]:
         """Returns actions from one number each: below epsilon it explores, and its place below epsilon says what.
@@ -266,6 +267,6 @@ class EpsilonGreedy(_Finite):
         place = uniform / jnp.where(epsilon > 0.0, epsilon, 1.0)  # in [0, 1) where it explores
         count = self.logits.shape[-1] if self.mask is None else jnp.sum(self.mask, axis=-1)
         explored = jnp.minimum((place * count).astype(jnp.int32), count - 1)  # place * count may round to count
-        if self.mask is not None:  # of the allowed actions, that with so many allowed ones before it
+        if self.mask is not None:  # the allowed action with `explored` allowed actions before it
             explored = jnp.sum(jnp.cumsum(self.mask, axis=-1) <= explored[..., None], axis=-1)
         return self._emit(jnp.where(explores, explored, self._greedy()))

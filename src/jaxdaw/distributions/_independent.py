@@ -1,4 +1,4 @@
-"""Independent: several draws that make up one value."""
+"""Independent: batch axes of a distribution taken as axes of one value."""
 
 from __future__ import annotations
 

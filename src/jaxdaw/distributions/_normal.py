@@ -1,4 +1,4 @@
-"""Normal, and the normal squashed into bounds by tanh."""
+"""Normal, and TanhNormal: a normal squashed into bounds by tanh."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 
 
 class _OverNormal:
-    """What both share: a location and a scale for every element, summed over the axes of one value."""
+    """Base class: a location and a scale for every element, and sums over the axes of one value."""
 
     loc: Any
     scale: Any

@@ -1,4 +1,4 @@
-"""Thompson sampling as distributions over actions: what is believed of the values goes in, probabilities come out."""
+"""Thompson sampling in closed form: the probability of each action, from beliefs about the values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def votes(
     member is not finite is not valid.
 
     Args:
-      values: the values of the actions in the eyes of each member; ties go to the lowest index.
+      values: the values that each member gives to the actions; ties go to the lowest index.
       mask: `[..., A]`, what is allowed; None allows everything.
       minimum, dtype: of the actions, as for `Categorical`.
 
@@ -101,7 +101,7 @@ def _probability_of_largest(
     spread = jnp.max(jnp.where(usable, jnp.maximum(deviation, -gap), 0.0))
     spread = jnp.where(spread > _LEAST, spread, 1.0)
     gap, deviation = gap / spread, jnp.maximum(deviation / spread, _NARROWEST)
-    # Actions that are left out break at the best mean, where they cut nothing that is not cut anyway.
+    # Actions that are not usable break at the best mean, which is a break already.
     breaks = jnp.sort(jnp.ravel(gap[:, None] + jnp.where(usable, deviation, 0.0)[:, None] * _BREAKS.astype(np.float32)))
     low, width = breaks[:-1], jnp.diff(breaks)
     at = low[:, None] + width[:, None] * jnp.asarray(0.5 + 0.5 * _POINTS, jnp.float32)

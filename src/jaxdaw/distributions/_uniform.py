@@ -1,4 +1,4 @@
-"""Uniform between bounds."""
+"""Uniform: the uniform distribution between bounds."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.math._arrays import AnyArray
 
 _TOLERANCE = 1e-5
-"""Of the sums of rows, and of symmetry, relative to the largest entry: float32 rounding of rows of hundreds."""
+"""Tolerance of row sums and of symmetry, relative to the largest entry: float32 rounding of rows of hundreds."""
 _DENSE = 8
-"""Edges for each node from which a product with the matrix is faster on a CPU than looking up both ends of each."""
+"""With more edges for each node than this, a product with the matrix is faster on a CPU than a gather of both ends."""
 
 
 class Edges(NamedTuple):
@@ -89,7 +89,7 @@ def smoothness_penalty(values: Float[AnyArray, "*rows A"], edges: Edges) -> Floa
     if len(edges.weight) > _DENSE * num_nodes:
         adjacency = np.zeros((num_nodes, num_nodes), np.float32)
         adjacency[edges.start, edges.end] = adjacency[edges.end, edges.start] = edges.weight
-        centred = values - jnp.mean(values, axis=-1, keepdims=True)  # the same penalty, and less to round
+        centred = values - jnp.mean(values, axis=-1, keepdims=True)  # the penalty is the same, with less rounding
         return jnp.sum((centred @ _laplacian_of(adjacency)) * centred, axis=-1)
     difference = values[..., edges.start] - values[..., edges.end]
     return jnp.sum(edges.weight * jnp.square(difference), axis=-1)

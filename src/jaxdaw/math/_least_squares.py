@@ -1,4 +1,4 @@
-"""Least squares that goes on as examples come in: square roots of precisions, without a matrix inverse."""
+"""Recursive least squares with square roots of precision matrices; no matrix is inverted."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def recursive_least_squares(
         blocks.append(jnp.sqrt((1.0 - forgetting) * tikhonov_weight) * jnp.eye(size, size + 1, dtype=root.dtype))
     blocks.append(jnp.where(scale > 0.0, scale * rows, 0.0))
     triangle = jnp.linalg.qr(jnp.concatenate(blocks), mode="r")
-    # Without examples nothing is rounded again: an arm that is never taken stays what it was.
+    # Without examples nothing is rounded again: the model of an arm that is never taken does not change.
     changes = jnp.any(weights > 0.0) | (forgetting < 1.0)
     return (
         jnp.where(changes, triangle[:size, :size], root),

@@ -1,4 +1,4 @@
-"""The n-step return of one window of rewards; an episode that ended inside it is cut where it ended."""
+"""The n-step return of one window of rewards; the sum stops where an episode ended inside the window."""
 
 from __future__ import annotations
 

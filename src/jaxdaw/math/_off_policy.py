@@ -1,4 +1,4 @@
-"""What a policy would have earned on decisions that another one made: per-row scores, whose mean is the estimate.
+"""Off-policy estimators: per-row scores whose mean estimates what a policy would have earned on logged decisions.
 
 Everything is element-wise over the rows `[N]`, in float64 if that comes in, and works on NumPy and JAX arrays alike. A
 weight is `w = pi(a | x) / p`, the candidate's probability of the logged arm over the logged probability. `q` is what a

@@ -1,4 +1,4 @@
-"""Returns and advantages of one sequence of rewards; episodes that ended inside it are cut where they ended."""
+"""Returns and advantages of one sequence of rewards; sums stop where an episode ended inside the sequence."""
 
 from __future__ import annotations
 

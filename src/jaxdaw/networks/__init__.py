@@ -1,4 +1,4 @@
-"""Functions of observations that own their weights: the Network contract, encoders, cores, heads and normalizers."""
+"""Networks: functions of observations that own their weights; encoders, recurrent cores, heads and normalizers."""
 
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
 from jaxdaw.networks._borrowed_weights import holding

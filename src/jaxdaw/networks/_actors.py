@@ -1,4 +1,4 @@
-"""Actor networks with memory, and those that give distributions over any nest of actions."""
+"""Actor networks that return distributions over any nest of actions, and recurrent actor networks."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ActorDistributionNetwork(Network):
 
 
 class _RecurrentActor(Network):
-    """What both recurrent actors are: a RecurrentEncodingNetwork and one head for each leaf of the action spec."""
+    """Base class of recurrent actors: a RecurrentEncodingNetwork and one head for each leaf of the action spec."""
 
     def __init__(
         self,

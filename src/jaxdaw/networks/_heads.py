@@ -1,4 +1,4 @@
-"""ActorNetwork and ValueNetwork: observations to actions and to state values."""
+"""ActorNetwork and ValueNetwork: from observations to actions and to state values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HeteroscedasticQNetwork: a reward for every action, and how much it varies."""
+"""HeteroscedasticQNetwork: the mean and variance of the reward of every action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Module: what networks, policies and agents have in common: a name, submodules, remembered arguments, copies."""
+"""Module: base class of networks, policies and agents: name, submodules, constructor arguments, copies."""
 
 from __future__ import annotations
 

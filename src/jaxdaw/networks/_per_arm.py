@@ -1,4 +1,4 @@
-"""Networks over a context and the features of arms: two towers, and what joins them."""
+"""Networks over features of a context and of arms: two towers, and how they are combined."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ CellType = Literal["lstm", "gru"]
 
 
 class LSTMState(NamedTuple):
-    """What one LSTM cell carries.
+    """The state of one LSTM cell.
 
     Attributes:
       hidden: the cell's last output, float32 `[B, units]`.

@@ -1,4 +1,4 @@
-"""Weights, and the map between a module's variables and plain nested dictionaries of arrays."""
+"""Weights, and conversion between a module's variables and nested dictionaries of arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TimeStep in, PolicyStep out: value-based policies, and the exploration around them and around continuous ones."""
+"""Policies: from TimeStep to PolicyStep. Value-based and actor policies, and exploration around them."""
 
 from jaxdaw.distributions import is_distribution
 from jaxdaw.policies._actor import ActorPolicy

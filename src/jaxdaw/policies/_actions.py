@@ -29,7 +29,7 @@ def is_emitted(action: np.ndarray, bounds: tuple[Any, Any]) -> bool:
     low, high = bounds
     if low is None:
         return bool(np.isfinite(action).all())
-    if action.size == 1:  # the usual case, ten times as fast
+    if action.size == 1:  # the usual case, ten times faster
         return bool(low <= action.item() <= high)
     return bool(((action >= low) & (action <= high)).all())
 

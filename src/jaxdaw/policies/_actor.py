@@ -1,4 +1,4 @@
-"""ActorPolicy: a network's actions, or samples of its distributions over them."""
+"""ActorPolicy: acts by a network that returns actions, or distributions over actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policy: a pure core (`weights, time_step, policy_state, randomness -> PolicyStep`) in a thin documented shell."""
+"""Policy: a pure `act(weights, time_step, policy_state, randomness) -> PolicyStep`, and the documented methods."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ class Policy(Module):
         self._action_spec = action_spec
         self._policy_state_spec = policy_state_spec
         if emit_log_probability:
-            highest = 0.0 if all(map(specs.is_discrete, specs.flatten(action_spec))) else np.inf  # of a density
+            # A log-probability is at most 0; a log density may be positive.
+            highest = 0.0 if all(map(specs.is_discrete, specs.flatten(action_spec))) else np.inf
             info_spec = with_log_probability(info_spec, specs.BoundedTensorSpec((), np.float32, -np.inf, highest))
         self._info_spec = info_spec
         self._clip = clip
@@ -352,7 +353,7 @@ class Policy(Module):
         return jax.tree.leaves(self.get_weights())
 
     def _act_on_leaves(self, leaves: Any, step: tuple[Any, ...], state: Any, seed: Any) -> list[Any]:
-        with jax.ensure_compile_time_eval():  # of numbers that follow schedules
+        with jax.ensure_compile_time_eval():  # numbers that follow schedules are computed now, not traced
             structure = jax.tree.structure(self.get_weights())
         return jax.tree.leaves(self._act_from_seed(structure.unflatten(leaves), TimeStep(*step), state, seed))
 
@@ -394,7 +395,8 @@ class Policy(Module):
             leaves = [np.asarray(leaf) for leaf in leaves]
             for index, spec in enumerate(self._action_leaves):
                 leaves[index] = leaves[index].astype(spec.dtype, copy=False)
-        rows = rows_without_action(leaves[: len(self._action_leaves)], self._emitted_bounds)  # a step's first
+        actions = leaves[: len(self._action_leaves)]  # they come first in a PolicyStep
+        rows = rows_without_action(actions, self._emitted_bounds)
         if rows is not None:
             raise self._no_action(rows)
         return self._step_structure.unflatten(leaves if batched else [leaf[0] for leaf in leaves])

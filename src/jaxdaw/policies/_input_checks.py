@@ -103,7 +103,7 @@ def as_seed(seed: int | jax.Array) -> Any:
 def _signature(time_step: TimeStep) -> Any:
     a, b, c, d = time_step
     if type(a) is np.ndarray and type(b) is np.ndarray and type(c) is np.ndarray and type(d) is np.ndarray:
-        # The usual case, in a quarter of the time.
+        # The usual case, four times faster.
         return a.dtype, a.shape, b.dtype, b.shape, c.dtype, c.shape, d.dtype, d.shape
     leaves, structure = jax.tree.flatten(time_step)
     return structure, tuple(

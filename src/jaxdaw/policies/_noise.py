@@ -1,4 +1,4 @@
-"""Noise around continuous actions: independent at every step, or with a memory of its own."""
+"""Gaussian and Ornstein-Uhlenbeck noise around continuous actions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxdaw.trajectories import PolicyStep, TimeStep
 
 
 class _NoisyPolicy(WrappedPolicy):
-    """The wrapped policy's actions and standard normal numbers to disturb them with."""
+    """Base class of both: draws the wrapped policy's randomness and standard normal noise."""
 
     def __init__(
         self, policy: Policy, policy_state_spec: Any, clip: bool, name: str | None, emit_log_probability: bool = False
@@ -133,7 +133,7 @@ class GaussianPolicy(_NoisyPolicy):
         return Normal(action, self._scale, len(spec.shape))
 
     def _is_certain(self, distribution: Any) -> bool:
-        if isinstance(self._wrapped, OUNoisePolicy):  # whose distribution leaves its own noise out
+        if isinstance(self._wrapped, OUNoisePolicy):  # its distribution does not include its own noise
             return False
         return all(isinstance(leaf, Deterministic) for leaf in specs.flatten(distribution))
 
