@@ -1,4 +1,4 @@
-"""Weights, and the map between a module's variables and plain nested dictionaries of arrays."""
+"""Weights, and conversion between a module's variables and nested dictionaries of arrays."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax.core import Tracer
 
@@ -47,6 +48,46 @@ def write_raw(shown: Shown, leaves: Sequence[Any]) -> None:
         shown[0][1].set_raw_value(leaves[shown[0][0]])
     for place, variable in shown:
         object.__setattr__(variable, "_raw_value", leaves[place])
+
+
+class Facts:
+    """What is known of one network besides its variables. To nnx it is one opaque static object."""
+
+    def __init__(self, owner: nnx.Module, input_tensor_spec: Any, state_spec: Any):
+        self.owner = owner
+        self.input_tensor_spec = input_tensor_spec
+        self.state_spec = state_spec
+        self.layout: Layout | None = None
+        self.output_spec: tuple[Any] | None = None
+
+
+def duplicate(node: Any, memo: dict[int, Any]) -> Any:
+    """Returns a copy of an nnx object with variables in arrays of their own, in the same order of construction.
+
+    Objects that it holds twice, or that `memo` knows, stay shared. What is no nnx object (functions, specs, numbers) is
+    not copied. `copy.deepcopy` itself fails here: nnx passes `Variable.__deepcopy__` on to the array.
+
+    Args:
+      node: a module, a variable, or a container of these.
+      memo: copies by the id of the original, as in `copy.deepcopy`.
+    """
+    if id(node) in memo:
+        return memo[id(node)]
+    if isinstance(node, nnx.Variable):
+        twin: Any = node.copy(jax.tree.map(jnp.copy, node.get_raw_value()))
+    elif isinstance(node, nnx.Pytree):
+        twin = memo[id(node)] = object.__new__(type(node))
+        vars(twin).update({name: duplicate(value, memo) for name, value in vars(node).items()})
+    elif isinstance(node, Facts):
+        twin = Facts(memo[id(node.owner)], node.input_tensor_spec, node.state_spec)
+    elif type(node) is dict:
+        twin = {key: duplicate(value, memo) for key, value in node.items()}
+    elif type(node) in (list, tuple):
+        twin = type(node)(duplicate(value, memo) for value in node)
+    else:
+        return node
+    memo[id(node)] = twin
+    return twin
 
 
 class Layout:

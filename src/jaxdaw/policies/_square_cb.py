@@ -1,4 +1,4 @@
-"""Exploration by inverse gap weighting: SquareCB, and FALCON, which is SquareCB with a rate that grows by itself."""
+"""SquareCB, FastCB and FALCON: exploration by inverse gap weighting."""
 
 from __future__ import annotations
 
@@ -66,10 +66,6 @@ class FalconPolicy(SquareCBPolicy):
                 f"{self.name} needs a reward model", expected="trainable weights", got=f"{policy.name} without any"
             )
         self._num_parameters = sum(sizes)
-
-    def coefficient_now(self) -> float:
-        """Returns today's coefficient."""
-        return float(super().weights_now(())[1])
 
     def weights_now(self, inner: Any) -> Any:
         """Returns the wrapped policy's weights with today's rate for one allowed action."""

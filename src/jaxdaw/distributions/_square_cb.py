@@ -1,12 +1,12 @@
-"""SquareCB: an action is the rarer the further its value lies below the best."""
+"""SquareCB: inverse gap weighting, where an action is the rarer the further its value lies below the best."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxdaw.distributions._base import register
 from jaxdaw.distributions._finite import _Finite
@@ -33,7 +33,7 @@ class SquareCB(_Finite):
 
     gamma: Any = 0.0
 
-    def _log_probs(self, values: jax.Array) -> jax.Array:
+    def _log_probs(self, values: Float[Array, "*rows A"]) -> Float[Array, "*rows A"]:
         is_greedy = self._greedy()[..., None] == jnp.arange(values.shape[-1])
         others = self.allowed & ~is_greedy
         gap = jnp.max(values, axis=-1, keepdims=True) - values

@@ -1,4 +1,4 @@
-"""SquareCB and FALCON around predicted rewards; tests/distributions/test_gaps.py tests the distribution."""
+"""SquareCB and FALCON around predicted rewards; tests/distributions/test_square_cb.py tests the distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network that holds other weights for a while, for functions that call the network itself."""
+"""Lend a network other weights for a while, for functions that call the network object itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIELDS = ("_raw_value", "_trace_state")
 
 @contextlib.contextmanager
 def holding(network: Network, weights: Weights) -> Iterator[None]:
-    """Makes a network's own weights these within the block, and what they were afterwards.
+    """Gives a network these weights within the block, and its own back afterwards.
 
     Inside a traced function the weights may be tracers: what the block computes by calling the network is then
     differentiated with respect to them, and what it changes, dropout's counters say, is found by `get_weights`.

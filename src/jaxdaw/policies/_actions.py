@@ -1,4 +1,4 @@
-"""What a policy emits: actions as their spec declares them, and the sentinels of rows that have none."""
+"""Conversions and checks of the actions that a policy emits, and the sentinels of rows that have none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_emitted(action: np.ndarray, bounds: tuple[Any, Any]) -> bool:
     low, high = bounds
     if low is None:
         return bool(np.isfinite(action).all())
-    if action.size == 1:  # the usual case, ten times as fast
+    if action.size == 1:  # the usual case, ten times faster
         return bool(low <= action.item() <= high)
     return bool(((action >= low) & (action <= high)).all())
 

@@ -1,4 +1,4 @@
-"""Policies over what is believed of rewards: upper confidence bounds, and Thompson sampling with exact propensities."""
+"""Policies with reward uncertainty: LinUCB, and Thompson sampling with exact propensities."""
 
 from __future__ import annotations
 
