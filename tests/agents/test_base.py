@@ -1,16 +1,22 @@
 """What every agent shares: the guard, weights, counters, summaries, the module surface."""
 
+import copy
+import pickle
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
+from jaxdaw import networks
 from jaxdaw.agents import Histogram
 from jaxdaw.errors import ConfigError, JaxdawWarning, MaskError, NonFiniteError, SpecError
 from jaxdaw.trajectories import to_n_step_transition
 
-from .batches import assert_same, batch, make, make_masked, weights_of
+from .batches import OBSERVATION, assert_same, batch, make, make_masked, weights_of
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -329,3 +335,61 @@ def test_extra_entries_are_dropped_with_a_warning():
     observation["obs"] = np.full((4, 2, 3), np.nan, np.float32)
     with pytest.warns(JaxdawWarning), pytest.raises(NonFiniteError, match=r"observation.*NaN"):
         agent.train(batch(observation=observation))  # found before the step, like NaN in a batch without them
+
+
+def test_a_deep_copy_is_an_agent_of_its_own_in_the_same_state():
+    agent = make(optimizer=optax.adam(1e-2))
+    agent.train(batch())
+    twin = copy.deepcopy(agent)
+    assert_same(weights_of(twin), weights_of(agent))
+    assert (int(twin.train_step_counter), twin.train_step_counter is agent.train_step_counter) == (1, False)
+    before = weights_of(agent)
+    twin.train(batch(seed=1))
+    assert_same(weights_of(agent), before)
+    agent.train(batch(seed=1))
+    assert_same(weights_of(twin), weights_of(agent))
+    with pytest.raises(TypeError, match="save_policy"):
+        pickle.dumps(agent)
+
+
+def test_policies_act_in_other_threads_while_the_agent_trains():
+    agent, stop, seen = make(optimizer=optax.sgd(0.1)), threading.Event(), []
+    observation = np.ones((2, 3), np.float32)
+    policies = [agent.policy, agent.collect_policy] * 2
+
+    def act(policy):
+        try:
+            while not stop.is_set():
+                policy.action(observation, seed=0)
+            seen.append(None)
+        except Exception as error:  # handed to the thread that asserts
+            seen.append(error)
+
+    threads = [threading.Thread(target=act, args=(policy,)) for policy in policies]
+    for thread in threads:
+        thread.start()
+    for step in range(300):
+        agent.train(batch(seed=step))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert seen == [None] * 4
+
+
+def test_a_layer_that_is_handed_over_ready_made_is_copied_for_the_target():
+    layer = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+
+    def make_network():
+        return networks.Network.from_factory(lambda rngs: layer, OBSERVATION)
+
+    agent = make(network=make_network(), optimizer=optax.sgd(0.1), target_update_period=2)
+    start = np.asarray(layer.kernel[...])
+    agent.train(batch())
+    target = agent.target_q_network.get_weights().params
+    np.testing.assert_array_equal(jax.tree.leaves(target)[1], start)  # not due yet
+    assert np.any(np.asarray(layer.kernel[...]) != start)
+    with pytest.warns(UserWarning, match="a copy is used"):
+        shared = make(network=make_network(), target_q_network=make_network(), target_update_period=2)
+    online = {id(variable) for variable in shared.trainable_variables}
+    assert not online & {id(variable) for variable in shared.target_q_network.variables}
+    assert np.isfinite(shared.train(batch()).loss)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
+import warnings
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,7 @@ from jax.core import Tracer
 
 from jaxdaw.agents._checks import BatchChecks, check_choice
 from jaxdaw.agents._state import AgentState, StepCounter
-from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
+from jaxdaw.errors import ConfigError, JaxdawWarning, NonFiniteError, SpecTypeError
 from jaxdaw.networks import Module, Network, read_raw, write_raw
 from jaxdaw.policies import Policy, Splitter
 from jaxdaw.trajectories import LossInfo, PolicyStep, TimeStep, Trajectory, Transition
@@ -243,6 +245,15 @@ class Shell(Module):
     def _show(self, state: AgentState) -> None:
         write_raw(self._shown, jax.tree.leaves(state))
         self._state = state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        with warnings.catch_warnings():  # the constructor has warned of its arguments before
+            warnings.simplefilter("ignore", JaxdawWarning)
+            twin = self.from_constructor_arguments(copy.deepcopy(self.constructor_arguments(), memo))
+        memo[id(self)] = twin
+        twin.set_state(jax.tree.map(jnp.copy, self.get_state()))
+        twin.train_step_counter.value = int(self.train_step_counter)
+        return twin
 
     # Steps that were refused on the device.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any, Self
@@ -235,9 +236,7 @@ class Network(Module, nnx.Module):
 
     def clone(self) -> Self:
         """Returns a network with the same weights in arrays of its own."""
-        twin = self.copy()
-        twin.set_weights(jax.tree.map(jnp.copy, self.get_weights()))
-        return twin
+        return copy.deepcopy(self)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         return duplicate(self, {} if memo is None else memo)

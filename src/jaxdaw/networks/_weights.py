@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,15 +32,26 @@ Shown = Sequence[tuple[int, nnx.Variable[Any]]]
 """Variables of one module, each with its place in a list of arrays."""
 
 
+_SWAP = threading.Lock()
+"""Held while the variables of networks are read or replaced together, so that no thread sees half of a train step."""
+
+
 def read_raw(shown: Shown, leaves: list[Any]) -> list[Any]:
     """Returns `leaves` with the arrays of the variables, uncopied, at their places."""
-    for place, variable in shown:
-        leaves[place] = variable._raw_value
+    with _SWAP:
+        for place, variable in shown:
+            leaves[place] = variable._raw_value
     return leaves
 
 
 def write_raw(shown: Shown, leaves: Sequence[Any]) -> None:
-    """Makes the leaves at their places the arrays of variables; shapes and dtypes are not looked at.
+    """Makes the leaves at their places the arrays of variables; shapes and dtypes are not looked at."""
+    with _SWAP:
+        _write(shown, leaves)
+
+
+def _write(shown: Shown, leaves: Sequence[Any]) -> None:
+    """Does what `write_raw` does, for a caller that holds the lock.
 
     `Variable.set_raw_value` asks each time whether the trace is the one that made the variable, which costs 2 us; it is
     only under a trace that the answer can be no.
@@ -112,13 +124,15 @@ class Layout:
 
     def gather(self) -> Weights:
         """Returns the variables' raw arrays, uncopied."""
-        return Weights(self.params.gather(), self.rest.gather())
+        with _SWAP:
+            return Weights(self.params.gather(), self.rest.gather())
 
     def scatter(self, weights: Weights) -> None:
         """Makes `weights` the variables' arrays; nothing is written unless structure, shapes and dtypes agree."""
         params, rest = self.params.admit(weights[0]), self.rest.admit(weights[1])
-        self.params.write(params)
-        self.rest.write(rest)
+        with _SWAP:
+            self.params.write(params)
+            self.rest.write(rest)
 
     @property
     def variables(self) -> list[nnx.Variable[Any]]:
@@ -184,7 +198,7 @@ class _Group:
         return leaves
 
     def write(self, leaves: Sequence[Any]) -> None:
-        write_raw(list(enumerate(self._variables)), leaves)
+        _write(list(enumerate(self._variables)), leaves)
 
     def to_graph(self, tree: Any) -> dict[Any, Any]:
         """Returns the leaves under the keys by which nnx knows them, with integers for lists."""
