@@ -1,9 +1,15 @@
-"""What was compiled is kept: many tests build the same programs, and so do the workers and the next run."""
+"""What all tests share: shapes are checked where they are annotated, and compiled programs are kept.
+
+Many tests build the same programs, and so do the workers and the next run.
+"""
 
 import os
 
 import jax
+import jaxtyping
 import pytest
+
+jaxtyping.install_import_hook(["jaxdaw.math", "jaxdaw.distributions"], "shape_checks.checked")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,16 +1,22 @@
 """What every agent shares: the guard, weights, counters, summaries, the module surface."""
 
+import copy
+import pickle
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
+from jaxdaw import networks
 from jaxdaw.agents import Histogram
 from jaxdaw.errors import ConfigError, JaxdawWarning, MaskError, NonFiniteError, SpecError
 from jaxdaw.trajectories import to_n_step_transition
 
-from .batches import assert_same, batch, make, make_masked, weights_of
+from .batches import OBSERVATION, assert_same, batch, make, make_masked, weights_of
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -27,18 +33,30 @@ def test_train_refuses_a_batch_that_is_not_finite_and_changes_nothing(leaf, valu
     assert int(agent.train_step_counter) == 1
 
 
-def test_train_refuses_on_the_device_and_reports_at_the_next_call():
-    agent = make()
-    before = weights_of(agent)
+def test_train_refuses_on_the_device_reports_the_batch_and_costs_no_other():
+    agent, twin = make(), make()
     bad = jax.tree.map(jnp.asarray, batch())
     bad = bad._replace(reward=bad.reward.at[1, 0].set(jnp.nan))
+    agent.train(batch())
     info = agent.train(bad)
     assert np.isnan(info.loss)
-    assert_same(weights_of(agent), before)
-    with pytest.raises(NonFiniteError, match=r"\.reward holds NaN or infinity in 1 of 4 rows \(first row 1\)"):
-        agent.train(batch())
-    agent.train(batch())
-    assert int(agent.train_step_counter) == 1
+    message = r"\.reward holds NaN or infinity in 1 of 4 rows \(first row 1\)"
+    with pytest.raises(NonFiniteError, match=message) as raised:
+        agent.train(batch(seed=1))
+    assert "batch 2 of those given to DqnAgent" in raised.value.__notes__[0]
+    twin.train(batch())
+    twin.train(batch(seed=1))
+    assert_same(weights_of(agent), weights_of(twin))
+    assert (int(agent.train_step_counter), agent.refused_steps) == (2, 1)
+
+
+@pytest.mark.parametrize("ask", ["get_state", "policy", "collect_policy", "loss"])
+def test_a_refused_last_batch_is_reported_by_whoever_asks_for_the_weights(ask):
+    agent = make()
+    agent.train(jax.tree.map(jnp.asarray, batch(reward=np.full((4, 2), np.nan, np.float32))))
+    with pytest.raises(NonFiniteError, match="reward holds NaN"):
+        {"get_state": agent.get_state, "loss": lambda: agent.loss(batch())}.get(ask, lambda: getattr(agent, ask))()
+    agent.get_state()  # reported once
 
 
 @pytest.mark.parametrize("action", [7, -1])
@@ -47,10 +65,25 @@ def test_an_action_outside_its_spec_is_refused(action):
     before = weights_of(agent)
     bad = batch()
     bad.action[3, 0] = action
-    agent.train(bad)
-    assert_same(weights_of(agent), before)
     with pytest.raises(SpecError, match=str(action)):
-        agent.train(batch())
+        agent.train(bad)
+    assert np.isnan(agent.train(jax.tree.map(jnp.asarray, bad)).loss)  # seen by the device alone
+    with pytest.raises(SpecError, match=str(action)):
+        agent.get_state()
+    assert_same(weights_of(agent), before)
+
+
+@pytest.mark.parametrize("step_type", [7, -1])
+@pytest.mark.parametrize("leaf", ["step_type", "next_step_type"])
+def test_a_step_type_that_does_not_exist_is_refused(leaf, step_type):
+    agent = make()
+    before = weights_of(agent)
+    bad = batch()
+    bad = bad._replace(**{leaf: bad.step_type.copy()})
+    getattr(bad, leaf)[1, 1] = step_type
+    with pytest.raises(SpecError, match=rf"\.{leaf} holds a step type.*\n.*got  {step_type} at \[1, 1\]"):
+        agent.train(bad)
+    assert_same(weights_of(agent), before)
 
 
 def test_a_state_that_allows_nothing_is_refused_unless_the_episode_ended_there():
@@ -62,9 +95,10 @@ def test_a_state_that_allows_nothing_is_refused_unless_the_episode_ended_there()
     ended = frames.discount.copy()
     ended[1, 0] = 0.0
     assert np.isfinite(agent.train(frames._replace(observation=observation, discount=ended)).loss)
-    assert np.isnan(agent.train(frames._replace(observation=observation)).loss)
-    with pytest.raises(MaskError, match=r"1 of 8 states of the batch allow no action.*\[1, 1\]"):
-        agent.train(frames._replace(observation=observation))
+    stuck = frames._replace(observation=observation)
+    for refuse in (lambda: agent.train(stuck), lambda: (agent.train(jax.tree.map(jnp.asarray, stuck)), agent.policy)):
+        with pytest.raises(MaskError, match=r"1 of 8 states of the batch allow no action.*\[1, 1\]"):
+            refuse()
 
 
 def test_weights_scale_each_row_and_zero_rows_teach_nothing():
@@ -85,27 +119,30 @@ def test_steps_that_are_not_finite_can_be_skipped_and_are_counted(on_nan, bad_st
     bad = batch(reward=np.full((4, 2), np.nan, np.float32))
     before = weights_of(agent)
     for _ in range(bad_steps):
-        agent.train(bad).loss.block_until_ready()
+        agent.train(bad)
     assert_same(weights_of(agent), before)
-    agent.train(batch()).loss.block_until_ready()
     agent.train(batch())
-    assert (agent.refused_steps, int(agent.train_step_counter)) == (bad_steps, 2)
+    agent.get_state()
+    assert (agent.refused_steps, int(agent.train_step_counter)) == (bad_steps, 1)
 
 
 def test_ten_refused_steps_in_a_row_are_too_many_to_skip():
     agent = make(on_nan="skip")
     bad = batch(reward=np.full((4, 2), np.nan, np.float32))
-    for _ in range(10):
-        agent.train(bad).loss.block_until_ready()
+
+    def train_on_bad_batches():
+        for _ in range(10):
+            agent.train(bad)
+        agent.get_state()
+
     with pytest.raises(NonFiniteError, match=r"\.reward holds NaN or infinity in 4 of 4 rows"):
-        agent.train(batch())
+        train_on_bad_batches()
 
 
 def test_skipping_does_not_cover_for_actions_outside_their_spec():
     agent = make(on_nan="ignore")
-    agent.train(batch(action=np.full((4, 2), 9, np.int32))).loss.block_until_ready()
     with pytest.raises(SpecError, match="action"):
-        agent.train(batch())
+        agent.train(batch(action=np.full((4, 2), 9, np.int32)))
 
 
 def test_weights_of_shape_b1_are_refused():
@@ -168,7 +205,7 @@ def test_initialize_with_a_seed_draws_new_weights_and_copies_them_to_the_target(
     agent.initialize(seed=1)
     state = weights_of(agent)
     assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(state.params), strict=True))
-    assert_same(state.target.params, state.params["q_network"])
+    assert_same(state.memory.target_q_network.params, state.params["q_network"])
     again = make()
     again.initialize(seed=1)
     assert_same(weights_of(again), state)
@@ -298,3 +335,61 @@ def test_extra_entries_are_dropped_with_a_warning():
     observation["obs"] = np.full((4, 2, 3), np.nan, np.float32)
     with pytest.warns(JaxdawWarning), pytest.raises(NonFiniteError, match=r"observation.*NaN"):
         agent.train(batch(observation=observation))  # found before the step, like NaN in a batch without them
+
+
+def test_a_deep_copy_is_an_agent_of_its_own_in_the_same_state():
+    agent = make(optimizer=optax.adam(1e-2))
+    agent.train(batch())
+    twin = copy.deepcopy(agent)
+    assert_same(weights_of(twin), weights_of(agent))
+    assert (int(twin.train_step_counter), twin.train_step_counter is agent.train_step_counter) == (1, False)
+    before = weights_of(agent)
+    twin.train(batch(seed=1))
+    assert_same(weights_of(agent), before)
+    agent.train(batch(seed=1))
+    assert_same(weights_of(twin), weights_of(agent))
+    with pytest.raises(TypeError, match="save_policy"):
+        pickle.dumps(agent)
+
+
+def test_policies_act_in_other_threads_while_the_agent_trains():
+    agent, stop, seen = make(optimizer=optax.sgd(0.1)), threading.Event(), []
+    observation = np.ones((2, 3), np.float32)
+    policies = [agent.policy, agent.collect_policy] * 2
+
+    def act(policy):
+        try:
+            while not stop.is_set():
+                policy.action(observation, seed=0)
+            seen.append(None)
+        except Exception as error:  # handed to the thread that asserts
+            seen.append(error)
+
+    threads = [threading.Thread(target=act, args=(policy,)) for policy in policies]
+    for thread in threads:
+        thread.start()
+    for step in range(300):
+        agent.train(batch(seed=step))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert seen == [None] * 4
+
+
+def test_a_layer_that_is_handed_over_ready_made_is_copied_for_the_target():
+    layer = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+
+    def make_network():
+        return networks.Network.from_factory(lambda rngs: layer, OBSERVATION)
+
+    agent = make(network=make_network(), optimizer=optax.sgd(0.1), target_update_period=2)
+    start = np.asarray(layer.kernel[...])
+    agent.train(batch())
+    target = agent.target_q_network.get_weights().params
+    np.testing.assert_array_equal(jax.tree.leaves(target)[1], start)  # not due yet
+    assert np.any(np.asarray(layer.kernel[...]) != start)
+    with pytest.warns(UserWarning, match="a copy is used"):
+        shared = make(network=make_network(), target_q_network=make_network(), target_update_period=2)
+    online = {id(variable) for variable in shared.trainable_variables}
+    assert not online & {id(variable) for variable in shared.target_q_network.variables}
+    assert np.isfinite(shared.train(batch()).loss)

@@ -251,7 +251,7 @@ def test_each_seed_of_a_population_has_noise_of_its_own():
     assert len(np.unique(info.loss)) == 3  # of the same weights
     np.testing.assert_array_equal(update(alike, frames)[1].loss, info.loss)
     assert not np.isin(update(later, frames)[1].loss, info.loss).any()
-    of_one_key = alike._replace(target=jnp.broadcast_to(alike.target[0], alike.target.shape))
+    of_one_key = alike._replace(key=jnp.broadcast_to(alike.key[0], alike.key.shape))
     assert len(np.unique(update(of_one_key, frames)[1].loss)) == 1
 
 
@@ -548,14 +548,26 @@ def test_a_label_outside_the_spec_is_refused_and_nothing_changes(on_device, acti
     before = weights_of(agent)
     if on_device:
         frames = jax.tree.map(jnp.asarray, frames)
-    assert np.isnan(agent.train(frames).loss)
-    assert_same(weights_of(agent), before)
+
+    def train_and_look():
+        assert np.isnan(agent.train(frames).loss)
+        agent.get_state()
+
     with pytest.raises(SpecError, match="action"):
-        agent.train(batch(SHIFTED))
+        train_and_look()
     assert int(agent.train_step_counter) == 1
     assert_same(weights_of(agent), before)
     agent.train(batch(SHIFTED))
     assert int(agent.train_step_counter) == 2
+
+
+def test_a_label_that_nothing_is_learned_from_may_be_anything():
+    agent, frames = make(SHIFTED), batch(SHIFTED)
+    weights = np.ones(len(frames.action), np.float32)
+    frames.action[2], weights[2] = 99, 0.0
+    assert np.isfinite(agent.train(frames, weights).loss)
+    with pytest.raises(SpecError, match=r"1 of \d+ values out of range: \[2\]=99"):
+        agent.train(frames)
 
 
 def test_nan_in_an_observation_is_refused_before_the_step():

@@ -50,12 +50,12 @@ def test_the_target_moves_at_multiples_of_its_period(period):
     agent = make(target_update_period=period, optimizer=optax.sgd(0.1))
     agent.initialize()
     for call in range(1, 7):
-        before = weights_of(agent).target
+        before = weights_of(agent).memory
         agent.train(batch(seed=call))
         after = weights_of(agent)
         online = after.params["q_network"]
-        expected = online if call % period == 0 else before.params
-        jax.tree.map(np.testing.assert_array_equal, after.target.params, expected)
+        expected = online if call % period == 0 else before.target_q_network.params
+        jax.tree.map(np.testing.assert_array_equal, after.memory.target_q_network.params, expected)
         shown = agent.target_q_network.get_weights().params  # who holds the network sees it move
         jax.tree.map(np.testing.assert_array_equal, shown, expected)
 
@@ -64,9 +64,9 @@ def test_the_target_does_not_share_its_weights():
     agent = make()
     for variable in agent.target_q_network.variables:
         assert all(variable is not other for other in agent.trainable_variables)
-    before = weights_of(agent).target
+    before = weights_of(agent).memory
     agent.train(batch())
-    jax.tree.map(np.testing.assert_array_equal, weights_of(agent).target, before)
+    jax.tree.map(np.testing.assert_array_equal, weights_of(agent).memory, before)
 
 
 @pytest.mark.parametrize("kind", [DqnAgent, DdqnAgent])

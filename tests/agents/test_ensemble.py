@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -44,11 +45,11 @@ def test_without_bootstrap_a_member_takes_the_steps_it_would_take_alone():
 def test_counts_have_mean_one_variance_one_and_differ_by_member_and_step(bootstrap: str):
     agent = EnsembleThompsonSamplingAgent(STEP, ACTION, one(), optax.sgd(0.1), num_members=2, bootstrap=bootstrap)
     state = agent.get_state()
-    counts = np.asarray(agent._counts(state, (2, 40_000)))
+    counts = np.asarray(agent._counts(state.step_key, (2, 40_000)))
     np.testing.assert_allclose(counts.mean(-1), 1.0, atol=0.03)
     np.testing.assert_allclose(counts.var(-1), 1.0, atol=0.05)
     assert abs(np.corrcoef(counts)[0, 1]) < 0.02
-    later = np.asarray(agent._counts(state._replace(train_step=state.train_step + 1), (2, 40_000)))
+    later = np.asarray(agent._counts(state._replace(train_step=state.train_step + 1).step_key, (2, 40_000)))
     assert abs(np.corrcoef(counts[0], later[0])[0, 1]) < 0.02
 
 
@@ -60,7 +61,7 @@ def test_loss_is_the_sum_over_members_of_counted_errors():
     assert isinstance(ensemble, EnsembleNetwork)
     outputs, _ = ensemble.apply_members(ensemble.get_weights(), experience.observation.reshape(10, 3))
     predicted = np.asarray(outputs)[:, np.arange(10), experience.action.ravel()]
-    counts = np.asarray(agent._counts(agent.get_state(), (4, 10)))
+    counts = np.asarray(agent._counts(agent.get_state().step_key, (4, 10)))
     errors = counts * (experience.reward.ravel() - predicted) ** 2
     errors[:, 1] = 0.0  # the boundary frame
     info = agent.loss(experience)
@@ -94,3 +95,11 @@ def test_constructor_refuses():
             EnsembleThompsonSamplingAgent(STEP, ACTION, one(), optax.sgd(0.1), **options)
     with pytest.raises(ConfigError):
         EnsembleThompsonSamplingAgent(STEP, ACTION, "network", optax.sgd(0.1))  # type: ignore[arg-type]
+
+
+def test_each_seed_of_a_population_draws_counts_of_its_own():
+    agent = EnsembleThompsonSamplingAgent(STEP, ACTION, one(), optax.sgd(0.1), num_members=2)
+    states = jax.vmap(agent.init)(jax.random.split(jax.random.key(0), 3))
+    alike = states._replace(params=jax.tree.map(lambda x: jnp.broadcast_to(x[0], x.shape), states.params))
+    _, info = jax.jit(jax.vmap(agent.update, in_axes=(0, None)))(alike, batch(rows=5, frames=1))
+    assert len(np.unique(info.loss)) == 3  # of the same weights on the same batch

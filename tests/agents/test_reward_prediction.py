@@ -91,7 +91,7 @@ def test_boundary_frames_teach_nothing_whatever_they_hold():
     state = agent.get_state()
     stepped, info = jax.jit(agent.update)(state, frames)
     np.testing.assert_array_equal(info.extra.loss, [[4.0], [0.0]])
-    np.testing.assert_array_equal(stepped.target, [1, 0, 0])
+    np.testing.assert_array_equal(stepped.memory.num_samples, [1, 0, 0])
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stepped.params))
 
 

@@ -20,6 +20,7 @@ from jaxdaw.agents import (
     LinearThompsonSamplingAgent,
     LinearUCBAgent,
     NeuralEpsilonGreedyAgent,
+    ReinforceAgent,
     nested_loss,
 )
 from jaxdaw.policies import FalconPolicy, SquareCBPolicy
@@ -122,6 +123,24 @@ def bandit_that_counts() -> Agent:
     )
 
 
+def reinforce(action: Any = ACTION, actor: Any = None, **options: Any) -> Agent:
+    step = trajectories.time_step_spec(OBSERVATION)
+    actor = networks.ActorDistributionNetwork(OBSERVATION, action, fc_layer_params=(8,)) if actor is None else actor
+    return ReinforceAgent(step, action, actor, optax.adam(1e-2), normalize_returns=False, **options)
+
+
+def reinforce_with_baseline() -> Agent:
+    value = networks.ValueNetwork(OBSERVATION, fc_layer_params=(6,))
+    return reinforce(value_network=value, entropy_regularization=0.1, gamma=0.9, gradient_clipping=0.5)
+
+
+def reinforce_recurrent() -> Agent:
+    actor = networks.ActorDistributionRnnNetwork(
+        OBSERVATION, STEER, input_fc_layer_params=(6,), lstm_size=(5,), output_fc_layer_params=None
+    )
+    return reinforce(STEER, actor, debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1)
+
+
 PROPENSITY = ("log_probability",)
 
 
@@ -178,6 +197,10 @@ AGENTS: dict[str, Callable[[], Agent]] = {
     "bandit over arms": bandit_over_arms,
     "bandit heteroscedastic, smoothed": bandit_with_noise,
     "bandit greedy, counting": bandit_that_counts,
+    "reinforce": reinforce,
+    "reinforce mixed actions": lambda: reinforce({"gear": ACTION, "steer": STEER}),
+    "reinforce with a baseline": reinforce_with_baseline,
+    "reinforce lstm": reinforce_recurrent,
     **EXPLORERS,
 }
 

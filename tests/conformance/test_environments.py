@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from jaxdaw import testing
-from jaxdaw.environments import CartPole, Catch, GymnasiumEnvironment, JaxToHost, Recall, check_environment
+from jaxdaw.environments import (
+    CartPole,
+    Catch,
+    EnvironmentRecipe,
+    GymnasiumEnvironment,
+    JaxToHost,
+    Recall,
+    check_environment,
+)
 
 ENVIRONMENTS: dict[str, Callable[[], Any]] = {
     "jax CartPole": CartPole,
@@ -17,6 +25,8 @@ ENVIRONMENTS: dict[str, Callable[[], Any]] = {
     "jax CartPole on the host": lambda: JaxToHost(CartPole(), 3),
     "Gymnasium CartPole-v1": lambda: GymnasiumEnvironment.make("CartPole-v1", num_envs=2),
     "Gymnasium Acrobot-v1": lambda: GymnasiumEnvironment.make("Acrobot-v1", max_episode_steps=50),
+    "Gymnasium Pendulum-v1": lambda: GymnasiumEnvironment.make("Pendulum-v1", max_episode_steps=50),
+    "recipe with arguments": EnvironmentRecipe("FrozenLake-v1", {"is_slippery": False}, max_episode_steps=50).make,
     "Gymnasium Taxi-v4": lambda: GymnasiumEnvironment.make("Taxi-v4"),
     **{type(probe).__name__: type(probe) for probe in testing.PROBES},
 }

@@ -66,6 +66,15 @@ def normal_actor() -> ActorPolicy:
     return ActorPolicy(STEP, FLOATS, network)
 
 
+def unclipped_actor() -> ActorPolicy:
+    """Records what it drew, mostly outside of the bounds, and its log-probability."""
+    wide = functools.partial(networks.NormalProjection, std_bias_initializer_value=5.0)
+    network = networks.ActorDistributionNetwork(
+        OBSERVATION, FLOATS, fc_layer_params=(8,), continuous_projection_net=wide
+    )
+    return ActorPolicy(STEP, FLOATS, network, clip=False, emit_log_probability=True)
+
+
 def masked_actor() -> ActorPolicy:
     network = networks.ActorDistributionNetwork(OBSERVATION, ACTION, fc_layer_params=(8,))
     return ActorPolicy(
@@ -171,6 +180,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "drifting noise": lambda: OUNoisePolicy(RandomPolicy(STEP, FLOATS), 0.1, 0.15),
     "actor deterministic": deterministic_actor,
     "actor normal": normal_actor,
+    "actor that does not clip": unclipped_actor,
     "actor squashed": actor,
     "actor categorical, masked": masked_actor,
     "actor over a mixed nest": lambda: actor(ACTIONS),

@@ -129,7 +129,7 @@ def test_five_train_calls(name: str, as_experience_loss: bool):
 
 def _gradients(case: cases.Case, agent: Any, frames: Any, weight: Any, layers: Any) -> None:
     state = agent.get_state()
-    gradients = jax.grad(lambda p: agent._weighted_loss(p, state, frames, weight, True)[0])(state.params)
+    gradients = jax.grad(lambda p: agent.loss_info(state._replace(params=p), frames, weight, True).loss)(state.params)
     clipped, _ = clip_by_norm_per_variable(case.doc["constructor"]["gradient_clipping"] or 1e9).update(gradients, None)
     for label, tree in (("grad", gradients), ("grad_clipped", clipped)):
         stored = case.sub(f"out/{label}")

@@ -70,7 +70,9 @@ def _crosses_truncation(frames) -> bool:
 
 def _gradients(case, agent, frames, weight, layers):
     state = agent.get_state()
-    gradients = jax.jit(jax.grad(lambda p: agent._weighted_loss(p, state, frames, weight, True)[0]))(state.params)
+    gradients = jax.jit(jax.grad(lambda p: agent.loss_info(state._replace(params=p), frames, weight, True).loss))(
+        state.params
+    )
     clipped, _ = clip_by_norm_per_variable(case.doc["constructor"]["gradient_clipping"] or 1e9).update(gradients, None)
     named = agent._q_network.named_variables()
     for label, tree in (("grad", gradients), ("grad_clipped", clipped)):

@@ -128,7 +128,8 @@ def test_five_train_calls(name: str):
         weight = np.float32(case.arrays["in/weights"][k]) if "in/weights" in case.arrays else None
         if k == 0:
             _gradients(case, agent, frames, weight, layers)
-        batch = agent._batch_loss(agent.get_state().params, agent.get_state(), frames, True)
+        state = agent.get_state()
+        batch = agent.batch_loss(state.params, state, frames, state.step_key, True)
         info = agent.train(frames, weight)
         case.close("out/loss", info.loss, case.arrays["out/loss"][k])
         weights = np.broadcast_to(1.0 if weight is None else weight, len(frames.action))[:, None]
@@ -146,7 +147,7 @@ def test_five_train_calls(name: str):
 
 def _gradients(case: cases.Case, agent: Any, frames: Any, weight: Any, layers: Any) -> None:
     state = agent.get_state()
-    gradients = jax.grad(lambda p: agent._weighted_loss(p, state, frames, weight, True)[0])(state.params)
+    gradients = jax.grad(lambda p: agent.loss_info(state._replace(params=p), frames, weight, True).loss)(state.params)
     clipping = case.doc["constructor"]["gradient_clipping"] or 1e9
     clipped, _ = math.clip_by_norm_per_variable(clipping).update(gradients, None)
     names = agent.reward_network.variable_names

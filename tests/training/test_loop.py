@@ -8,7 +8,7 @@ import pytest
 from jaxdaw import environments
 from jaxdaw.errors import ConfigError
 from jaxdaw.metrics import EpisodeMetrics
-from jaxdaw.replay import PurePrioritizedReplay, UniformReplay
+from jaxdaw.replay import PrioritizedSource, PurePrioritizedReplay, UniformReplay, UniformSource
 from jaxdaw.training._loop import Loop
 
 from .worlds import SMALL
@@ -18,7 +18,8 @@ def make_loop(updates=2):
     world = environments.make("jax:CartPole-v1")
     agent = SMALL.make_agent(world.time_step_spec(), world.action_spec)
     replay = UniformReplay(agent.collect_data_spec, 500, 3)
-    return world, agent, Loop(agent, replay, EpisodeMetrics(3, 2), batch_size=8, sequence_length=2, updates=updates)
+    source = UniformSource(replay, num_steps=2, batch_size=8, updates=updates)
+    return world, agent, Loop(agent, source, EpisodeMetrics(3, 2))
 
 
 def test_one_scan_is_the_same_as_two_that_follow_each_other_in_steps_and_updates():
@@ -30,7 +31,7 @@ def test_one_scan_is_the_same_as_two_that_follow_each_other_in_steps_and_updates
     assert int(state.agent.train_step) == 0
     state, states = scan(world, state, states, jax.random.key(4), 5, 4)
     assert int(state.agent.train_step) == 5 * 2
-    assert int(state.replay.size) == 20 + 5 * 4
+    assert int(state.source.size) == 20 + 5 * 4
     assert int(state.losses.updates) == 10
     assert int(state.losses.refused) == 0
     assert np.isfinite(state.losses.total)
@@ -42,8 +43,9 @@ def test_an_interruption_cuts_the_episodes_under_way():
     state = loop.init(agent.init(jax.random.key(1)), first, jax.random.key(2))
     state, states = loop.scan(world, state, states, jax.random.key(3), 4, 0)
     _, fresh = jax.vmap(world.init)(jax.random.split(jax.random.key(9), 3))
-    state = loop.interrupt(state, fresh, jax.random.key(5))
-    frames = loop.replay.sample(state.replay, jax.random.key(6), 200, 2)[0]
+    actions, _ = loop.draw(jax.random.key(5), 1, 0)
+    state = loop.advance(loop.cut(state), fresh, jax.tree.map(lambda x: x[0], actions))
+    frames = loop.source.replay.sample(state.source, jax.random.key(6), 200, 2)[0]
     cut = np.asarray(frames.step_type[:, 1]) == 2
     assert cut.any()
     np.testing.assert_array_equal(np.asarray(frames.next_step_type[:, 1])[cut], 0)
@@ -54,7 +56,7 @@ def prioritized_loop(changes, frames, updates=3):
     agent = dataclasses.replace(SMALL, **changes).make_agent(world.time_step_spec(), world.action_spec)
     replay = PurePrioritizedReplay(agent.collect_data_spec, 60, 2, frames, alpha=0.7)
     schedule = optax.linear_schedule(0.4, 1.0, 200)
-    loop = Loop(agent, replay, EpisodeMetrics(2, 2), 8, frames, updates, schedule)
+    loop = Loop(agent, PrioritizedSource(replay, 8, updates, schedule), EpisodeMetrics(2, 2))
     states, first = jax.vmap(world.init)(jax.random.split(jax.random.key(0), 2))
     state = loop.init(agent.init(jax.random.key(1)), first, jax.random.key(2))
     state, states = jax.jit(loop.scan, static_argnums=(0, 4, 5))(world, state, states, jax.random.key(3), 40, 0)
@@ -98,8 +100,8 @@ def test_weights_reach_the_loss_and_errors_the_priorities_after_each_gradient_st
             assert sizes.shape == (8, frames - 1)
             sizes = 0.9 * sizes.max(axis=1) + 0.1 * sizes.mean(axis=1)
         priorities.ravel()[drawn] = (sizes + 1e-6) ** 0.7
-    np.testing.assert_allclose(after.replay.tree[0][:60].reshape(30, 2), priorities, rtol=1e-4)
-    assert float(after.replay.highest) >= 1.0
+    np.testing.assert_allclose(after.source.tree[0][:60].reshape(30, 2), priorities, rtol=1e-4)
+    assert float(after.source.highest) >= 1.0
 
 
 def test_an_agent_that_reports_no_errors_cannot_learn_by_priority(monkeypatch):

@@ -19,9 +19,9 @@ def test_the_replay_holds_one_valid_stream_of_real_edges(name):
     trainer = make_small(name)
     for report in reports(trainer, 1_500):
         assert report.env_steps == trainer.env_steps
-    replay = trainer.loop.replay
+    replay = trainer.loop.source.replay
     sample = jax.jit(replay.sample, static_argnums=(2, 3))
-    frames = jax.device_get(sample(trainer.state.replay, jax.random.key(0), 500, 5)[0])
+    frames = jax.device_get(sample(trainer.state.source, jax.random.key(0), 500, 5)[0])
     validate_trajectory(frames)
     real = frames.step_type[:, :-1] != 2
     before, after = frames.observation[:, :-1][real], frames.observation[:, 1:][real]

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxdaw import specs
-from jaxdaw.agents._base import Agent
+from jaxdaw.agents._agent import Agent
+from jaxdaw.agents._checks import check_choice, check_network, check_range
 from jaxdaw.agents._cloning_losses import KINDS, nested_loss
-from jaxdaw.agents._refusals import check_network, check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
-from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.errors import SpecError
 from jaxdaw.networks import Network, Weights, holding
 from jaxdaw.policies import (
     ActorPolicy,
@@ -26,7 +26,7 @@ from jaxdaw.policies import (
     check_values_of,
     is_distribution,
 )
-from jaxdaw.trajectories import StepType, TimeStep, Trajectory, Transition
+from jaxdaw.trajectories import StepType, TimeStep, Trajectory
 
 
 class BehavioralCloningLossInfo(NamedTuple):
@@ -80,8 +80,6 @@ class BehavioralCloningAgent(Agent):
     Source: Pomerleau 1991. `docs/differences.md` lists where the original is not followed.
     """
 
-    _learns_by_frame = True
-
     def __init__(
         self,
         time_step_spec: TimeStep,
@@ -105,8 +103,7 @@ class BehavioralCloningAgent(Agent):
     ):
         check_network("cloning_network", cloning_network)
         check_range("num_outer_dims", num_outer_dims, 1, 2, integer=True)
-        if loss not in KINDS:
-            raise ConfigError("unknown loss", expected=", ".join(map(repr, KINDS)), got=repr(loss))
+        check_choice("loss", loss, KINDS)
         _check_actions(action_spec, loss_fn)
         self._cloning_network = cloning_network
         self._loss_fn: Callable[..., Any] = nested_loss if loss_fn is None else loss_fn
@@ -115,23 +112,23 @@ class BehavioralCloningAgent(Agent):
         self._draws = "key" in self._parameters and (loss == "sample" or loss_fn is not None)
         self._ignore_boundaries = ignore_boundaries
         policy, collect_policy = self._get_policies(time_step_spec, action_spec, cloning_network, epsilon_greedy)
-        self._explorer = collect_policy
         super().__init__(
             time_step_spec,
             action_spec,
             policy=policy,
             collect_policy=collect_policy,
             networks={"cloning_network": cloning_network},
-            optimizer=optimizer,
+            optimizers=optimizer,
             num_outer_dims=num_outer_dims,
             gradient_clipping=gradient_clipping,
             debug_summaries=debug_summaries,
             summarize_grads_and_vars=summarize_grads_and_vars,
             enable_summaries=enable_summaries,
-            summary_interval=summary_interval,
             train_step_counter=train_step_counter,
-            on_nan=on_nan,
+            learns_by_frame=True,
             name=name,
+            summary_interval=summary_interval,
+            on_nan=on_nan,
         )
 
     def _get_policies(
@@ -150,21 +147,10 @@ class BehavioralCloningAgent(Agent):
 
     # The algorithm (pure).
 
-    def init(self, key: jax.Array) -> AgentState:
-        """Returns a fresh state, with a key of its own for the noise of the loss; pure, see `Agent`."""
-        if not self._draws:
-            return super().init(key)
-        key_weights, key_noise = jax.random.split(key)
-        return super().init(key_weights)._replace(target=jax.random.key_data(key_noise))
-
-    def _make_target(self, weights: dict[str, Weights], fresh: bool) -> Any:
-        """Returns the key of the loss's noise: that of an agent which was given no seed."""
-        del weights, fresh
-        return jax.random.key_data(jax.random.key(0)) if self._draws else ()
-
-    def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
+    def batch_loss(self, params: Any, state: AgentState, experience: Any, key: jax.Array, training: bool) -> BatchLoss:
+        """Returns the distance of the network's output from the recorded actions; pure."""
         frames = _frames_of(experience)
-        weights = Weights(params["cloning_network"], state.rest["cloning_network"])
+        weights = self.weights_of(state, "cloning_network", params)
         if {"experience", "training"} & set(self._parameters):
             with holding(self._cloning_network, weights):
                 losses = jnp.asarray(self._loss_fn(frames, training=training))
@@ -173,10 +159,7 @@ class BehavioralCloningAgent(Agent):
             output, _, rest = self._cloning_network.apply(
                 weights, frames.observation, frames.step_type, training=training
             )
-            key = None
-            if self._draws:
-                key = jax.random.fold_in(jax.random.wrap_key_data(state.target), state.train_step)
-            extra = {"action_spec": self._action_spec, "kind": self._kind, "key": key}
+            extra = {"action_spec": self._action_spec, "kind": self._kind, "key": key if self._draws else None}
             taken = {name: value for name, value in extra.items() if name in self._parameters}
             losses = jnp.asarray(self._loss_fn(output, frames.action, **taken))
         per_frame = _one_for_each_example(losses, frames.step_type.shape)
@@ -198,28 +181,12 @@ class BehavioralCloningAgent(Agent):
 
     def policy_weights(self, state: AgentState) -> Weights:
         """Returns the cloning network's weights in `state`; pure."""
-        return Weights(state.params["cloning_network"], state.rest["cloning_network"])
-
-    def collect_policy_weights(self, state: AgentState, step: Any) -> Any:
-        """Returns the same, with epsilon as it is after `step` environment steps; pure."""
-        weights = self.policy_weights(state)
-        explorer = self._explorer
-        return explorer.weights_at(weights, step) if isinstance(explorer, EpsilonGreedyPolicy) else weights
-
-    # The shell.
+        return self.weights_of(state, "cloning_network")
 
     @property
     def cloning_network(self) -> Network:
         """The network that is trained."""
         return self._cloning_network
-
-    def _transition_spec(self) -> Transition:
-        frame: Trajectory = self._training_data_spec
-        return Transition(
-            time_step=self._time_step_spec,
-            action_step=self._collect_policy.policy_step_spec._replace(state=(), action=frame.action),
-            next_time_step=self._time_step_spec,
-        )
 
 
 def _frames_of(experience: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxdaw import specs
-from jaxdaw.agents._refusals import explain_refusal
+from jaxdaw.agents._checks import explain_refusal
 from jaxdaw.errors import SpecError
 from jaxdaw.policies import Splitter, split_observation
 from jaxdaw.specs import StepType

@@ -13,8 +13,8 @@ import numpy as np
 import optax
 
 from jaxdaw import specs
-from jaxdaw.agents._base import Agent
-from jaxdaw.agents._refusals import check_range
+from jaxdaw.agents._agent import Agent
+from jaxdaw.agents._checks import check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.errors import ConfigError, JaxdawWarning, explain
 from jaxdaw.math import element_wise_huber_loss, index_with_actions, soft_update
@@ -29,7 +29,7 @@ from jaxdaw.policies import (
     check_values_of,
     split_observation,
 )
-from jaxdaw.trajectories import StepType, TimeStep, Trajectory, Transition, to_n_step_transition, to_transition
+from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Transition, to_n_step_transition, to_transition
 
 ElementWiseLoss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -45,6 +45,16 @@ class DqnLossInfo(NamedTuple):
 
     td_loss: Any
     td_error: Any
+
+
+class DqnMemory(NamedTuple):
+    """What DQN keeps beside the network that it trains.
+
+    Attributes:
+      target_q_network: the weights that give the bootstrap values.
+    """
+
+    target_q_network: Weights
 
 
 class DqnAgent(Agent):
@@ -164,7 +174,6 @@ class DqnAgent(Agent):
             collect_policy: BoltzmannPolicy | EpsilonGreedyPolicy = BoltzmannPolicy(q_policy, boltzmann_temperature)
         else:
             collect_policy = EpsilonGreedyPolicy(q_policy, 0.1 if epsilon_greedy is None else epsilon_greedy)
-        self._explorer = collect_policy
         self._q_network = q_network
         self._target_q_network = self._own_target(q_network, target_q_network, action_spec)
         self._n_step_update = int(n_step_update)
@@ -179,17 +188,17 @@ class DqnAgent(Agent):
             policy=GreedyPolicy(q_policy),
             collect_policy=collect_policy,
             networks={"q_network": q_network},
-            optimizer=optimizer,
+            optimizers=optimizer,
             train_sequence_length=None if self._recurrent else self._n_step_update + 1,
             observation_and_action_constraint_splitter=observation_and_action_constraint_splitter,
             gradient_clipping=gradient_clipping,
             debug_summaries=debug_summaries,
             summarize_grads_and_vars=summarize_grads_and_vars,
             enable_summaries=enable_summaries,
-            summary_interval=summary_interval,
             train_step_counter=train_step_counter,
-            on_nan=on_nan,
             name=name,
+            summary_interval=summary_interval,
+            on_nan=on_nan,
         )
 
     @staticmethod
@@ -217,16 +226,25 @@ class DqnAgent(Agent):
 
     # The algorithm (pure).
 
-    def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
+    def learn(self, state: AgentState, experience: Any, weights: Any, key: jax.Array) -> tuple[AgentState, LossInfo]:
+        """Returns the state after one gradient step, and an update of the target network where it is due; pure."""
+        state, info = super().learn(state, experience, weights, key)
+        return state._replace(memory=DqnMemory(self._updated_target(state))), info
+
+    def batch_loss(self, params: Any, state: AgentState, experience: Any, key: jax.Array, training: bool) -> BatchLoss:
+        """Returns the loss of the temporal-difference errors of a batch; pure."""
+        del key
         step = self._as_transition(experience)
         observation, _ = split_observation(self._splitter, step.time_step.observation)
         next_observation, next_mask = split_observation(self._splitter, step.next_time_step.observation)
-        weights = Weights(params["q_network"], state.rest["q_network"])
+        weights = self.weights_of(state, "q_network", params)
         values, _, rest = self._q_network.apply(weights, observation, step.time_step.step_type, training=training)
         q_values = index_with_actions(values, specs.flatten(step.action_step.action)[0])
 
         next_step_type = step.next_time_step.step_type
-        target_values, _, _ = self._target_q_network.apply(state.target, next_observation, next_step_type)
+        target_values, _, _ = self._target_q_network.apply(
+            state.memory.target_q_network, next_observation, next_step_type
+        )
         selector = self._selector(weights, target_values, next_observation, next_step_type)
         next_q_values = _best_value(selector, target_values, next_mask)
 
@@ -265,49 +283,33 @@ class DqnAgent(Agent):
             return to_transition(experience)
         return to_n_step_transition(experience, self._gamma)
 
-    def _make_target(self, weights: dict[str, Weights], fresh: bool) -> Weights:
-        return jax.tree.map(jnp.copy, weights["q_network"]) if fresh else self._target_q_network.get_weights()
-
-    def _after_update(self, state: AgentState, applied: jax.Array) -> AgentState:
-        del applied  # the base undoes the whole step where it was refused
-        online = Weights(state.params["q_network"], state.rest["q_network"])
-        due = state.train_step % self._period == 0
-        moved = Weights(soft_update(state.target.params, online.params, self._tau), online.rest)
+    def _updated_target(self, state: AgentState) -> Weights:
+        """Returns the target network's weights after the step that `state` has just taken."""
+        online, target = self.weights_of(state, "q_network"), state.memory.target_q_network
+        moved = Weights(soft_update(target.params, online.params, self._tau), online.rest)
         if self._period == 1:
-            return state._replace(target=moved)
-        return state._replace(target=jax.tree.map(lambda new, old: jnp.where(due, new, old), moved, state.target))
+            return moved
+        is_due = (state.train_step + 1) % self._period == 0
+        return jax.tree.map(lambda new, old: jnp.where(is_due, new, old), moved, target)
+
+    def init_memory(self, weights: dict[str, Weights], fresh: bool) -> DqnMemory:
+        """Returns the target network's first weights: a copy of the online ones, or those that it was given with."""
+        return DqnMemory(
+            jax.tree.map(jnp.copy, weights["q_network"] if fresh else self._target_q_network.get_weights())
+        )
 
     def policy_weights(self, state: AgentState) -> Weights:
         """Returns the Q-network's weights in `state`; pure."""
-        return Weights(state.params["q_network"], state.rest["q_network"])
+        return self.weights_of(state, "q_network")
 
-    def collect_policy_weights(self, state: AgentState, step: Any) -> Any:
-        """Returns the same, with the exploration number as it is after `step` environment steps; pure."""
-        return self._explorer.weights_at(self.policy_weights(state), step)
-
-    # The shell.
-
-    def _shown(self, state: AgentState) -> list[tuple[Network, Weights]]:
-        return [*super()._shown(state), (self._target_q_network, state.target)]
+    def shown_weights(self, state: AgentState) -> list[tuple[Network, Weights]]:
+        """Returns both networks with their weights in `state`."""
+        return [*super().shown_weights(state), (self._target_q_network, state.memory.target_q_network)]
 
     @property
     def target_q_network(self) -> Network:
         """The network that gives the bootstrap values."""
         return self._target_q_network
-
-    @property
-    def variables(self) -> list[Any]:
-        """Every variable of the Q-network and of the target network."""
-        return super().variables + self._target_q_network.variables
-
-    def _transition_spec(self) -> Transition:
-        frame: Trajectory = self._training_data_spec
-        step = self._time_step_spec
-        return Transition(
-            time_step=step,
-            action_step=self._collect_policy.policy_step_spec._replace(state=(), action=frame.action),
-            next_time_step=step,
-        )
 
 
 def _best_value(selector: jax.Array, values: jax.Array, mask: Any) -> jax.Array:

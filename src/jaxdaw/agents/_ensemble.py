@@ -10,13 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxdaw.agents._checks import check_choice, check_range
 from jaxdaw.agents._decisions import Decisions
-from jaxdaw.agents._refusals import check_range
 from jaxdaw.agents._reward_prediction import ErrorLoss, GreedyRewardPredictionAgent, RewardPredictionLossInfo
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
-from jaxdaw.errors import ConfigError
 from jaxdaw.math import index_with_actions
-from jaxdaw.networks import EnsembleNetwork, Network, Weights
+from jaxdaw.networks import EnsembleNetwork, Network
 from jaxdaw.policies import Constraint, EnsembleThompsonSamplingPolicy, Splitter
 from jaxdaw.trajectories import StepType, TimeStep
 
@@ -76,8 +75,7 @@ class EnsembleThompsonSamplingAgent(GreedyRewardPredictionAgent):
     ):
         check_range("num_members", num_members, 1, math.inf, integer=True)
         check_range("prior_scale", prior_scale, 0.0, math.inf)
-        if bootstrap not in _BOOTSTRAPS:
-            raise ConfigError("unknown bootstrap", expected=", ".join(map(repr, _BOOTSTRAPS)), got=repr(bootstrap))
+        check_choice("bootstrap", bootstrap, _BOOTSTRAPS)
         if isinstance(reward_network, Network) and not isinstance(reward_network, EnsembleNetwork):
             reward_network = EnsembleNetwork(reward_network, num_members, prior_scale)
         policy = EnsembleThompsonSamplingPolicy(
@@ -111,16 +109,17 @@ class EnsembleThompsonSamplingAgent(GreedyRewardPredictionAgent):
             on_nan=on_nan,
         )
 
-    def _reward_loss(
-        self, params: Any, state: AgentState, rows: Decisions, outer: tuple[int, ...], training: bool
+    def reward_loss(
+        self, params: Any, state: AgentState, rows: Decisions, outer: tuple[int, ...], key: jax.Array, training: bool
     ) -> BatchLoss:
-        weights = Weights(params["reward_network"], state.rest["reward_network"])
+        """Returns the sum of the members' losses, each over decisions counted by its own bootstrap; pure."""
+        weights = self.weights_of(state, "reward_network", params)
         members, rest = self._ensemble.apply_members(weights, rows.observation, rows.step_type, training=training)
         is_real = rows.step_type != StepType.LAST
         predicted = jax.vmap(index_with_actions, (0, None))(members, rows.action)  # [M, N]
         reward = jax.lax.stop_gradient(jnp.where(is_real, rows.reward, predicted))  # a boundary's may be anything
-        errors = jax.vmap(self._errors)(reward, predicted)
-        losses = jnp.where(is_real, self._counts(state, errors.shape) * errors, 0.0)
+        errors = jax.vmap(self.errors)(reward, predicted)
+        losses = jnp.where(is_real, self._counts(key, errors.shape) * errors, 0.0)
         per_example, mean = (x.reshape(outer) for x in (jnp.sum(losses, axis=0), jnp.mean(predicted, axis=0)))
         return BatchLoss(
             per_example=per_example,
@@ -129,9 +128,8 @@ class EnsembleThompsonSamplingAgent(GreedyRewardPredictionAgent):
             debug={"loss/reward_loss": per_example, "loss/predicted_reward": mean},
         )
 
-    def _counts(self, state: AgentState, shape: tuple[int, ...]) -> jax.Array:
+    def _counts(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         """Returns how often each member sees each decision of this step's batch, `[M, N]`, of mean 1."""
-        key = jax.random.fold_in(jax.random.key(0), state.train_step)
         if self._bootstrap == "poisson":
             return jax.random.poisson(key, 1.0, shape).astype(jnp.float32)
         if self._bootstrap == "bernoulli":

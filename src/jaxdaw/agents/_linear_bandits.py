@@ -7,11 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from jaxdaw.agents._refusals import check_range
+from jaxdaw.agents._checks import check_range
 from jaxdaw.agents._reward_prediction import GreedyRewardPredictionAgent
-from jaxdaw.agents._state import AgentState, Proposal, StepCounter
+from jaxdaw.agents._state import AgentState, StepCounter
 from jaxdaw.errors import ConfigError
 from jaxdaw.networks import LinearRewardNetwork
 from jaxdaw.policies import (
@@ -22,7 +21,7 @@ from jaxdaw.policies import (
     split_observation,
     trained_constraints,
 )
-from jaxdaw.trajectories import StepType, TimeStep
+from jaxdaw.trajectories import LossInfo, StepType, TimeStep
 
 
 class LinearBanditAgent(GreedyRewardPredictionAgent):
@@ -115,7 +114,7 @@ class LinearBanditAgent(GreedyRewardPredictionAgent):
             time_step_spec,
             action_spec,
             reward_network,
-            optax.identity(),
+            {},
             observation_and_action_constraint_splitter=splitter,
             debug_summaries=debug_summaries,
             summarize_grads_and_vars=summarize_grads_and_vars,
@@ -130,20 +129,21 @@ class LinearBanditAgent(GreedyRewardPredictionAgent):
             on_nan=on_nan,
         )
 
-    def _propose(self, state: AgentState, experience: Any, weights: Any) -> Proposal:
-        loss, batch = self._weighted_loss(state.params, state, experience, weights, True)
-        rows, outer = self._rows_of(experience)
+    def learn(self, state: AgentState, experience: Any, weights: Any, key: jax.Array) -> tuple[AgentState, LossInfo]:
+        """Returns the state with the batch folded into the posterior, and the loss of the mean before it; pure."""
+        batch = self.batch_loss(state.params, state, experience, key, True)
+        loss = self.weighted_loss(state.params, batch, weights)
+        rows, outer = self.rows_of(experience)
         counted = jnp.ones((), jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
         counted = jnp.broadcast_to(counted.reshape(*counted.shape, *(1,) * (len(outer) - counted.ndim)), outer)
         counted = jnp.where(rows.step_type != StepType.LAST, counted.reshape(-1), 0.0)
         before = state.params["reward_network"]
         after = self._linear.learned(before, rows.observation, rows.action, rows.reward, counted, self._forgetting)
         change = jax.tree.map(jnp.subtract, after, before)
-        applied = jnp.isfinite(loss)
         for leaf in jax.tree.leaves(change):
-            applied &= jnp.all(jnp.isfinite(leaf))
-        stepped = state._replace(params={"reward_network": after}, rest=batch.rest, train_step=state.train_step + 1)
-        return Proposal(loss, batch, {"reward_network": change}, applied, stepped)
+            loss = jnp.where(jnp.all(jnp.isfinite(leaf)), loss, jnp.nan)
+        state = state._replace(params={"reward_network": after}, memory=self.counted(state.memory, rows))
+        return self.summarised(state, "", loss, batch, {"reward_network": change}), LossInfo(loss, batch.extra)
 
 
 class LinearUCBAgent(LinearBanditAgent):

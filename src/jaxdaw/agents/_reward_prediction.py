@@ -14,11 +14,11 @@ import optax
 from jax.core import Tracer
 
 from jaxdaw import specs
-from jaxdaw.agents._base import Agent
+from jaxdaw.agents._agent import Agent, Optimizers
+from jaxdaw.agents._checks import check_example_weights, check_network, check_range
 from jaxdaw.agents._chosen_arms import of_chosen_arms, without_arms
 from jaxdaw.agents._constraint_losses import check_targets, constraint_name, with_constraints
 from jaxdaw.agents._decisions import Decisions, admit_decisions, bound_to_decisions, bound_to_experience, decisions_of
-from jaxdaw.agents._refusals import check_example_weights, check_network, check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.math import edges_of_laplacian, element_wise_squared_loss, index_with_actions, smoothness_penalty
@@ -50,6 +50,16 @@ class RewardPredictionLossInfo(NamedTuple):
     loss: Any
     predicted_reward: Any
     constraint_loss: Any = ()
+
+
+class RewardPredictionMemory(NamedTuple):
+    """What reward prediction keeps beside its networks.
+
+    Attributes:
+      num_samples: `[A]` int32, how often each action was seen; `[1]`, the total, with features of arms.
+    """
+
+    num_samples: Any
 
 
 class GreedyRewardPredictionAgent(Agent):
@@ -101,14 +111,12 @@ class GreedyRewardPredictionAgent(Agent):
     `docs/differences.md` lists where the original is not followed.
     """
 
-    _learns_by_frame = True
-
     def __init__(
         self,
         time_step_spec: TimeStep,
         action_spec: Any,
         reward_network: Network,
-        optimizer: optax.GradientTransformation,
+        optimizer: optax.GradientTransformation | Optimizers,
         observation_and_action_constraint_splitter: Splitter | None = None,
         error_loss_fn: ErrorLoss | None = None,
         gradient_clipping: float | None = None,
@@ -166,41 +174,49 @@ class GreedyRewardPredictionAgent(Agent):
             collect_policy=policy,
             networks={"reward_network": reward_network}
             | {constraint_name(i): constraint.constraint_network for i, constraint in enumerate(self._trained)},
-            optimizer=optimizer,
+            optimizers=optimizer,
             train_sequence_length=1,
             observation_and_action_constraint_splitter=observation_and_action_constraint_splitter,
             gradient_clipping=gradient_clipping,
             debug_summaries=debug_summaries,
             summarize_grads_and_vars=summarize_grads_and_vars,
             enable_summaries=enable_summaries,
-            summary_interval=summary_interval,
             train_step_counter=train_step_counter,
             training_data_spec=frame,
-            on_nan=on_nan,
+            learns_by_frame=True,
             name=name,
+            summary_interval=summary_interval,
+            on_nan=on_nan,
         )
 
     # The algorithm (pure).
 
-    def _batch_loss(self, params: Any, state: AgentState, experience: Any, training: bool) -> BatchLoss:
-        rows, outer = self._rows_of(experience)
+    def learn(self, state: AgentState, experience: Any, weights: Any, key: jax.Array) -> tuple[AgentState, LossInfo]:
+        """Returns the state after one gradient step, with the actions of the batch counted; pure."""
+        state, info = super().learn(state, experience, weights, key)
+        return state._replace(memory=self.counted(state.memory, self.rows_of(experience)[0])), info
+
+    def batch_loss(self, params: Any, state: AgentState, experience: Any, key: jax.Array, training: bool) -> BatchLoss:
+        """Returns the loss of predicted rewards, and of what constraints predict; pure."""
+        rows, outer = self.rows_of(experience)
         if not self._trained:
-            return self._reward_loss(params, state, rows, outer, training)
+            return self.reward_loss(params, state, rows, outer, key, training)
         earned = rows._replace(reward=rows.reward[:, 0])
-        batch = self._reward_loss(params, state, earned, outer, training)
+        batch = self.reward_loss(params, state, earned, outer, key, training)
         return with_constraints(self._trained, batch, params, state, rows, training)
 
-    def _reward_loss(
-        self, params: Any, state: AgentState, rows: Decisions, outer: tuple[int, ...], training: bool
+    def reward_loss(
+        self, params: Any, state: AgentState, rows: Decisions, outer: tuple[int, ...], key: jax.Array, training: bool
     ) -> BatchLoss:
         """Returns the loss of predicted rewards, of rows that had the outer axes `outer`; pure."""
-        weights = Weights(params["reward_network"], state.rest["reward_network"])
+        del key
+        weights = self.weights_of(state, "reward_network", params)
         output, _, rest = self._reward_network.apply(weights, rows.observation, rows.step_type, training=training)
         means = mean_of(output)
         predicted = index_with_actions(means, rows.action)
         is_real = rows.step_type != StepType.LAST
         reward = jax.lax.stop_gradient(jnp.where(is_real, rows.reward, predicted))  # a boundary's may be anything
-        loss = self._errors(reward, predicted)
+        loss = self.errors(reward, predicted)
         if self._edges is not None:
             loss += self._smoothing_weight * smoothness_penalty(means, self._edges)
         half_log_variance = jnp.zeros_like(loss)
@@ -217,7 +233,8 @@ class GreedyRewardPredictionAgent(Agent):
             unweighted=half_log_variance,
         )
 
-    def _errors(self, reward: jax.Array, predicted: jax.Array) -> jax.Array:
+    def errors(self, reward: jax.Array, predicted: jax.Array) -> jax.Array:
+        """Returns `error_loss_fn` of each row, `[N]`; pure."""
         errors = jnp.asarray(self._error_loss_fn(reward, predicted, **self._error_options))
         if errors.shape != predicted.shape:
             raise SpecError(
@@ -229,26 +246,35 @@ class GreedyRewardPredictionAgent(Agent):
             )
         return errors
 
-    def _rows_of(self, experience: Any) -> tuple[Decisions, tuple[int, ...]]:
+    def rows_of(self, experience: Any) -> tuple[Decisions, tuple[int, ...]]:
         """Returns what a loss reads: rows as they are, or one for each frame, and their outer axes."""
         if isinstance(experience, Decisions):
             return experience, jnp.shape(experience.action)
         return decisions_of(experience, self._splitter, self._accepts_per_arm_features)
 
-    def update(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
-        """Returns the state after one gradient step, and the loss before it; pure. See `Agent.update`."""
-        stepped, info = super().update(state, experience, weights)
+    def counted(self, memory: Any, rows: Decisions) -> Any:
+        """Returns the memory with the actions of these rows counted; pure."""
         if self._first_counts is None:
-            return stepped, info
-        rows, _ = self._rows_of(experience)
-        seen = (rows.action[:, None] == jnp.arange(len(self._first_counts))) & (rows.step_type != StepType.LAST)[
-            :, None
-        ]
-        counted = jnp.where(jnp.isfinite(info.loss), jnp.sum(seen, axis=0, dtype=jnp.int32), 0)
-        return stepped._replace(target=state.target + counted), info
+            return memory
+        is_seen = rows.action[:, None] == jnp.arange(len(self._first_counts))
+        is_seen &= (rows.step_type != StepType.LAST)[:, None]
+        return RewardPredictionMemory(memory.num_samples + jnp.sum(is_seen, axis=0, dtype=jnp.int32))
 
-    def _make_target(self, weights: dict[str, Weights], fresh: bool) -> Any:
-        return () if self._first_counts is None else jnp.asarray(self._first_counts)
+    def init_memory(self, weights: dict[str, Weights], fresh: bool) -> Any:
+        """Returns the counts that the agent begins with, if it counts."""
+        return () if self._first_counts is None else RewardPredictionMemory(jnp.asarray(self._first_counts))
+
+    def prepare(self, state: AgentState, rollout: Any) -> Any:
+        """Returns the experience as `train` reads it: with features of arms, only those of the chosen arms; pure.
+
+        `train` and `loss` do this themselves; do it before you store frames of many arms. Where `policy_info` does not
+        hold the chosen arms' features, they are looked up by the action.
+
+        Args:
+          state: not looked at.
+          rollout: a Trajectory or Transition whose observations may hold `"per_arm"` `[..., A, *feature]`.
+        """
+        return of_chosen_arms(rollout) if self._accepts_per_arm_features else rollout
 
     def policy_weights(self, state: AgentState) -> Any:
         """Returns the networks' weights in `state`, with the rate of exploration as it stands now; pure."""
@@ -259,21 +285,10 @@ class GreedyRewardPredictionAgent(Agent):
         return self._policy.weights_at(self._weights_in(state), step)
 
     def _weights_in(self, state: AgentState) -> Any:
-        weights = tuple(Weights(state.params[name], state.rest[name]) for name in self._networks)
+        weights = tuple(self.weights_of(state, name) for name in self._networks)
         return weights if self._trained else weights[0]
 
     # The shell.
-
-    def preprocess_sequence(self, experience: Any) -> Any:
-        """Returns the experience as `train` reads it: with features of arms, only those of the chosen arms.
-
-        `train` and `loss` do this themselves; do it before you store frames of many arms. Where `policy_info` does not
-        hold the chosen arms' features, they are looked up by the action.
-
-        Args:
-          experience: a Trajectory or Transition whose observations may hold `"per_arm"` `[..., A, *feature]`.
-        """
-        return of_chosen_arms(experience) if self._accepts_per_arm_features else experience
 
     @overload
     def loss(self, experience: Any, weights: Any = None, training: bool = False) -> LossInfo: ...
@@ -305,7 +320,6 @@ class GreedyRewardPredictionAgent(Agent):
         first = args[0] if args else kwargs.get("experience", kwargs.get("observations"))
         if "experience" in kwargs or isinstance(first, Trajectory | Transition) or len(args) + len(kwargs) < 3:
             experience, weights, training = bound_to_experience(*args, **kwargs)
-            experience = self.preprocess_sequence(experience)
             if isinstance(experience, Trajectory) and np.ndim(experience.step_type) == 1:
                 experience = specs.map_structure(lambda x: x[:, None], experience)
             return super().loss(experience, weights, training)
@@ -313,7 +327,7 @@ class GreedyRewardPredictionAgent(Agent):
         rows = admit_decisions(
             tuple(given), self._time_step_spec, self._action_spec, self._splitter, self.name, self._on_nan == "raise"
         )
-        self._admission.check_weight_shape(weights, np.shape(rows.action))
+        self._checks.check_weight_shape(weights, np.shape(rows.action))
         if weights is not None and not isinstance(weights, Tracer):
             check_example_weights(weights)
         return self._compiled_loss(self.get_state(), rows, weights, training)
@@ -326,7 +340,7 @@ class GreedyRewardPredictionAgent(Agent):
     @property
     def num_samples(self) -> np.ndarray:
         """How often each action was seen, `[A]`; one total with features of arms; `[0]` if nothing is counted."""
-        return np.zeros(0, np.int32) if self._first_counts is None else np.asarray(self.get_state().target)
+        return np.zeros(0, np.int32) if self._first_counts is None else np.asarray(self.get_state().memory.num_samples)
 
     def _check_counts(self, counts: Sequence[int]) -> np.ndarray | None:
         if len(counts) == 0:
@@ -339,15 +353,6 @@ class GreedyRewardPredictionAgent(Agent):
                 got=f"{len(counts)}: {list(counts)[:3]}",
             )
         return np.asarray(counts, np.int32)
-
-    def _transition_spec(self) -> Transition:
-        frame: Trajectory = self._training_data_spec
-        step = self._time_step_spec._replace(observation=frame.observation)
-        return Transition(
-            time_step=step,
-            action_step=self._collect_policy.policy_step_spec._replace(state=(), action=frame.action),
-            next_time_step=step,
-        )
 
 
 def _options_of(error_loss_fn: ErrorLoss) -> dict[str, Any]:

@@ -247,6 +247,22 @@ class HostReplay:
                 ring[times % self.length] = saved[name]
             self._origin, self._end = origin, end
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns everything held, in arrays of fixed shapes: the whole rings, not copied, and the counters."""
+        counters = {"origin": np.int64(self._origin), "end": np.int64(self._end)}
+        return {name: np.asarray(value) for name, value in counters.items()} | dict(self._named_rings())
+
+    def load_arrays(self, saved: Mapping[str, Any]) -> None:
+        """Becomes the replay whose `arrays` these are; they are copied.
+
+        Raises:
+          StorageError: other shapes or dtypes, or counters that contradict them; nothing is changed.
+        """
+        origin, end = int(saved["origin"]), int(saved["end"])
+        rows = np.arange(max(origin, end - self.length), end) % self.length
+        counters = {"origin": saved["origin"], "end": saved["end"], "length": np.int64(self.length)}
+        self.load_state_dict(counters | {name: np.asarray(saved[name])[rows] for name, _ in self._named_rings()})
+
     def _rows(self, times: np.ndarray, envs: np.ndarray) -> np.ndarray:
         """Where the frames of these steps and environments stand in a ring, flattened over both."""
         return times % self.length * self.num_envs + envs

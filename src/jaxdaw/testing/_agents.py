@@ -20,7 +20,7 @@ _ROWS = 6
 
 
 def random_experience(agent: Agent, batch_size: int = _ROWS, num_frames: int | None = None, seed: int = 0) -> Any:
-    """Returns frames from the middle of episodes that fit the agent's spec, NumPy `[B, T, ...]` or `[B, ...]`.
+    """Returns frames that fit the agent's spec, NumPy `[B, T, ...]` or `[B, ...]`; each row is the end of an episode.
 
     Args:
       agent: whose `training_data_spec` to draw from; unbounded numbers are normal.
@@ -41,7 +41,9 @@ def random_experience(agent: Agent, batch_size: int = _ROWS, num_frames: int | N
 
     drawn: Trajectory = specs.map_structure(draw, agent.training_data_spec)
     middle, ones = np.full(outer, StepType.MID, np.int32), np.ones(outer, np.float32)
-    return drawn._replace(step_type=middle, next_step_type=middle, discount=ones)
+    following = middle.copy()
+    following[..., -1] = StepType.LAST
+    return drawn._replace(step_type=middle, next_step_type=following, discount=ones)
 
 
 def train_learns_and_counts(make: Make) -> None:
@@ -138,7 +140,7 @@ def batch_of_another_shape_or_dtype_is_refused(make: Make) -> None:
 def nothing_recompiles(make: Make) -> None:
     """A batch of the same shapes runs what was compiled for the first: no weakly typed counter, no new constant."""
     agent = make()
-    calls = counted(agent, "_batch_loss")
+    calls = counted(agent, "learn")
     agent.train(random_experience(agent, seed=0))
     first = calls()
     for seed in range(1, 4):

@@ -14,7 +14,7 @@ from jaxdaw.training._progress import Progress
 from jaxdaw.training._run import Run, members_of, resume, run_policy, run_recipe, train
 from jaxdaw.training._run_directory import read_config, versions
 from jaxdaw.training._trainer import LoopOptions
-from jaxdaw.training.algorithms import ALGORITHMS, Algorithm, BanditConfig, BcConfig, DqnConfig
+from jaxdaw.training.algorithms import ALGORITHMS, Algorithm, BanditConfig, BcConfig, DqnConfig, ReinforceConfig
 
 __all__ = [
     "ALGORITHMS",
@@ -26,6 +26,7 @@ __all__ = [
     "LoopOptions",
     "Periodically",
     "Progress",
+    "ReinforceConfig",
     "Run",
     "exit_status",
     "fit",

@@ -135,7 +135,8 @@ class BanditLoop:
         choice = policy.act(weights, time_step, (), randomness)
         held_best = policy.distribute(weights, time_step, ()).action.mode()  # compiled together with the line above
         reward = jnp.take_along_axis(rounds.rewards, choice.action[:, None], axis=1)[:, 0]
-        frames = self.agent.preprocess_sequence(
+        frames = self.agent.prepare(
+            state.agent,
             Trajectory(
                 step_type=first,
                 observation=rounds.observation,
@@ -144,7 +145,7 @@ class BanditLoop:
                 next_step_type=jnp.full(decisions, StepType.LAST, jnp.int32),
                 reward=reward,
                 discount=zeros,
-            )
+            ),
         )
         state = state._replace(time=state.time + decisions, reward_squares=state.reward_squares + jnp.sum(reward**2))
         return state, self.metrics.update(sums, rounds.expected_rewards, choice.action, reward, held_best), frames

@@ -50,10 +50,11 @@ def load_tree(directory: str | Path, like: Any) -> tuple[Any, dict[str, Any]]:
       StorageError: a missing, damaged or foreign file, a newer format, or another structure, shown path by path.
     """
     document = read_document(Path(directory), CHECKPOINT)
-    refusal = _refusal(Path(directory), document, like)
+    leaves = named_leaves(like)
+    refusal = _refusal(Path(directory), document, leaves)
     if refusal is not None:
         raise refusal
-    return _read(Path(directory), document, like)
+    return _with_leaves(like, _read(Path(directory), document, leaves)), document["metadata"]
 
 
 class Checkpointer:
@@ -99,6 +100,7 @@ class Checkpointer:
         step: int | None = None,
         strict: bool = False,
         names: Callable[[str], str] | None = None,
+        may_lack: Callable[[str], bool] | None = None,
     ) -> tuple[int, Any, dict[str, Any]]:
         """Returns the step, tree and metadata of a checkpoint.
 
@@ -109,6 +111,7 @@ class Checkpointer:
           step: which; None for the newest.
           strict: refuse the newest if it is damaged.
           names: the path in `like` of a leaf that is saved, for checkpoints of earlier versions.
+          may_lack: whether a checkpoint may lack a leaf, which then stays as it is in `like`.
 
         Raises:
           StorageError: there is none, or none is whole; or, whether or not an older one would do, the newest comes from
@@ -129,9 +132,14 @@ class Checkpointer:
             try:
                 document = read_document(directory, CHECKPOINT)
                 wanted_tree = like(document["metadata"]) if callable(like) else like
-                refusal = _refusal(directory, document, wanted_tree, names)
+                leaves = named_leaves(wanted_tree)
+                saved = {names(name) for name in document["leaves"]}
+                lacking = {n: x for n, x in leaves.items() if may_lack is not None and may_lack(n) and n not in saved}
+                stored = {name: leaf for name, leaf in leaves.items() if name not in lacking}
+                refusal = _refusal(directory, document, stored, names)
                 if refusal is None:
-                    return candidate, *_read(directory, document, wanted_tree, names)
+                    found = lacking | _read(directory, document, stored, names)
+                    return candidate, _with_leaves(wanted_tree, found), document["metadata"]
             except StorageError as damage:
                 if strict or not wanted:
                     raise
@@ -155,7 +163,7 @@ def _same(name: str) -> str:
 
 
 def _refusal(
-    directory: Path, document: dict[str, Any], like: Any, names: Callable[[str], str] = _same
+    directory: Path, document: dict[str, Any], leaves: dict[str, Any], names: Callable[[str], str] = _same
 ) -> StorageError | None:
     """Returns the error for a whole checkpoint that is not what was asked for; None if it is."""
     newer = format_refusal(directory, document)
@@ -164,16 +172,20 @@ def _refusal(
     return structure_refusal(
         f"{directory} does not fit what is to be restored",
         {names(name): text for name, text in document["leaves"].items()},
-        table(named_leaves(like)),
+        table(leaves),
         "resume with the options in the run's config.json",
     )
 
 
 def _read(
-    directory: Path, document: dict[str, Any], like: Any, names: Callable[[str], str] = _same
-) -> tuple[Any, dict[str, Any]]:
-    leaves, saved = named_leaves(like), {names(name): name for name in document["leaves"]}
+    directory: Path, document: dict[str, Any], leaves: dict[str, Any], names: Callable[[str], str] = _same
+) -> dict[str, Any]:
+    """Returns what is stored of each leaf, by its path in `leaves`."""
+    saved = {names(name): name for name in document["leaves"]}
     stored = {saved[name]: plain(leaf) for name, leaf in leaves.items()}
     arrays = read_arrays(directory, CHECKPOINT, document, stored)
-    values = [restored(arrays.pop(saved[name]), leaf) for name, leaf in leaves.items()]
-    return jax.tree.unflatten(jax.tree.structure(like), values), document["metadata"]
+    return {name: restored(arrays.pop(saved[name]), leaf) for name, leaf in leaves.items()}
+
+
+def _with_leaves(like: Any, values: dict[str, Any]) -> Any:
+    return jax.tree.unflatten(jax.tree.structure(like), [values[name] for name in named_leaves(like)])

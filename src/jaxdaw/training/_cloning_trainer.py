@@ -18,6 +18,8 @@ from jaxdaw.agents import AgentState, BehavioralCloningAgent
 from jaxdaw.data import Demonstrations, check
 from jaxdaw.networks import Weights
 from jaxdaw.policies import is_distribution
+from jaxdaw.replay import RecordedSource
+from jaxdaw.training._trainer import seeded
 from jaxdaw.trajectories import Trajectory
 
 _ON_DEVICE = 2**30
@@ -87,7 +89,7 @@ class CloningTrainer:
         is_checked: bool = False,
     ):
         self.agent = agent
-        self.state: AgentState = jax.tree.map(jnp.copy, agent.get_state())
+        self.state: AgentState = seeded(agent, seed)
         self.epoch = 0
         self.stopped = False
         self._length = sequence_length or 1
@@ -223,8 +225,10 @@ class CloningTrainer:
             yield jax.device_get(info.loss)
 
     def _update_indexed(self, state: AgentState, recorded: Any, rows: Any) -> tuple[AgentState, Any]:
+        source = RecordedSource(len(recorded[1]), self._batch_size, self._updates)
+
         def step(state: AgentState, rows: Any) -> tuple[AgentState, Any]:
-            experience, weights = jax.tree.map(lambda leaf: leaf[rows], recorded)
+            experience, weights, _ = source.batch(recorded, rows, None)
             state, info = self.agent.update(state, experience, weights if self._length > 1 else None)
             return state, info.loss
 
@@ -251,7 +255,7 @@ class CloningTrainer:
         return experience._replace(observation=cast[0], action=cast[1]), weights
 
     def _measure_batch(self, state: AgentState, experience: Trajectory, weights: Any) -> jax.Array:
-        per_step = self.agent._batch_loss(state.params, state, experience, False).per_example
+        per_step = self.agent.batch_loss(state.params, state, experience, state.step_key, False).per_example
         network = self.agent.cloning_network
         held = Weights(state.params["cloning_network"], state.rest["cloning_network"])
         output, _, _ = network.apply(held, experience.observation, experience.step_type)

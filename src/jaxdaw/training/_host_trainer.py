@@ -11,7 +11,7 @@ import numpy as np
 from jaxdaw.agents import Agent
 from jaxdaw.environments import Environment
 from jaxdaw.training._loop import LoopState, Losses
-from jaxdaw.training._trainer import LoopOptions, Report, Trainer, copied, mean_loss
+from jaxdaw.training._trainer import LoopOptions, Report, Trainer, mean_loss, seeded
 from jaxdaw.trajectories import StepType
 
 
@@ -25,26 +25,30 @@ class HostTrainer(Trainer):
         loop = self.loop
         self._draw = jax.jit(loop.draw, static_argnums=(1, 2))
 
-        def collect(state: LoopState, following: Any, actions: Any, i: Any) -> tuple[LoopState, Any]:
-            state = loop.advance(state, following, _at(actions, i))
+        def advance(
+            state: LoopState, following: Any, actions: Any, to_learn: Any, i: Any, phase: Any
+        ) -> tuple[LoopState, Any]:
+            learned = None if phase is None else _at(to_learn, phase)
+            state = loop.advance(state, following, _at(actions, i), learned)
             return state, state.action_step.action
 
-        def learn(
-            state: LoopState, following: Any, actions: Any, bits: Any, i: Any, phase: Any
-        ) -> tuple[LoopState, Any]:
-            state = loop.advance(state, following, _at(actions, i), bits[phase])
+        def act(state: LoopState, following: Any, actions: Any, i: Any) -> tuple[LoopState, Any]:
+            state = loop.act(state, following, _at(actions, i))
             return state, state.action_step.action
 
         compiler = agent.compiler_options()
-        self._collect = jax.jit(collect, donate_argnums=0, compiler_options=compiler)
-        self._learn = jax.jit(learn, donate_argnums=0, compiler_options=compiler)
+        self._advance = jax.jit(advance, donate_argnums=0, compiler_options=compiler)
+        self._record = jax.jit(loop.record, donate_argnums=0)
+        self._learn = jax.jit(loop.learn, donate_argnums=0, compiler_options=compiler)
+        self._act = jax.jit(act, donate_argnums=0)
+        self._kept = loop.source.init() if loop.source.on_host else None
         self._clear = jax.jit(
             lambda s: s._replace(metrics=loop.metrics.clear(s.metrics), losses=Losses.zero()), donate_argnums=0
         )
         self.iteration = 0
         self.env_steps = 0
         first = environment.reset(seed=seed)
-        self._state = jax.jit(loop.init)(copied(agent.get_state()), first, jax.random.fold_in(self._key, 2**31))
+        self._state = jax.jit(loop.init)(seeded(agent, seed), first, jax.random.fold_in(self._key, 2**31))
         self._action = jax.device_get(self._state.action_step.action)
 
     @property
@@ -55,9 +59,10 @@ class HostTrainer(Trainer):
     def run(self) -> Report:
         """Runs to the next report, or to the next step if asked to stop."""
         chunk, start = divmod(self.iteration, self._chunk)
-        actions, bits = self._draw(self._chunk_key(chunk), self._chunk, self._chunk_phases)
-        state, action, step = self._state, self._action, self.environment.step
+        actions, to_learn = self._draw(self._chunk_key(chunk), self._chunk, self._chunk_phases)
+        state, action, step = self._state, self._action, self.environment.clipped_step
         every, warm_up, rows = self.options.train_every, self._warm_up, self.num_envs
+        advance = self._advance if self._kept is None else self._advance_on_host
         on_host = np.asarray if isinstance(action, np.ndarray) else jax.device_get  # the general way takes 25 us more
         try:
             for i in range(start, self._chunk):
@@ -66,10 +71,9 @@ class HostTrainer(Trainer):
                 self.waits = False
                 self.env_steps += rows - int(np.count_nonzero(following.step_type == StepType.FIRST))
                 self.iteration += 1
-                if self.iteration > warm_up and self.iteration % every == 0:
-                    state, action = self._learn(state, following, actions, bits, np.int32(i), np.int32(i // every))
-                else:
-                    state, action = self._collect(state, following, actions, np.int32(i))
+                is_due = self.iteration > warm_up and self.iteration % every == 0
+                phase = np.int32(i // every) if is_due else None
+                state, action = advance(state, following, actions, to_learn, np.int32(i), phase)
                 action = on_host(action)
                 if self._stop:
                     break
@@ -91,21 +95,35 @@ class HostTrainer(Trainer):
             learning=self.iteration > warm_up,
         )
 
+    def _advance_on_host(
+        self, state: LoopState, following: Any, actions: Any, to_learn: Any, i: Any, phase: Any
+    ) -> tuple[LoopState, Any]:
+        """Does what `Loop.advance` does, with a source that keeps its frames in NumPy."""
+        source = self.loop.source
+        state, frame = self._record(state, following)
+        source.add(self._kept, frame)
+        if phase is not None:
+            state = self._learn(state, source.batches(self._kept, to_learn[phase], lambda rollout: rollout))
+        return self._act(state, following, actions, i)
+
     def tree(self) -> dict[str, Any]:
         """Returns everything that a checkpoint must hold."""
-        return {
-            "loop": self._state,
-            "counters": {"iteration": np.int64(self.iteration), "env_steps": np.int64(self.env_steps)},
-        }
+        counters = {"iteration": np.int64(self.iteration), "env_steps": np.int64(self.env_steps)}
+        kept = {} if self._kept is None else {"replay": self._kept.arrays()}
+        return {"loop": self._state, "counters": counters, **kept}
 
     def restore(self, tree: dict[str, Any]) -> str | None:
         """Goes on from a checkpoint's tree. Returns what could not be restored, in words, or None."""
         self.iteration, self.env_steps = (int(tree["counters"][k]) for k in ("iteration", "env_steps"))
+        if self._kept is not None:
+            self._kept.load_arrays(tree["replay"])
         first = self.environment.reset(seed=int(jax.random.bits(jax.random.fold_in(self._key, self.iteration)) >> 1))
         key = jax.random.fold_in(self._key, 2**31 + 1)
-        state = jax.tree.map(jnp.copy, tree["loop"])
-        self._state = jax.jit(self.loop.interrupt, donate_argnums=0)(state, first, key)
-        self._action = jax.device_get(self._state.action_step.action)
+        cut = self.loop.cut(jax.tree.map(jnp.copy, tree["loop"]))
+        actions = jax.jit(lambda key: self.loop.draw(key, 1, 0)[0])(key)
+        advance = self._advance if self._kept is None else self._advance_on_host
+        self._state, action = advance(cut, first, actions, None, np.int32(0), None)
+        self._action = jax.device_get(action)
         return "the environment's own state: new episodes start, and those under way count as cut"
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from jaxdaw.agents import Agent
 from jaxdaw.environments import JaxEnvironment
+from jaxdaw.errors import ConfigError
 from jaxdaw.training._dealing import cores, num_programs
 from jaxdaw.training._loop import LoopState, Losses
-from jaxdaw.training._trainer import LoopOptions, Report, Trainer, copied, mean_loss
+from jaxdaw.training._trainer import LoopOptions, Report, Trainer, mean_loss, seeded
 
 
 class JaxTrainer(Trainer):
@@ -37,6 +38,13 @@ class JaxTrainer(Trainer):
         num_envs: int = 1,
     ):
         super().__init__(agent, environment, options, seeds[0], num_envs)
+        if self.loop.source.on_host:
+            raise ConfigError(
+                "a pure environment runs in one program with its replay, which then is on the device",
+                expected="replay uniform, prioritized or rollout",
+                got=options.replay,
+                fix="gymnasium's version of this environment, or replay uniform",
+            )
         self.seeds = seeds
         loop, self._population = self.loop, len(seeds) > 1
 
@@ -54,7 +62,7 @@ class JaxTrainer(Trainer):
         compiler = agent.compiler_options()
         keys = [jnp.stack([jax.random.key(int(seed)) for seed in part]) for part in _dealt(seeds)]
         if self._population:
-            axes: Any = (0, loop.replay.state_axes, 0, 0, 0, 0)
+            axes: Any = (0, loop.source.state_axes, 0, 0, 0, 0)
             shared = LoopState(*axes)
             initialize = jax.jit(jax.vmap(lambda key: begin(None, key), out_axes=(shared, 0)))
             self._shards = [initialize(part) for part in keys]
@@ -69,7 +77,7 @@ class JaxTrainer(Trainer):
             self._clear = jax.jit(jax.vmap(clear, in_axes=(shared,), out_axes=shared), donate_argnums=0)
             self._chunk_keys = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
         else:
-            self._shards = [jax.jit(begin)(copied(agent.get_state()), keys[0][0])]
+            self._shards = [jax.jit(begin)(seeded(agent, seeds[0]), keys[0][0])]
             self._advance = jax.jit(advance, static_argnums=(3, 4), donate_argnums=(0, 1), compiler_options=compiler)
             self._clear = jax.jit(clear, donate_argnums=0)
             self._chunk_keys = lambda keys, chunk: jax.random.fold_in(keys[0], chunk)
@@ -126,16 +134,16 @@ class JaxTrainer(Trainer):
         """Returns what a checkpoint must hold of one member, with which a run of its seed alone goes on."""
         shard, row = self._place(index)
         state, states = self._shards[shard]
-        own = jax.tree.map(lambda x: x[row], state._replace(replay=()))
-        replay = jax.tree.map(
+        own = jax.tree.map(lambda x: x[row], state._replace(source=()))
+        source = jax.tree.map(
             lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[row], part),
-            self.loop.replay.state_axes,
-            state.replay,
+            self.loop.source.state_axes,
+            state.source,
             is_leaf=lambda axis: axis is None,
         )
         environment = jax.tree.map(lambda x: x[row], states)
         counters = {"chunk": np.int64(self.chunk)}
-        return {"loop": [own._replace(replay=replay)], "environment": [environment], "counters": counters}
+        return {"loop": [own._replace(source=source)], "environment": [environment], "counters": counters}
 
     def _place(self, index: int) -> tuple[int, int]:
         """Returns the program of a member, and its place there."""

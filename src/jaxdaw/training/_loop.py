@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from jaxdaw import specs
 from jaxdaw.agents import Agent, AgentState
 from jaxdaw.environments import JaxEnvironment
-from jaxdaw.errors import ConfigError
 from jaxdaw.metrics import EpisodeMetrics, EpisodeMetricsState
-from jaxdaw.replay import PrioritizedState, PurePrioritizedReplay, ReplayState, UniformReplay
-from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, from_transition
+from jaxdaw.replay import Source
+from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, Trajectory, from_transition
 
 
 class Losses(NamedTuple):
@@ -37,20 +34,18 @@ class Losses(NamedTuple):
         """Returns the counts before the first update."""
         return Losses(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
-
-_GATHERED_AT_ONCE = 2**22
-"""Bytes of a learning phase's batches up to which they are drawn together: one look-up is faster than many."""
-
-
-_FULL_CORRECTION = optax.constant_schedule(1.0)
+    def counted(self, loss: jax.Array) -> Losses:
+        """Returns the sums with the loss of one more gradient step, which is NaN if the step was refused."""
+        finite = jnp.isfinite(loss)
+        return Losses(self.total + jnp.where(finite, loss, 0.0), self.updates + 1, self.refused + ~finite)
 
 
 class LoopState(NamedTuple):
     """Everything that the loop changes on the device.
 
     Attributes:
-      agent: weights, optimizer, targets, counters.
-      replay: the recorded frames, with their priorities if it is prioritized.
+      agent: weights, optimizers, memory, counters.
+      source: the recorded frames, as the source keeps them; `()` where it keeps them on the host.
       metrics: of the episodes.
       time_step: `[B, ...]`, where the environments stand.
       action_step: `[B, ...]`, chosen there and not yet taken.
@@ -58,7 +53,7 @@ class LoopState(NamedTuple):
     """
 
     agent: AgentState
-    replay: ReplayState | PrioritizedState
+    source: Any
     metrics: EpisodeMetricsState
     time_step: TimeStep
     action_step: PolicyStep
@@ -67,27 +62,17 @@ class LoopState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Loop:
-    """One agent learning from one replay; pure.
+    """One agent learning from one source of experience; pure.
 
     Args:
       agent: the algorithm.
-      replay: for frames of `num_envs` environments. A prioritized one is given the temporal-difference errors that the
-        agent reports, after each gradient step, and gives the weights of the next.
+      source: of batches, for frames of `num_envs` environments.
       metrics: for as many.
-      batch_size: windows in one gradient step.
-      sequence_length: frames in a window.
-      updates: gradient steps in one learning phase.
-      importance_exponent: with a prioritized replay, how far the weights correct its draw, in `[0, 1]`, after a number
-        of environment steps.
     """
 
     agent: Agent
-    replay: UniformReplay | PurePrioritizedReplay
+    source: Source
     metrics: EpisodeMetrics
-    batch_size: int
-    sequence_length: int
-    updates: int
-    importance_exponent: optax.Schedule = _FULL_CORRECTION
 
     @property
     def num_envs(self) -> int:
@@ -101,27 +86,24 @@ class Loop:
         weights = self.agent.collect_policy_weights(agent, jnp.zeros((), jnp.int32))
         return LoopState(
             agent=agent,
-            replay=self.replay.init(),
+            source=() if self.source.on_host else self.source.init(),
             metrics=self.metrics.init(),
             time_step=time_step,
             action_step=policy.act(weights, time_step, policy.initial_state(self.num_envs), randomness),
             losses=Losses.zero(),
         )
 
-    def draw(self, key: jax.Array, iterations: int, phases: int) -> tuple[Any, jax.Array]:
+    def draw(self, key: jax.Array, iterations: int, phases: int) -> tuple[Any, Any]:
         """Returns the random numbers of a whole chunk, drawn at once.
 
         Returns:
-          What `iterations` actions need, leading axis iterations; and `[phases, updates, batch]` uint32, which windows
-          to learn from.
+          What `iterations` actions need, leading axis iterations; and what the source needs, leading axis phases.
         """
-        key_action, key_bits = jax.random.split(key)
+        key_action, key_source = jax.random.split(key)
         actions = self.agent.collect_policy.draw(key_action, iterations, self.num_envs)
-        return actions, jax.random.bits(key_bits, (phases, self.updates, self.batch_size), jnp.uint32)
+        return actions, self.source.draw(key_source, phases)
 
-    def advance(
-        self, loop: LoopState, following: TimeStep, randomness: Any, bits: jax.Array | None = None
-    ) -> LoopState:
+    def advance(self, loop: LoopState, following: TimeStep, randomness: Any, to_learn: Any = None) -> LoopState:
         """Records the step that was taken, learns, and chooses the next action; pure.
 
         Recording comes before sampling: the other order copies the whole ring inside a scan.
@@ -130,84 +112,51 @@ class Loop:
           loop: from `init` or the call before.
           following: `[B, ...]`, what the chosen action led to.
           randomness: one action's entry of `draw`.
-          bits: one phase's entry of `draw`; None does not learn.
+          to_learn: one phase's entry of `draw`; None does not learn.
         """
+        loop, frame = self.record(loop, following)
+        loop = loop._replace(source=self.source.add(loop.source, frame))
+        if to_learn is not None:
+            xs = self.source.batches(loop.source, to_learn, functools.partial(self.agent.prepare, loop.agent))
+            loop = self.learn(loop, xs)
+        return self.act(loop, following, randomness)
+
+    def record(self, loop: LoopState, following: TimeStep) -> tuple[LoopState, Trajectory]:
+        """Returns the state with the step that was taken counted, and the frame that records it; pure."""
         frame = from_transition(loop.time_step, loop.action_step, following)
-        replay = self.replay.add(loop.replay, frame)  # pyright: ignore[reportArgumentType]  # the state is this replay's
-        metrics = self.metrics.update(loop.metrics, frame)
-        agent, losses = loop.agent, loop.losses
-        if bits is not None:
-            agent, losses, replay = self._learn(agent, losses, replay, bits, metrics.env_steps)
-        policy = self.agent.collect_policy
-        weights = self.agent.collect_policy_weights(agent, metrics.env_steps)
-        choice = policy.act(weights, following, loop.action_step.state, randomness)
-        return LoopState(agent, replay, metrics, following, choice, losses)
+        return loop._replace(metrics=self.metrics.update(loop.metrics, frame)), frame
 
-    def _learn(self, agent: AgentState, losses: Losses, replay: Any, bits: Any, env_steps: Any) -> tuple[Any, ...]:
-        if isinstance(self.replay, PurePrioritizedReplay):
-            return self._learn_by_priority(self.replay, (agent, losses, replay), bits, env_steps)
+    def learn(self, loop: LoopState, xs: Any) -> LoopState:
+        """Returns the state after one learning phase; `xs` is what the source's `batches` returned; pure."""
+        source, env_steps = self.source, loop.metrics.env_steps
 
-        def update(carry: tuple[AgentState, Losses], experience: Any) -> tuple[tuple[AgentState, Losses], None]:
-            return self._update(*carry, experience)[:2], None
+        def update(carry: tuple[AgentState, Losses, Any], x: Any) -> tuple[Any, None]:
+            agent, losses, state = carry
+            experience, weights, drawn = source.batch(state, x, env_steps)
+            agent, info = self.agent.update(agent, experience, weights)
+            return (agent, losses.counted(info.loss), source.feedback(state, drawn, info.extra)), None
 
-        def sample(bits: jax.Array) -> Any:
-            return self.replay.sample_from_bits(replay, bits, self.sequence_length)[0]
+        carry = (loop.agent, loop.losses, loop.source)
+        if source.updates == 1:
+            carry, _ = update(carry, jax.tree.map(lambda x: x[0], xs))
+        else:
+            carry, _ = jax.lax.scan(update, carry, xs)
+        agent, losses, state = carry
+        return loop._replace(agent=agent, losses=losses, source=state)
 
-        if self.updates == 1:
-            return (*update((agent, losses), sample(bits[0]))[0], replay)
-        if self._phase_bytes <= _GATHERED_AT_ONCE:
-            batches = jax.tree.map(lambda x: x.reshape(*bits.shape, *x.shape[1:]), sample(bits.reshape(-1)))
-            return (*jax.lax.scan(update, (agent, losses), batches)[0], replay)
-        return (*jax.lax.scan(lambda carry, b: update(carry, sample(b)), (agent, losses), bits)[0], replay)
+    def act(self, loop: LoopState, time_step: TimeStep, randomness: Any) -> LoopState:
+        """Returns the state with the next action chosen at `time_step`; pure."""
+        weights = self.agent.collect_policy_weights(loop.agent, loop.metrics.env_steps)
+        choice = self.agent.collect_policy.act(weights, time_step, loop.action_step.state, randomness)
+        return loop._replace(time_step=time_step, action_step=choice)
 
-    def _learn_by_priority(
-        self, replay: PurePrioritizedReplay, carry: tuple[AgentState, Losses, PrioritizedState], bits: Any, steps: Any
-    ) -> tuple[Any, ...]:
-        exponent = self.importance_exponent(steps)
-        agent, losses, (ring, *priorities) = carry
+    def cut(self, loop: LoopState) -> LoopState:
+        """Returns the state for environments that were lost: the episodes under way count as cut; pure.
 
-        def update(carry: Any, bits: jax.Array) -> tuple[Any, None]:
-            agent, losses, priorities = carry
-            state = PrioritizedState(ring, *priorities)  # the ring stays outside of the carry: it does not change
-            experience, drawn = replay.sample_from_bits(state, bits, exponent)
-            agent, losses, extra = self._update(agent, losses, experience, drawn.weights)
-            state = replay.update_priorities(state, drawn.indices, _priorities(self.agent, extra))
-            return (agent, losses, list(state[1:])), None
-
-        start = (agent, losses, priorities)
-        agent, losses, priorities = (
-            update(start, bits[0])[0] if self.updates == 1 else jax.lax.scan(update, start, bits)[0]
-        )
-        return agent, losses, PrioritizedState(ring, *priorities)
-
-    def _update(self, agent: AgentState, losses: Losses, experience: Any, weights: Any = None) -> tuple[Any, ...]:
-        """Returns the agent after one gradient step, the losses with it counted, and what the agent reports."""
-        agent, outcome = self.agent.update(agent, experience, weights)
-        finite = jnp.isfinite(outcome.loss)
-        counted = Losses(
-            total=losses.total + jnp.where(finite, outcome.loss, 0.0),
-            updates=losses.updates + 1,
-            refused=losses.refused + ~finite,
-        )
-        return agent, counted, outcome.extra
-
-    @property
-    def _phase_bytes(self) -> int:
-        leaves = specs.flatten(self.agent.collect_data_spec)
-        frame = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-        return frame * self.sequence_length * self.batch_size * self.updates
-
-    def interrupt(self, loop: LoopState, first: TimeStep, key: jax.Array) -> LoopState:
-        """Returns the state after the environments were reset from outside: the episodes under way count as cut; pure.
-
-        Args:
-          loop: as it was when the environments were lost.
-          first: `[B, ...]`, the FIRST steps of new episodes.
-          key: consumed.
+        The FIRST steps of new episodes may follow.
         """
-        cut = loop.time_step._replace(step_type=jnp.full_like(loop.time_step.step_type, StepType.LAST))
-        randomness = jax.tree.map(lambda x: x[0], self.agent.collect_policy.draw(key, 1, self.num_envs))
-        return self.advance(loop._replace(time_step=cut), first, randomness)
+        step_type = jnp.full_like(loop.time_step.step_type, StepType.LAST)
+        return loop._replace(time_step=loop.time_step._replace(step_type=step_type))
 
     def scan(
         self, environment: JaxEnvironment, loop: LoopState, states: Any, key: jax.Array, phases: int, train_every: int
@@ -225,41 +174,24 @@ class Loop:
         Returns:
           The loop's state and the environments'.
         """
-        step = jax.vmap(environment.step)
+        step = jax.vmap(environment.clipped_step)
 
-        def act(carry: Any, randomness: Any, bits: jax.Array | None = None) -> Any:
+        def act(carry: Any, randomness: Any, to_learn: Any = None) -> Any:
             loop, states = carry
             states, following = step(states, loop.action_step.action)
-            return self.advance(loop, following, randomness, bits), states
+            return self.advance(loop, following, randomness, to_learn), states
 
         if train_every == 0:
             actions, _ = self.draw(key, phases, 0)
             return jax.lax.scan(lambda carry, r: (act(carry, r), None), (loop, states), actions)[0]
 
         def phase(carry: Any, drawn: Any) -> tuple[Any, None]:
-            randomness, bits = drawn
+            randomness, to_learn = drawn
             if train_every > 1:
                 head = jax.tree.map(lambda x: x[:-1], randomness)
                 carry, _ = jax.lax.scan(lambda carry, r: (act(carry, r), None), carry, head)
-            return act(carry, jax.tree.map(lambda x: x[-1], randomness), bits), None
+            return act(carry, jax.tree.map(lambda x: x[-1], randomness), to_learn), None
 
-        actions, bits = self.draw(key, phases * train_every, phases)
+        actions, to_learn = self.draw(key, phases * train_every, phases)
         actions = jax.tree.map(lambda x: x.reshape(phases, train_every, *x.shape[1:]), actions)
-        return jax.lax.scan(phase, (loop, states), (actions, bits))[0]
-
-
-def _priorities(agent: Agent, extra: Any) -> jax.Array:
-    """Returns the priorities of the rows of a batch, `[B]`, from what an agent reports.
-
-    Of a sequence, as in Kapturowski et al. 2019, nine tenths of the largest error and one tenth of the mean.
-    """
-    errors = getattr(extra, "td_error", None)
-    if errors is None:
-        raise ConfigError(
-            f"{agent.name} reports no temporal-difference errors, which a prioritized replay draws by",
-            expected="LossInfo.extra.td_error, [B] or [B, T - 1]",
-            got=type(extra).__name__,
-            fix='LoopOptions(replay="uniform")',
-        )
-    sizes = jnp.abs(errors)
-    return 0.9 * jnp.max(sizes, axis=1) + 0.1 * jnp.mean(sizes, axis=1) if sizes.ndim == 2 else sizes
+        return jax.lax.scan(phase, (loop, states), (actions, to_learn))[0]

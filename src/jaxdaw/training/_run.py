@@ -41,7 +41,8 @@ class Run:
 
     Attributes:
       policy: the best policy: by the mean return of its evaluation, or by validation loss for demonstrations; the final
-        one where nothing tells, as of bandits. Of a population that of its best member, of a bandit's seeds the first's.
+        one where nothing tells, as of bandits. Of a population, that of its best member; of a bandit's seeds, the
+        first's.
       final_policy: the policy after the last step.
       agent: the agent with its final weights; None for a population.
       config: the options.

@@ -21,7 +21,7 @@ from jaxdaw.training._interrupt import Interrupts
 from jaxdaw.training._job import Job, JobReport, Watcher
 from jaxdaw.training._policy_file import load_policy, save_policy
 from jaxdaw.training._run_directory import CHECKPOINTS, how_to_resume
-from jaxdaw.training._upgrade import kept_of_0_1, leaf_of_0_1
+from jaxdaw.training._upgrade import is_new_since_0_1, kept_of_0_1, leaf_of_0_1
 from jaxdaw.training._writers import MetricsWriter, write_summaries
 
 _CHECKPOINT_SECONDS = 60.0
@@ -179,7 +179,7 @@ class Session:
         def like(kept: dict[str, Any]) -> Any:
             return self._tree([bool(best and best["weights"]) for best in kept_of_0_1(kept, self._algorithm)["best"]])
 
-        _, tree, kept = self._checkpointer.restore(like, names=leaf_of_0_1)
+        _, tree, kept = self._checkpointer.restore(like, names=leaf_of_0_1, may_lack=is_new_since_0_1)
         kept = kept_of_0_1(kept, self._algorithm)
         lost = self.job.restore(tree["job"], kept["job"])
         for member, (best, told) in enumerate(zip(self.best, kept["best"], strict=True)):

@@ -13,11 +13,19 @@ import numpy as np
 import optax
 
 from jaxdaw import specs
-from jaxdaw.agents import Agent, check_range
+from jaxdaw.agents import Agent, AgentState, check_choice, check_range
 from jaxdaw.errors import ConfigError
 from jaxdaw.metrics import EpisodeMetrics, EpisodeSummary
 from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy
-from jaxdaw.replay import PurePrioritizedReplay, UniformReplay
+from jaxdaw.replay import (
+    HostSource,
+    PrioritizedSource,
+    PurePrioritizedReplay,
+    RolloutSource,
+    Source,
+    UniformReplay,
+    UniformSource,
+)
 from jaxdaw.training._loop import Loop, LoopState, Losses
 
 
@@ -29,14 +37,20 @@ class LoopOptions:
       batch_size: windows in one gradient step.
       replay_capacity: frames kept, over all environments.
       learning_starts: environment steps before the first gradient step.
-      train_every: steps in each environment before each learning phase.
+      train_every: steps in each environment before each learning phase; of rollouts their length.
       updates: gradient steps in a learning phase; None is one for each environment step since the last phase.
       sequence_length: frames in a window; None is what the agent needs (recurrent agents must be told).
       report_every: environment steps between two reports.
-      replay: how windows are drawn: uniform, or prioritized by the temporal-difference errors that the agent reports.
+      replay: where batches come from: "uniform" draws of a replay on the device; "prioritized" ones, by the
+        temporal-difference errors that the agent reports; "host", uniform draws of a replay in NumPy, for images; or
+        "rollout", the latest `train_every` steps, for on-policy agents.
       priority_exponent: in `[0, 1]`, of the errors, with a prioritized replay; 0 draws uniformly.
       importance_exponent: in `[0, 1]`, how far weights correct a prioritized draw at first; it grows linearly to 1.
       importance_steps: environment steps until it is 1; None is those of `fit`. Without either it stays.
+      frame_stack: with a host replay, images that the environment stacks along the last axis, which are stored once; 0
+        stores frames as they are.
+      epochs, minibatches: of rollouts: passes, and gradient steps in a pass.
+      by_sequence, overlap: of rollouts, see `RolloutSource`.
     """
 
     batch_size: int = 64
@@ -46,27 +60,54 @@ class LoopOptions:
     updates: int | None = None
     sequence_length: int | None = None
     report_every: int = 1_000
-    replay: Literal["uniform", "prioritized"] = "uniform"
+    replay: Literal["uniform", "prioritized", "host", "rollout"] = "uniform"
     priority_exponent: float = 0.6
     importance_exponent: float = 0.4
     importance_steps: int | None = None
+    frame_stack: int = 0
+    epochs: int = 1
+    minibatches: int = 1
+    by_sequence: bool = True
+    overlap: int = 0
 
     def __post_init__(self):
-        if self.replay not in ("uniform", "prioritized"):
-            raise ConfigError("unknown replay", expected="uniform or prioritized", got=repr(self.replay))
+        check_choice("replay", self.replay, ("uniform", "prioritized", "host", "rollout"))
         for name in ("priority_exponent", "importance_exponent"):
             check_range(name, getattr(self, name), 0.0, 1.0)
-        lowest = {"learning_starts": 0, "sequence_length": 2}
+        lowest = {"learning_starts": 0, "sequence_length": 2, "frame_stack": 0, "overlap": 0}
         optional = ("updates", "sequence_length", "importance_steps")
-        for name in ("batch_size", "replay_capacity", "learning_starts", "train_every", "report_every", *optional):
-            low = lowest.get(name, 1)
-            check_range(name, getattr(self, name), low, math.inf, integer=True, optional=name in optional)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type in ("int", "int | None"):
+                low = lowest.get(field.name, 1)
+                check_range(field.name, value, low, math.inf, integer=True, optional=field.name in optional)
 
-    def make_replay(self, frame_spec: Any, num_envs: int, num_steps: int) -> UniformReplay | PurePrioritizedReplay:
-        """Returns the replay that these options describe, for windows of `num_steps` frames of `num_envs` rows."""
-        if self.replay == "uniform":
-            return UniformReplay(frame_spec, self.replay_capacity, num_envs)
-        return PurePrioritizedReplay(frame_spec, self.replay_capacity, num_envs, num_steps, self.priority_exponent)
+    def make_source(self, agent: Agent, num_envs: int) -> Source:
+        """Returns the source of batches that these options describe, for frames of `num_envs` environments.
+
+        Raises:
+          ConfigError: the agent learns from sequences of any length, and `sequence_length` is None.
+        """
+        spec = agent.collect_data_spec
+        if self.replay == "rollout":
+            return RolloutSource(
+                spec, num_envs, self.train_every, self.epochs, self.minibatches, self.by_sequence, self.overlap
+            )
+        frames = self.sequence_length or agent.train_sequence_length
+        if frames is None:
+            raise ConfigError(
+                f"{agent.name} learns from sequences of any length",
+                expected="sequence_length >= 2",
+                got="None",
+                fix="LoopOptions(sequence_length=16)",
+            )
+        updates = self.updates or num_envs * self.train_every
+        if self.replay == "host":
+            return HostSource(spec, self.replay_capacity, num_envs, frames, self.batch_size, updates, self.frame_stack)
+        if self.replay == "prioritized":
+            replay = PurePrioritizedReplay(spec, self.replay_capacity, num_envs, frames, self.priority_exponent)
+            return PrioritizedSource(replay, self.batch_size, updates, self.importance_schedule())
+        return UniformSource(UniformReplay(spec, self.replay_capacity, num_envs), frames, self.batch_size, updates)
 
     def importance_schedule(self) -> optax.Schedule:
         """Returns the importance exponent over environment steps."""
@@ -117,24 +158,12 @@ class Trainer(abc.ABC):
         self.environment = environment
         self.options = options
         self.num_envs = num_envs
-        frames = options.sequence_length or agent.train_sequence_length
-        if frames is None:
-            raise ConfigError(
-                f"{agent.name} learns from sequences of any length",
-                expected="sequence_length >= 2",
-                got="None",
-                fix="LoopOptions(sequence_length=16)",
-            )
         action = specs.flatten(agent.action_spec)
         discrete = len(action) == 1 and action[0].shape == () and specs.is_discrete(action[0])
         self.loop = Loop(
             agent=agent,
-            replay=options.make_replay(agent.collect_data_spec, num_envs, frames),
+            source=options.make_source(agent, num_envs),
             metrics=EpisodeMetrics(num_envs, int(specs.num_values(action[0])) if discrete else 0),
-            batch_size=options.batch_size,
-            sequence_length=frames,
-            updates=options.updates or num_envs * options.train_every,
-            importance_exponent=options.importance_schedule(),
         )
         self._key = jax.random.key(seed)
         self._stop = False
@@ -142,8 +171,7 @@ class Trainer(abc.ABC):
         phases = max(options.report_every // (num_envs * options.train_every), 1)
         self._chunk_phases = phases
         self._chunk = phases * options.train_every
-        shortest = frames * num_envs
-        warm_up = max(options.learning_starts, shortest) / num_envs
+        warm_up = max(options.learning_starts / num_envs, self.loop.source.warm_up)
         self._warm_up = math.ceil(warm_up / options.train_every) * options.train_every
 
     def stop(self) -> None:
@@ -221,13 +249,15 @@ def check_specs(agent: Agent, environment: Any) -> None:
                 )
 
 
+def seeded(agent: Agent, seed: int) -> AgentState:
+    """Returns a copy of an agent's state whose randomness is that of a seed."""
+    key = jax.random.key_data(jax.random.fold_in(jax.random.key(seed), 2**32 - 1))
+    return jax.tree.map(jnp.copy, agent.get_state()._replace(key=key))
+
+
 def next_multiple(step: int, every: int) -> int:
     """Returns the first multiple of `every` after `step`; 0 if there is none to wait for."""
     return (step // every + 1) * every if every else 0
-
-
-def copied(state: Any) -> Any:
-    return jax.tree.map(jnp.copy, state)
 
 
 def mean_loss(losses: Losses) -> float:

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _JOB_LEAVES = ("['trainer']", "['loop']", "['environment']", "['counters']", "['states']", "['sums']")
 
 
+_STATE = (
+    (re.compile(r"(\.agent|\['agent'\])\.target(?=\.)"), r"\1.memory.target_q_network"),
+    (re.compile(r"(\['agent'\])\.target$"), r"\1.key"),  # cloning kept the key of its noise there
+    (re.compile(r"(\.agent)\.target$"), r"\1.memory.num_samples"),
+    (re.compile(r"(\.agent|\['agent'\])\.opt_state(?=\[\d)"), r"\1.opt_state['optimizer']"),
+    (re.compile(r"^(\['job'\]\['loop'\](\[\d+\])?)\.replay(?=\.|\[)"), r"\1.source"),
+)
+
+
 def leaf_of_0_1(name: str) -> str:
     """Returns the path of today of a checkpoint's leaf; a path of today is itself.
 
-    Version 0.1 had the arrays of a job at the root of the tree.
+    Version 0.1 had the arrays of a job at the root of the tree, one optimizer, and a target in place of memory and key.
 
     >>> leaf_of_0_1("['loop'].agent.train_step"), leaf_of_0_1("['job']['loop'].losses")
     ("['job']['loop'].agent.train_step", "['job']['loop'].losses")
+    >>> leaf_of_0_1("['loop'].agent.opt_state[0].count"), leaf_of_0_1("['loop'].replay.cursor")
+    ("['job']['loop'].agent.opt_state['optimizer'][0].count", "['job']['loop'].source.cursor")
     """
     if name.startswith("['trainer']"):
-        return "['job']" + name.removeprefix("['trainer']")
-    if name.startswith("['best']") and not name.startswith("['best']['"):
-        return "['best']['0']" + name.removeprefix("['best']")
-    return "['job']" + name if name.startswith(_JOB_LEAVES) else name
+        name = "['job']" + name.removeprefix("['trainer']")
+    elif name.startswith("['best']") and not name.startswith("['best']['"):
+        name = "['best']['0']" + name.removeprefix("['best']")
+    elif name.startswith(_JOB_LEAVES):
+        name = "['job']" + name
+    for pattern, today in _STATE:
+        name = pattern.sub(today, name)
+    return name
+
+
+def is_new_since_0_1(name: str) -> bool:
+    """Returns whether checkpoints of version 0.1 lack this leaf: a seed's key, which then is as the run began."""
+    return name.endswith((".agent.key", "['agent'].key"))
 
 
 def kept_of_0_1(kept: dict[str, Any], algorithm: str) -> dict[str, Any]:

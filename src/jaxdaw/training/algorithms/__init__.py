@@ -3,6 +3,7 @@
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._dqn import DqnConfig
+from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 from jaxdaw.training.algorithms._table import ALGORITHMS, Algorithm
 
-__all__ = ["ALGORITHMS", "Algorithm", "BanditConfig", "BcConfig", "DqnConfig"]
+__all__ = ["ALGORITHMS", "Algorithm", "BanditConfig", "BcConfig", "DqnConfig", "ReinforceConfig"]

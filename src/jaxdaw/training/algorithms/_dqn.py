@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import optax
@@ -34,7 +34,9 @@ class DqnConfig:
       gradient_clipping: each variable's gradient is scaled to at most this norm; 0 for none.
       batch_size: windows in one gradient step.
       replay_capacity: frames kept.
-      replay: how windows are drawn: uniform, or prioritized by their temporal-difference errors (Schaul et al. 2016).
+      replay: how windows are drawn: uniform; prioritized by their temporal-difference errors (Schaul et al. 2016); or
+        host, uniform from memory outside of the device, for images.
+      frame_stack: images that the environment stacks along the last axis, which `replay host` stores once; 0 for none.
       priority_exponent: of the errors, with `replay prioritized`; 0 draws uniformly.
       importance_exponent: how far weights correct the prioritized draw at first; it grows linearly to 1 over the run.
       learning_starts: environment steps before the first gradient step.
@@ -75,7 +77,8 @@ class DqnConfig:
     gradient_clipping: float = 10.0
     batch_size: int = 64
     replay_capacity: int = 100_000
-    replay: Literal["uniform", "prioritized"] = "uniform"
+    replay: Literal["uniform", "prioritized", "host"] = "uniform"
+    frame_stack: int = 0
     priority_exponent: float = 0.6
     importance_exponent: float = 0.4
     learning_starts: int = 1_000
@@ -104,7 +107,7 @@ class DqnConfig:
     def __post_init__(self):
         for name in ("steps", "num_envs", "lstm_size", "eval_episodes", "summary_interval"):
             check_range(name, getattr(self, name), 1, math.inf, integer=True)
-        for name in ("epsilon_steps", "eval_every", "checkpoint_every", "max_episode_steps", "updates"):
+        for name in ("epsilon_steps", "eval_every", "checkpoint_every", "max_episode_steps", "updates", "frame_stack"):
             check_range(name, getattr(self, name), 0, math.inf, integer=True)
         for name in ("epsilon_start", "epsilon_end", "learning_rate_end"):
             check_range(name, getattr(self, name), 0.0, 1.0)
@@ -123,6 +126,7 @@ class DqnConfig:
             sequence_length=self.sequence_length if self.network == "rnn" else None,
             report_every=self.report_every,
             replay=self.replay,
+            frame_stack=self.frame_stack,
             priority_exponent=self.priority_exponent,
             importance_exponent=self.importance_exponent,
             importance_steps=self.steps,
@@ -136,12 +140,7 @@ class DqnConfig:
         """Returns the agent that these options describe, with weights drawn from `seed`."""
         splitter = self.splitter()
         observation_spec = time_step_spec.observation if splitter is None else splitter(time_step_spec.observation)[0]
-        leaves = specs.flatten(observation_spec)
-        combiner = networks.concatenate if len(leaves) > 1 else None
-        convolutions = [tuple(layer) for layer in self.conv_layer_params] or None
-        if convolutions is None and any(len(leaf.shape) == 3 for leaf in leaves):
-            convolutions = [(32, 8, 4), (64, 4, 2), (64, 3, 1)]  # Mnih et al. 2015
-        common: dict[str, Any] = {"preprocessing_combiner": combiner, "conv_layer_params": convolutions, "rngs": seed}
+        common = {**encoder_options(observation_spec, self.conv_layer_params), "rngs": seed}
         layers = tuple(self.fc_layer_params)
         if self.network == "rnn":
             q_network: networks.Network = networks.QRnnNetwork(
@@ -185,6 +184,22 @@ class DqnConfig:
         return optax.adam(
             optax.linear_schedule(self.learning_rate, self.learning_rate * self.learning_rate_end, updates)
         )
+
+
+def encoder_options(observation_spec: Any, conv_layer_params: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Returns how networks encode these observations: several leaves are joined, images go through convolutions.
+
+    Args:
+      observation_spec: a nest of specs.
+      conv_layer_params: filters, kernel and stride of each convolution; empty takes those of Mnih et al. 2015 where
+        there are images.
+    """
+    leaves = specs.flatten(observation_spec)
+    convolutions: Any = [tuple(layer) for layer in conv_layer_params] or None
+    if convolutions is None and any(len(leaf.shape) == 3 for leaf in leaves):
+        convolutions = [(32, 8, 4), (64, 4, 2), (64, 3, 1)]
+    combiner = networks.concatenate if len(leaves) > 1 else None
+    return {"preprocessing_combiner": combiner, "conv_layer_params": convolutions}
 
 
 def mask_splitter(mask_key: str) -> Callable[[Any], tuple[Any, Any]]:

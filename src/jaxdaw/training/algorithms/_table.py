@@ -16,6 +16,7 @@ from jaxdaw.training._log_job import LogSource
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._dqn import DqnConfig
+from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 
 LearnsFrom = Literal["environment", "demonstrations", "bandit"]
 
@@ -66,10 +67,19 @@ ALGORITHMS: dict[str, Algorithm] = {
             **_OF_NETWORKS,
             "priority_exponent": ("replay", ("prioritized",)),
             "importance_exponent": ("replay", ("prioritized",)),
+            "frame_stack": ("replay", ("host",)),
             "epsilon_start": ("boltzmann_temperature", (0.0,)),
             "epsilon_end": ("boltzmann_temperature", (0.0,)),
             "epsilon_steps": ("boltzmann_temperature", (0.0,)),
         },
+    ),
+    "reinforce": Algorithm(
+        summary="Learn any actions by the returns of whole episodes: REINFORCE, with a baseline.",
+        config=ReinforceConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends={"lstm_size": ("network", ("rnn",)), "value_estimation_loss_coef": ("baseline", (True,))},
     ),
     "bc": Algorithm(
         summary="Clone a policy from demonstrations: of any actions, from single steps or from sequences.",
