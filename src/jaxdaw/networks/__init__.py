@@ -23,7 +23,7 @@ from jaxdaw.networks._projections import (
 from jaxdaw.networks._q import DuelingQNetwork, QNetwork, QRnnNetwork
 from jaxdaw.networks._recurrent import LSTMState, RecurrentCore, RecurrentEncodingNetwork
 from jaxdaw.networks._sequential import Sequential
-from jaxdaw.networks._weights import Weights, read_raw, write_raw
+from jaxdaw.networks._weights import Weights, read_arrays, write_arrays
 
 __all__ = [
     "ActorDistributionNetwork",
@@ -61,9 +61,9 @@ __all__ = [
     "concatenate",
     "holding",
     "mean_of",
-    "read_raw",
+    "read_arrays",
     "require_network",
     "signed_log",
     "tanh_squash_to_spec",
-    "write_raw",
+    "write_arrays",
 ]

@@ -28,38 +28,32 @@ class Weights(NamedTuple):
     rest: Any
 
 
-Shown = Sequence[tuple[int, nnx.Variable[Any]]]
-"""Variables of one module, each with its place in a list of arrays."""
-
-
 _SWAP = threading.Lock()
 """Held while the variables of networks are read or replaced together, so that no thread sees half of a train step."""
 
 
-def read_raw(shown: Shown, leaves: list[Any]) -> list[Any]:
-    """Returns `leaves` with the arrays of the variables, uncopied, at their places."""
+def read_arrays(variables: Sequence[nnx.Variable[Any]]) -> list[Any]:
+    """Returns the arrays of variables, uncopied."""
     with _SWAP:
-        for place, variable in shown:
-            leaves[place] = variable._raw_value
-    return leaves
+        return [variable._raw_value for variable in variables]
 
 
-def write_raw(shown: Shown, leaves: Sequence[Any]) -> None:
-    """Makes the leaves at their places the arrays of variables; shapes and dtypes are not looked at."""
+def write_arrays(variables: Sequence[nnx.Variable[Any]], arrays: Sequence[Any]) -> None:
+    """Makes arrays those of the variables; shapes and dtypes are not looked at."""
     with _SWAP:
-        _write(shown, leaves)
+        _write(variables, arrays)
 
 
-def _write(shown: Shown, leaves: Sequence[Any]) -> None:
-    """Does what `write_raw` does, for a caller that holds the lock.
+def _write(variables: Sequence[nnx.Variable[Any]], arrays: Sequence[Any]) -> None:
+    """Does what `write_arrays` does, for a caller that holds the lock.
 
     `Variable.set_raw_value` asks each time whether the trace is the one that made the variable, which costs 2 us; it is
     only under a trace that the answer can be no.
     """
-    if shown and isinstance(leaves[shown[0][0]], Tracer):
-        shown[0][1].set_raw_value(leaves[shown[0][0]])
-    for place, variable in shown:
-        object.__setattr__(variable, "_raw_value", leaves[place])
+    if variables and isinstance(arrays[0], Tracer):
+        variables[0].set_raw_value(arrays[0])
+    for variable, array in zip(variables, arrays, strict=True):
+        object.__setattr__(variable, "_raw_value", array)
 
 
 class Facts:
@@ -198,7 +192,7 @@ class _Group:
         return leaves
 
     def write(self, leaves: Sequence[Any]) -> None:
-        _write(list(enumerate(self._variables)), leaves)
+        _write(self._variables, leaves)
 
     def to_graph(self, tree: Any) -> dict[Any, Any]:
         """Returns the leaves under the keys by which nnx knows them, with integers for lists."""
