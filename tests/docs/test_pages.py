@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from jaxdaw.training import ALGORITHMS, Algorithm, ReinforceConfig
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 PAGES += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!http|#|mailto)([^)#\s]+)(?:#[^)]*)?\)")
-_TEST = re.compile(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`")
+_PLACE = re.compile(r"`((?:tests|src)/[\w/.]+\.py)(?:::(\w+))?`")
 
 
 def name_of(page: Path) -> str:
@@ -35,7 +37,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "page"}
     for number, code in enumerate(blocks_of(page, "python")):
-        code = code.replace("steps=50_000", "steps=2_000")  # enough to see that it runs
+        code = re.sub(r"steps=(\d+)_000", lambda steps: f"steps={int(steps[1]) * 40}", code)  # enough to see that it runs
         if ">>>" in code:
             example = doctest.DocTestParser().get_doctest(code, namespace, f"{page.name}[{number}]", str(page), 0)
             runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
@@ -58,13 +60,26 @@ def test_links_lead_to_files(page: Path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_tests_that_a_page_names_exist(page: Path):
+def test_tests_and_sources_that_a_page_names_exist(page: Path):
     missing = []
-    for path, function in _TEST.findall(page.read_text()):
+    for path, name in _PLACE.findall(page.read_text()):
         file = ROOT / path
-        if not file.is_file() or (function and f"def {function}(" not in file.read_text()):
-            missing.append(f"{path}::{function}")
+        defined = rf"^\s*(def|class) {name}\b|^{name}\b.*="
+        if not file.is_file() or (name and not re.search(defined, file.read_text(), re.MULTILINE)):
+            missing.append(f"{path}::{name}")
     assert not missing
+
+
+def test_the_readme_lists_the_algorithms_that_there_are():
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows == [(name, row.learns_from, row.summary) for name, row in ALGORITHMS.items()]
+
+
+def test_the_recipe_shows_the_row_that_there_is():
+    (shown,) = [code for code in blocks_of(ROOT / "CONTRIBUTING.md", "py") if code.startswith("ALGORITHMS = ")]
+    namespace: dict[str, Any] = {"Algorithm": Algorithm, "ReinforceConfig": ReinforceConfig}
+    exec(shown, namespace)
+    assert namespace["ALGORITHMS"] == {"reinforce": ALGORITHMS["reinforce"]}
 
 
 def test_every_page_is_in_the_table_of_contents():

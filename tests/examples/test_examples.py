@@ -19,7 +19,7 @@ def test_example_runs(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     source = example.read_text()
     if "def main(" in source:
         main = runpy.run_path(str(example))["main"]
-        fewer = {"steps": 1_600, "seeds": 3}
+        fewer = {"steps": 1_600, "seeds": 3, "decisions": 200}
         result = main(**{name: fewer[name] for name in inspect.signature(main).parameters})
         assert np.all(np.isfinite(result))
     else:
