@@ -1,4 +1,4 @@
-"""Writes two logs of decisions, as a service would: what was seen, what was chosen with which probability, the reward."""
+"""Writes two logs of decisions, as a service would: context, action, probabilities and reward."""
 
 import numpy as np
 

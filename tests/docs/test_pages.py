@@ -37,7 +37,9 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "page"}
     for number, code in enumerate(blocks_of(page, "python")):
-        code = re.sub(r"steps=(\d+)_000", lambda steps: f"steps={int(steps[1]) * 40}", code)  # enough to see that it runs
+        code = re.sub(
+            r"steps=(\d+)_000", lambda steps: f"steps={int(steps[1]) * 40}", code
+        )  # enough to see that it runs
         if ">>>" in code:
             example = doctest.DocTestParser().get_doctest(code, namespace, f"{page.name}[{number}]", str(page), 0)
             runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)

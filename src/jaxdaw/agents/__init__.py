@@ -1,4 +1,4 @@
-"""One file for each algorithm: a pure loss over one batch, and what happens after a step."""
+"""Agents: one file for each algorithm, as pure functions over an `AgentState`, and the shared base classes."""
 
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo

@@ -1,4 +1,4 @@
-"""Agent: what every algorithm shares, as pure functions over an `AgentState`."""
+"""Agent: base class of all algorithms: gradient steps, guard and summaries as pure functions over an `AgentState`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Agent(Shell):
       num_outer_dims: 2 for experience `[B, T, ...]`, 1 for `[B, ...]`.
       observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None.
       gradient_clipping: each variable's gradient is scaled to at most this norm, by its own norm; None for none.
-      debug_summaries: whether to summarise what the loss is made of.
+      debug_summaries: whether to summarise the components of the loss.
       summarize_grads_and_vars: whether to summarise gradients and variables.
       enable_summaries: False turns both off.
       train_step_counter: a StepCounter to share; None makes one of its own.
@@ -124,10 +124,10 @@ class Agent(Shell):
             name=name,
         )
 
-    # What an algorithm writes; all of it pure.
+    # Methods that an algorithm overrides; all pure.
 
     def batch_loss(self, params: Any, state: AgentState, experience: Any, key: jax.Array, training: bool) -> BatchLoss:
-        """Returns the loss of a batch, of an algorithm that has one loss.
+        """Returns the loss of a batch, for algorithms that have one loss.
 
         Args:
           params: what is differentiated, by network name.
@@ -155,7 +155,7 @@ class Agent(Shell):
         )
 
     def init_memory(self, weights: dict[str, Weights], fresh: bool) -> Any:
-        """Returns the first `AgentState.memory`, in arrays of its own.
+        """Returns the initial `AgentState.memory`, in arrays that nothing else in the state shares.
 
         Args:
           weights: of the networks, by name.
@@ -165,7 +165,7 @@ class Agent(Shell):
         return ()
 
     def prepare(self, state: AgentState, rollout: Any) -> Any:
-        """Returns what `learn` reads, made once of what was recorded: advantages, returns; by default the same."""
+        """Returns what `learn` reads, computed once for a rollout (advantages, returns); by default the rollout."""
         del state
         return rollout
 
@@ -181,7 +181,7 @@ class Agent(Shell):
         """Returns `collect_policy`'s weights as they are in `state` after `step` environment steps."""
         return self._collect_policy.weights_at(self.policy_weights(state), step)
 
-    # What every algorithm uses; pure.
+    # Methods that every algorithm uses; all pure.
 
     def init(self, key: jax.Array) -> AgentState:
         """Returns a fresh state: new weights, empty optimizers. `vmap` it over keys for a population."""
@@ -259,10 +259,10 @@ class Agent(Shell):
         if weights is not None:
             if jnp.ndim(weights) == 1 and per_example.ndim == 2:
                 weights = weights[:, None]
-            if jnp.ndim(weights) > per_example.ndim:  # would broadcast where B is T
+            if jnp.ndim(weights) > per_example.ndim:  # [B, T] weights would broadcast against a [B] loss where B == T
                 what = f"{self.name} was given weights for each frame, and has a loss for each sequence"
                 raise SpecError(what, expected="[B]", got=str(jnp.shape(weights)), fix="a loss_fn that returns [B, T]")
-            # 0 * NaN is 0: the row was weighted out.
+            # A weight of 0 excludes a row even if its loss is NaN.
             per_example = jnp.where(weights == 0.0, 0.0, weights * per_example)
         count = per_example.size if batch.count is None else batch.count
         loss = jnp.sum(per_example + batch.unweighted) / count
@@ -286,12 +286,12 @@ class Agent(Shell):
         )
         return state._replace(summaries=self._empty_summaries(state))
 
-    # Summaries: computed inside the compiled step, when they are due.
+    # Summaries, computed inside the compiled step every summary_interval steps.
 
     def summarised(
         self, state: AgentState, optimizer: str, loss: jax.Array, batch: BatchLoss, gradients: Any
     ) -> AgentState:
-        """Returns the state with new summaries where they are due and wanted.
+        """Returns the state with new summaries, if they are enabled and due.
 
         Args:
           state: after the step.
@@ -320,7 +320,7 @@ class Agent(Shell):
             return {prefix + tag: values for tag, values in made.items()}
 
         held = {tag: state.summaries[tag] for tag in jax.eval_shape(summarize) if tag in state.summaries}
-        if not held:  # the first state's are found by evaluating this abstractly
+        if not held:  # _empty_summaries evaluates this abstractly to find shapes and dtypes
             return state._replace(summaries={**state.summaries, **summarize()})
         is_due = state.train_step % self._summary_interval == 0
         return state._replace(summaries={**state.summaries, **jax.lax.cond(is_due, summarize, lambda: held)})
@@ -338,12 +338,12 @@ class Agent(Shell):
 
     @property
     def summaries_enabled(self) -> bool:
-        """Whether summaries are made at all."""
+        """Whether summaries are computed at all."""
         return self._summaries_enabled
 
     @property
     def debug_summaries(self) -> bool:
-        """Whether what the loss is made of is summarised."""
+        """Whether the components of the loss are summarised."""
         return self._debug_summaries and self._summaries_enabled
 
     @property

@@ -1,4 +1,4 @@
-"""Behavioral cloning: a network learns to do what was recorded."""
+"""Behavioral cloning: a network learns to reproduce recorded actions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from jaxdaw.trajectories import StepType, TimeStep, Trajectory
 
 
 class BehavioralCloningLossInfo(NamedTuple):
-    """What cloning reports beside its loss.
+    """Per-example values that cloning reports in `LossInfo.extra`.
 
     Attributes:
       loss: `[B]` or `[B, T]`, unweighted, without regularization.
@@ -145,7 +145,7 @@ class BehavioralCloningAgent(Agent):
         actor = ActorPolicy(time_step_spec, action_spec, cloning_network)
         return GreedyPolicy(actor), EpsilonGreedyPolicy(actor, epsilon_greedy) if scalar else actor
 
-    # The algorithm (pure).
+    # The algorithm; pure.
 
     def batch_loss(self, params: Any, state: AgentState, experience: Any, key: jax.Array, training: bool) -> BatchLoss:
         """Returns the distance of the network's output from the recorded actions; pure."""

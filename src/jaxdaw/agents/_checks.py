@@ -1,4 +1,4 @@
-"""What agents check: the numbers and networks given to constructors, and the batches given to `train` and `loss`."""
+"""Checks of agents: numbers and networks given to constructors, batches given to `train` and `loss`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def check_optimizer(label: str, optimizer: Any) -> None:
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Checks that a word given to a constructor is one of those that it knows.
+    """Checks that a string given to a constructor is one of the allowed values.
 
     Raises:
       ConfigError: it is another.
@@ -117,7 +117,7 @@ def check_example_weights(weights: Any) -> None:
 def explain_refusal(
     experience: Any, action_spec: Any, splitter: Splitter | None = None, weights: Any = None, by_frame: bool = True
 ) -> None:
-    """Raises the error that names the leaf and row of a batch to blame; returns if the batch is innocent.
+    """Raises the error that names the faulty leaf and row of a batch; returns if the batch has no fault.
 
     Float actions may lie outside their bounds: environments clip what policies drew. Integer actions may where nothing
     is learned from them: in boundary frames, in rows of weight 0, and in the last frame of a window.
@@ -125,7 +125,7 @@ def explain_refusal(
     for path, leaf in specs.flatten_with_path(experience):
         values = np.asarray(leaf)
         if isinstance(experience, Transition) and path in (".time_step.reward", ".time_step.discount"):
-            continue  # they belong to the frame before, and mean nothing
+            continue  # the action of a boundary frame is undefined
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             faulty = ~np.isfinite(values)
             index = [int(i) for i in np.argwhere(faulty)[0]]
@@ -176,12 +176,12 @@ def _states_without_action(experience: Any, splitter: Splitter | None) -> np.nda
         return stuck
     goes_on = (np.asarray(experience.step_type) != StepType.LAST) & (np.asarray(experience.discount) != 0.0)
     stuck[..., 1:] &= goes_on[..., :-1]
-    stuck[..., 0] = False  # what led there is not in the batch
+    stuck[..., 0] = False  # the discount that led to the first frame is not in the batch
     return stuck
 
 
 class BatchChecks:
-    """Checks of the batches that are given to `train` and `loss`; one like a batch seen before costs microseconds.
+    """Checks the batches given to `train` and `loss`; a batch of known shapes and dtypes takes microseconds.
 
     Args:
       agent: whose batches are checked.
@@ -194,7 +194,7 @@ class BatchChecks:
         self._known: dict[Any, tuple[list[int], list[tuple[int, Any, Any]]]] = {}
 
     def admit(self, experience: Any, weights: Any, many: bool) -> tuple[Any, Any]:
-        """Returns experience and weights that `update` can take; nothing on a device is waited for.
+        """Returns experience and weights as `update` takes them, without waiting for device arrays.
 
         Args:
           experience, weights: as given to `train`; with a leading axis K if `many`.
@@ -256,12 +256,12 @@ class BatchChecks:
         floats: list[int],
         bounded: list[tuple[int, Any, Any]],
     ) -> None:
-        """Refuses a NumPy batch from which no step can be taken, in about ten microseconds if it is a good one."""
+        """Raises for a NumPy batch that `update` would refuse; a valid batch takes about ten microseconds."""
         agent = self._agent
         is_sound = all(_is_within(leaves[place], low, high) for place, low, high in bounded)
         if agent._on_nan == "raise":
             values = [leaf for place in floats if isinstance(leaf := leaves[place], np.ndarray)]
-            # alone of all products, vdot does not warn of overflow
+            # unlike other products, vdot gives no warning on overflow
             is_sound &= all(map(math.isfinite, map(np.vdot, values, values)))
         if not self._by_frame:
             is_sound &= not _states_without_action(experience, agent._splitter).any()
@@ -305,7 +305,7 @@ class BatchChecks:
         return pruned
 
     def check_weight_shape(self, weights: Any, outer: tuple[int, ...], lead: int = 0) -> None:
-        """Refuses weights that do not go with experience of these outer axes, of which `lead` count its batches."""
+        """Raises if the shape of the weights does not fit the outer axes; the first `lead` axes count batches."""
         allowed = [outer[:lead], outer[: lead + 1]] + ([outer] if self._by_frame else [])
         if weights is not None and np.shape(weights) not in allowed:
             raise SpecError(

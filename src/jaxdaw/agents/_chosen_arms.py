@@ -1,4 +1,4 @@
-"""Experience with features of arms, cut down to the arm that was chosen."""
+"""Reduces experience with features of all arms to the features of the chosen arm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cloning minimises: the distance of a network's output from the recorded action, leaf by leaf."""
+"""Losses of behavioral cloning: the distance of a network's output from the recorded action, by leaf."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What constraints with networks add to a loss of reward prediction."""
+"""Losses of the networks of constraints, added to the loss of reward prediction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def constraint_name(number: int) -> str:
 
 
 def check_targets(reward_spec: Any, constraints: Sequence[NeuralConstraint], owner: str) -> None:
-    """Refuses a reward without a target for each constraint.
+    """Raises if the reward lacks a target for a constraint.
 
     Raises:
       SpecError: the reward has another shape.

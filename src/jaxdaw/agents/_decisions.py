@@ -1,4 +1,4 @@
-"""Decisions: what the losses of bandits read, one row for each, and the two ways in which they are given."""
+"""Decisions: the rows that losses of bandits read, from experience or from (observations, actions, rewards)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jaxdaw.trajectories import TimeStep, Trajectory, from_transition, single_st
 
 
 class Decisions(NamedTuple):
-    """What a loss reads, one row for each decision; `observation` is the network's."""
+    """One row for each decision; `observation` is the part that the network reads."""
 
     observation: Any
     step_type: Any

@@ -35,7 +35,7 @@ ElementWiseLoss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class DqnLossInfo(NamedTuple):
-    """What DQN reports beside its loss.
+    """Per-example values that DQN reports in `LossInfo.extra`.
 
     Attributes:
       td_loss: `[B]`, unweighted; summed over time for recurrent networks; 0 for boundary frames.
@@ -48,7 +48,7 @@ class DqnLossInfo(NamedTuple):
 
 
 class DqnMemory(NamedTuple):
-    """What DQN keeps beside the network that it trains.
+    """State of DQN beside the trained network, in `AgentState.memory`.
 
     Attributes:
       target_q_network: the weights that give the bootstrap values.
@@ -224,7 +224,7 @@ class DqnAgent(Agent):
             return target.clone()
         return target
 
-    # The algorithm (pure).
+    # The algorithm; pure.
 
     def learn(self, state: AgentState, experience: Any, weights: Any, key: jax.Array) -> tuple[AgentState, LossInfo]:
         """Returns the state after one gradient step, and an update of the target network where it is due; pure."""
@@ -250,7 +250,7 @@ class DqnAgent(Agent):
 
         bootstrap = self._gamma * step.next_time_step.discount
         target = self._reward_scale_factor * step.next_time_step.reward
-        # Where nothing may be done any more, the mask is empty and the value NaN: no fault.
+        # After the end of an episode the mask may allow no action; the value is then NaN, and is not used.
         target += jnp.where(bootstrap == 0.0, 0.0, bootstrap * next_q_values)
         is_real = step.time_step.step_type != StepType.LAST
         target = jax.lax.stop_gradient(jnp.where(is_real, target, q_values))

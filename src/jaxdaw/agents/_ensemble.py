@@ -1,4 +1,4 @@
-"""EnsembleThompsonSamplingAgent: several reward models that each saw the data a little differently."""
+"""EnsembleThompsonSamplingAgent: Thompson sampling by reward models trained on bootstrap samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BOOTSTRAPS = ("poisson", "bernoulli", "none")
 
 
 class EnsembleThompsonSamplingAgent(GreedyRewardPredictionAgent):
-    """This is GreedyRewardPredictionAgent with: an ensemble, of which each decision draws a member and follows it.
+    """This is GreedyRewardPredictionAgent with: an ensemble; each decision draws a member and takes its best action.
 
     Each member weighs every decision of every batch anew, by a random count of mean 1, which stands for drawing the
     data with replacement (the online bootstrap). A member takes the steps that it would take alone: the loss is the sum
@@ -117,7 +117,7 @@ class EnsembleThompsonSamplingAgent(GreedyRewardPredictionAgent):
         members, rest = self._ensemble.apply_members(weights, rows.observation, rows.step_type, training=training)
         is_real = rows.step_type != StepType.LAST
         predicted = jax.vmap(index_with_actions, (0, None))(members, rows.action)  # [M, N]
-        reward = jax.lax.stop_gradient(jnp.where(is_real, rows.reward, predicted))  # a boundary's may be anything
+        reward = jax.lax.stop_gradient(jnp.where(is_real, rows.reward, predicted))  # undefined at a boundary
         errors = jax.vmap(self.errors)(reward, predicted)
         losses = jnp.where(is_real, self._counts(key, errors.shape) * errors, 0.0)
         per_example, mean = (x.reshape(outer) for x in (jnp.sum(losses, axis=0), jnp.mean(predicted, axis=0)))

@@ -1,4 +1,4 @@
-"""The guard of a step: what is refused, and how a refused step leaves everything as it was; pure."""
+"""The guard: refuses a step whose loss or gradient is not finite, and keeps the state before it; pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_sound(loss: jax.Array, gradients: Any) -> jax.Array:
 
 
 def _telling(gradients: Any) -> list[jax.Array]:
-    """Returns the gradients that show a fault: all but those of kernels with a bias, which sum the same rows."""
+    """Returns the gradients to check: all but kernels that have a bias, whose gradient sums the same rows."""
     if not isinstance(gradients, dict):
         return [gradients]
     told = [value for key, value in gradients.items() if not (key == "kernel" and "bias" in gradients)]
@@ -31,7 +31,7 @@ def step_unless_refused(applied: jax.Array, stepped: Any, state: Any) -> Any:
     """Returns `stepped` where the step was applied, otherwise `state`.
 
     The leaves of one shape wait for those of the shape before. If all waited for `applied` alone, they would be ready
-    at once, and XLA would deal operations of a microsecond each to its threads: twice the time of a small step.
+    at once, and XLA would distribute operations of a microsecond each to its threads: twice the time of a small step.
     """
     new, structure = jax.tree.flatten(stepped)
     old = jax.tree.leaves(state)
@@ -44,7 +44,7 @@ def step_unless_refused(applied: jax.Array, stepped: Any, state: Any) -> Any:
             chosen[place] = jnp.where(applied, new[place], old[place])
         if 0 not in shape and jnp.issubdtype(new[places[shape][0]].dtype, jnp.floating):
             first = jnp.ravel(chosen[places[shape][0]])[0]
-            applied &= (first == first) | (first != first)  # true, which XLA does not see
+            applied &= (first == first) | (first != first)  # always true, but XLA cannot simplify it
     return structure.unflatten(chosen)
 
 

@@ -25,7 +25,7 @@ from jaxdaw.trajectories import LossInfo, StepType, TimeStep
 
 
 class LinearBanditAgent(GreedyRewardPredictionAgent):
-    """What LinearUCBAgent and LinearThompsonSamplingAgent share: an update without gradients.
+    """Base class of LinearUCBAgent and LinearThompsonSamplingAgent: an update without gradients.
 
     A train step folds the batch into the posterior, exactly and in any order: a batch of 100 decisions and 100 batches
     of one give the same. A weight counts as that many decisions. The loss is the squared error of the mean before the
@@ -157,7 +157,7 @@ class LinearUCBAgent(LinearBanditAgent):
 
 
 class LinearThompsonSamplingAgent(LinearBanditAgent):
-    """This is LinearBanditAgent with: each action as probable as it is to be the best. Args as LinearBanditAgent.
+    """This is LinearBanditAgent with: each action with the probability that it is the best. Args as LinearBanditAgent.
 
     Propensities are exact: see `LinearThompsonSamplingPolicy` and `docs/decisions/`.
 

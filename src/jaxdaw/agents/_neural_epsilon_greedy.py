@@ -1,4 +1,4 @@
-"""NeuralEpsilonGreedyAgent: reward prediction that tries a random action now and then."""
+"""NeuralEpsilonGreedyAgent: reward prediction with epsilon-greedy exploration."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ class ReinforceAgent(Agent):
         advantage = self._advantages(returns, value, counts, num_frames)
         distribution = Joint(output)
         parts = {"policy_gradient": -distribution.log_prob(frames.action) * advantage}
-        if self._entropy_coef:  # a mean over frames, where the others are means over episodes
+        if self._entropy_coef:  # the entropy is a mean over frames, the other parts are means over episodes
             parts["entropy"] = -self._entropy_coef * distribution.entropy() * (num_ends / num_frames)
         if value is not None:
             parts["value"] = self._value_coef * jnp.square(returns - value)
@@ -180,7 +180,7 @@ class ReinforceAgent(Agent):
         return info._replace(extra=self._parts(state, info.extra, weights))
 
     def _parts(self, state: AgentState, each: dict[str, jax.Array], weights: Any) -> ReinforceAgentLossInfo:
-        """Returns the weighted sums of the parts, of which `each` holds what every frame adds, `[B, T]`."""
+        """Returns the weighted sums of the parts; `each` holds the contribution of every frame, `[B, T]`."""
         weights = jnp.ones(()) if weights is None else jnp.asarray(weights)
         weights = weights.reshape(*weights.shape, *(1,) * (2 - weights.ndim))
         sums = {name: jnp.sum(jnp.where(weights == 0.0, 0.0, weights * part)) for name, part in each.items()}
@@ -199,7 +199,7 @@ class ReinforceAgent(Agent):
     def _returns(self, frames: Trajectory, value: jax.Array | None, ends: jax.Array) -> jax.Array:
         """Returns the discounted return that follows each frame, `[B, T]`; no gradient passes."""
         bootstrap = jnp.zeros_like(frames.reward)
-        if value is not None:  # of the observation that a frame led to; after the last frame it is not known
+        if value is not None:  # value[:, t + 1] is of the observation that frame t led to
             bootstrap = bootstrap.at[:, :-1].set(value[:, 1:])
         returns = jax.vmap(discounted_returns)(frames.reward, self._gamma * frames.discount, bootstrap, ends)
         return jax.lax.stop_gradient(returns)

@@ -1,4 +1,4 @@
-"""GreedyRewardPredictionAgent: a network learns to predict the reward of every action of a contextual bandit."""
+"""GreedyRewardPredictionAgent: a network predicts the reward of every action of a contextual bandit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ErrorLoss = Callable[..., Any]
 
 
 class RewardPredictionLossInfo(NamedTuple):
-    """What reward prediction reports beside its loss.
+    """Per-example values that reward prediction reports in `LossInfo.extra`.
 
     Attributes:
       loss: `[B, T]`, or `[B]` of a Transition: what each frame adds to the mean at a weight of 1, without
@@ -53,7 +53,7 @@ class RewardPredictionLossInfo(NamedTuple):
 
 
 class RewardPredictionMemory(NamedTuple):
-    """What reward prediction keeps beside its networks.
+    """State of reward prediction beside its networks, in `AgentState.memory`.
 
     Attributes:
       num_samples: `[A]` int32, how often each action was seen; `[1]`, the total, with features of arms.
@@ -189,7 +189,7 @@ class GreedyRewardPredictionAgent(Agent):
             on_nan=on_nan,
         )
 
-    # The algorithm (pure).
+    # The algorithm; pure.
 
     def learn(self, state: AgentState, experience: Any, weights: Any, key: jax.Array) -> tuple[AgentState, LossInfo]:
         """Returns the state after one gradient step, with the actions of the batch counted; pure."""
@@ -215,7 +215,7 @@ class GreedyRewardPredictionAgent(Agent):
         means = mean_of(output)
         predicted = index_with_actions(means, rows.action)
         is_real = rows.step_type != StepType.LAST
-        reward = jax.lax.stop_gradient(jnp.where(is_real, rows.reward, predicted))  # a boundary's may be anything
+        reward = jax.lax.stop_gradient(jnp.where(is_real, rows.reward, predicted))  # undefined at a boundary
         loss = self.errors(reward, predicted)
         if self._edges is not None:
             loss += self._smoothing_weight * smoothness_penalty(means, self._edges)
@@ -288,7 +288,7 @@ class GreedyRewardPredictionAgent(Agent):
         weights = tuple(self.weights_of(state, name) for name in self._networks)
         return weights if self._trained else weights[0]
 
-    # The shell.
+    # Documented methods and properties.
 
     @overload
     def loss(self, experience: Any, weights: Any = None, training: bool = False) -> LossInfo: ...
@@ -356,7 +356,7 @@ class GreedyRewardPredictionAgent(Agent):
 
 
 def _options_of(error_loss_fn: ErrorLoss) -> dict[str, Any]:
-    """Returns what a loss must be told to leave one number for each example."""
+    """Returns the arguments with which a loss function returns one number for each example."""
     if not callable(error_loss_fn):
         raise ConfigError(
             "error_loss_fn is not a function",

@@ -1,4 +1,4 @@
-"""Shell: the documented methods of an agent, around its pure functions."""
+"""Shell: base class of `Agent` with the documented methods, around the pure functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REFUSED_IN_A_ROW = 10
 _IN_FLIGHT = 32
 """Train steps that may be dispatched before the oldest is waited for: each keeps its batch alive."""
 _SMALL = 32_768
-"""Weights of a network whose training takes longer to organise than to do, on two CPU cores."""
+"""Number of weights below which overhead dominates the arithmetic of a train step, measured on two CPU cores."""
 
 
 class Shell(Module):
@@ -38,7 +38,7 @@ class Shell(Module):
     act by the same arrays in other threads. `Agent` has the pure functions, and its constructor calls this one.
     """
 
-    if TYPE_CHECKING:  # what `Agent` defines
+    if TYPE_CHECKING:  # defined by `Agent`
         from jaxdaw.agents._agent import Agent as _Agent
 
         init = _Agent.init
@@ -236,7 +236,7 @@ class Shell(Module):
             return {}
         return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
-    # The state, and the networks that show it.
+    # The state, and its arrays in the networks.
 
     def _start(self, fresh: bool) -> None:
         weights = {name: network.get_weights() for name, network in self._networks.items()}
@@ -267,7 +267,7 @@ class Shell(Module):
         return self.prepare(self._gathered(), experience) if self._prepares else experience
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        with warnings.catch_warnings():  # the constructor has warned of its arguments before
+        with warnings.catch_warnings():  # the original's constructor has already warned
             warnings.simplefilter("ignore", JaxdawWarning)
             twin = self.from_constructor_arguments(copy.deepcopy(self.constructor_arguments(), memo))
         memo[id(self)] = twin
@@ -275,7 +275,7 @@ class Shell(Module):
         twin.train_step_counter.value = int(self.train_step_counter)
         return twin
 
-    # Steps that were refused on the device.
+    # Steps refused on the device.
 
     def _take(self, compiled: Any, steps: int, experience: Any, weights: Any, kwargs: dict[str, Any]) -> LossInfo:
         if self._structure is None:
@@ -289,7 +289,7 @@ class Shell(Module):
         return info
 
     def _report_refused(self, wait: bool = False) -> None:
-        """Accounts for refused steps among those that are done, or among all.
+        """Counts refused steps among the finished ones, or waits for all of them.
 
         Raises:
           NonFiniteError: as `on_nan` says.

@@ -1,4 +1,4 @@
-"""The state that training changes, what an algorithm says of a batch, and the counter that agents may share."""
+"""Records of agents: AgentState, BatchLoss, and the StepCounter that agents may share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs policies in environments: step by step with observers, as one scan, or for whole episodes."""
+"""Drivers run policies in environments: step by step with observers, as one scan, or for whole episodes."""
 
 from jaxdaw.drivers._episodes import (
     DEFAULT_EPISODE_BUDGET,

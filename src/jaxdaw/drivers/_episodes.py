@@ -18,7 +18,7 @@ from jaxdaw.trajectories import StepType
 DEFAULT_EPISODE_BUDGET = 10_000
 """Actions after which an episode is cut, in an environment that declares no time limit."""
 
-_PROGRESS_EVERY = 1_000  # steps of all rows between two calls of `progress`, where no episode ends
+_PROGRESS_EVERY = 1_000  # steps of all rows between two calls of `progress` while no episode ends
 
 Progress = Callable[[int, int], Any]
 """Called with the number of episodes that have ended and the steps that were taken in each row."""
@@ -142,7 +142,7 @@ def _run_host(
         if over.any():
             ended += over
             runs = (ended < quota) & ~waits
-            if not runs.any() and (ended < quota).any():  # every row that has episodes left waits in one that was cut
+            if not runs.any() and (ended < quota).any():  # every row with episodes left is in an episode that was cut
                 time_step, state = environment.reset(), policy.initial_state(rows)
                 waits[:] = False
                 runs = ended < quota

@@ -33,7 +33,7 @@ class _Driver(abc.ABC):
         self._seeds = np.random.default_rng(seed)
 
     def run(self, time_step: TimeStep | None = None, policy_state: Any = ()) -> tuple[TimeStep, Any]:
-        """Runs, and returns where it stands: pass both back in to go on from there.
+        """Runs, and returns the time step and policy state: pass both to the next call to continue.
 
         Args:
           time_step: where to go on; None resets the environment.

@@ -28,7 +28,7 @@ class ActionReader:
         self._leaves = [_Leaf(path, leaf, wider, batch_size) for (path, leaf), wider in pairs]
 
     def read(self, action: Any, ended: Sequence[bool] | np.ndarray) -> Any:
-        """Returns fresh arrays `[B, ...]` of the environment's dtypes, for the environment to do with as it likes.
+        """Returns new arrays `[B, ...]` of the environment's dtypes, which the environment may modify.
 
         Args:
           action: a nest of `[B, ...]`.
@@ -78,7 +78,7 @@ class _Leaf:
             raise SpecTypeError(
                 self._explain("has another dtype than action_spec", str(self._dtype), brief(array), fix)
             )
-        with np.errstate(over="ignore"):  # values that overflow become infinite, and are refused below
+        with np.errstate(over="ignore"):  # values that overflow become infinite, which is checked below
             converted = array.astype(self._dtype)
         if self._dtype.kind in "iu":
             wrapped = (converted != array).reshape(self._shape[0], -1).any(axis=1)

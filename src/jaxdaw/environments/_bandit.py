@@ -15,7 +15,7 @@ from jaxdaw.trajectories import StepType, TimeStep
 
 
 class BanditRound(NamedTuple):
-    """One decision, and what nobody who decides can see of it.
+    """One decision, and the parts of it that the policy does not observe.
 
     Attributes:
       observation: a nest, the context.

@@ -68,12 +68,12 @@ class Environment(abc.ABC):
 
     @property
     def render_mode(self) -> str | None:
-        """How `render` draws; None if it cannot."""
+        """The render mode; None if it cannot render."""
         return None
 
     @property
     def unwrapped(self) -> Any:
-        """What this environment adapts; itself if nothing."""
+        """The environment that this one adapts; itself if it adapts none."""
         return self
 
     @abc.abstractmethod
@@ -105,7 +105,7 @@ class Environment(abc.ABC):
         return self.step(specs.clip_to_bounds(action, self.action_spec))
 
     def remake(self, num_envs: int) -> Environment:
-        """Returns a new environment of the same making with `num_envs` rows, to evaluate beside training for example.
+        """Returns a new environment made in the same way, with `num_envs` rows, for evaluation during training.
 
         Raises:
           ConfigError: nobody knows how to make this one again.
@@ -208,7 +208,7 @@ def cannot_remake(name: str) -> ConfigError:
 
 
 def cannot_render(environment: Environment) -> EnvironmentFault:
-    """Returns the fault of drawing what cannot be drawn."""
+    """Returns the error for an environment that has no render mode."""
     return EnvironmentFault(
         f"{type(environment).__name__} cannot be drawn",
         expected="a render_mode",

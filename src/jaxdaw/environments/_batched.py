@@ -74,7 +74,7 @@ class RowBatch:
         self._lengths[row] += 1
         try:
             outcome = self.envs[row].step(action)
-        except Exception as error:  # whatever the environment's own code raises
+        except Exception as error:  # the environment's code may raise anything
             raise _faults.escaped(error, self._step_source, action).error(self._place(row)) from error
         if type(outcome) is not tuple or len(outcome) != 5:
             self._refuse(row, _faults.step_outcome(outcome, self._step_source))
@@ -95,7 +95,7 @@ class RowBatch:
         self._episodes[row] += 1
         try:
             outcome = self.envs[row].reset() if seed is None else self.envs[row].reset(seed=seed)
-        except Exception as error:  # whatever the environment's own code raises
+        except Exception as error:  # the environment's code may raise anything
             raise _faults.escaped(error, self._reset_source).error(self._place(row)) from error
         self._refuse(row, _faults.reset_outcome(outcome, self._reset_source))
         self._refuse(row, self._observations.write(arrays, row, outcome[0], self._reset_source))
@@ -120,11 +120,11 @@ class RowBatch:
         self._lengths, self._before, self._episodes = [0] * rows, [0] * rows, [0] * rows
 
     def render(self) -> list[Any]:
-        """Returns what each row draws."""
+        """Returns the rendering of each row."""
         return [env.render() for env in self.envs]
 
     def closers(self) -> list[Callable[[], Any]]:
-        """Returns what must be called to close."""
+        """Returns the functions that close the environments."""
         return [env.close for env in self.envs]
 
 

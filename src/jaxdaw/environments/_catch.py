@@ -14,7 +14,7 @@ from jaxdaw.environments._episodic import EpisodicEnvironment, below
 
 
 class CatchWorld(NamedTuple):
-    """Where things are.
+    """Positions of the ball and the paddle.
 
     Attributes:
       ball_row: `[]` int32, 0 at the top.
@@ -69,7 +69,7 @@ class Catch(EpisodicEnvironment):
         return CatchWorld(jnp.zeros((), jnp.int32), below(words[0], self.columns), middle)
 
     def advance(self, world: CatchWorld, action: Any) -> tuple[CatchWorld, jax.Array, jax.Array]:
-        """Returns the ball one row lower, and the verdict once it is in the paddle's row."""
+        """Returns the ball one row lower, and the reward once it is in the paddle's row."""
         paddle = jnp.clip(world.paddle + jnp.asarray(action, jnp.int32) - 1, 0, self.columns - 1)
         ball_row = world.ball_row + 1
         landed = ball_row == self.rows - 1

@@ -96,7 +96,7 @@ def _examine_close(environment: Any, report: Report) -> None:
         return
     try:
         close()
-    except Exception as error:  # whatever the environment's own code raises
+    except Exception as error:  # the environment's code may raise anything
         report.fault(_faults.raised(error, f"{type(environment).__name__}.close()"), "after the check")
 
 
@@ -114,7 +114,7 @@ def _examine_host(environment: Environment, report: Report, steps: int, seed: in
                 stream.append(environment.step(specs.map_structure(lambda leaf, at=call: leaf[at], actions)))
                 kept.append(copied(stream[-1]))
             streams.append((stream, kept))
-    except Exception as error:  # whatever the environment's own code raises
+    except Exception as error:  # the environment's code may raise anything
         if isinstance(error, (EnvironmentFault, SpecError)):
             report.tell(error)
         else:
@@ -134,7 +134,7 @@ def _examine_host(environment: Environment, report: Report, steps: int, seed: in
 
 
 def _moderate(spec: specs.TensorSpec) -> specs.TensorSpec:
-    """Returns the spec with +-1 for every infinite bound: actions of 1e37 would tell nothing."""
+    """Returns the spec with +-1 for every infinite bound: actions of 1e37 would test nothing."""
     if not specs.is_continuous(spec):
         return spec
     low, high = (spec.minimum, spec.maximum) if isinstance(spec, specs.BoundedTensorSpec) else (-np.inf, np.inf)
@@ -188,7 +188,7 @@ def _examine_pure(environment: JaxEnvironment, report: Report, steps: int, seed:
         state, first = jax.eval_shape(environment.init, jax.eval_shape(lambda: jax.random.key(0)))
         action = specs.to_shape_dtype_struct(environment.action_spec)
         following, time_step = jax.eval_shape(environment.step, state, action)
-    except Exception as error:  # whatever the environment's own code raises
+    except Exception as error:  # the environment's code may raise anything
         cause = "Python control flow on traced values, or NumPy in place of jax.numpy."
         report.fault(_faults.raised(error, name)._replace(cause=cause), "under jax.jit")
         return

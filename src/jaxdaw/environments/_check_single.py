@@ -116,7 +116,7 @@ class _Player:
     def _called(self, call: Callable[[], Any], source: str) -> tuple[Any] | None:
         try:
             outcome = (call(),)
-        except Exception as error:  # whatever the environment's own code raises
+        except Exception as error:  # the environment's code may raise anything
             self.exceptions += 1
             self._report.fault(_faults.raised(error, source), self.place)
             return None
@@ -171,7 +171,7 @@ def _examine_render(env: gymnasium.Env, report: Report, name: str) -> None:
         return
     try:
         frame: Any = env.render()
-    except Exception as error:  # whatever the environment's own code raises
+    except Exception as error:  # the environment's code may raise anything
         report.note(_faults.raised(error, f"{name}.render()"), "in render_mode rgb_array")
         return
     if not (isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[-1] == 3):

@@ -190,7 +190,7 @@ def observation(value: Any, spec: Any, source: str) -> list[Fault]:
 
 
 def structure(value: Any, spec: Any, source: str) -> Fault | None:
-    """Returns what is wrong with the nest of an observation; its leaves are not looked at."""
+    """Returns what is wrong with the nest of an observation; its leaves are not checked."""
     what = f"observation from {source}"
     if value is None:
         return Fault(f"{what} is None", cause="a forgotten return.", fix="return self._observation()")

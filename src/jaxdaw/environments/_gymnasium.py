@@ -160,7 +160,7 @@ class GymnasiumEnvironment(Environment):
     def max_episode_steps(self) -> int | None:
         """Actions after which an episode is cut; None if unknown or unlimited."""
         known = getattr(self._first, "spec", None)
-        if known is None and isinstance(self._first, gymnasium.Env):  # not registered, but maybe in a TimeLimit
+        if known is None and isinstance(self._first, gymnasium.Env):  # maybe wrapped in a TimeLimit
             own = "_max_episode_steps"
             return self._first.get_wrapper_attr(own) if self._first.has_wrapper_attr(own) else None
         return None if known is None else known.max_episode_steps
@@ -172,7 +172,7 @@ class GymnasiumEnvironment(Environment):
 
     @property
     def unwrapped(self) -> Any:
-        """What was given: a Gymnasium environment of either kind, or what makes one."""
+        """The argument of the constructor: a Gymnasium environment, single or vector, or a function that makes one."""
         return self._given
 
     @property
@@ -212,14 +212,14 @@ class GymnasiumEnvironment(Environment):
         return [np.asarray(frame) for frame in frames if frame is not None]
 
     def close(self) -> None:
-        """Closes every row. An error in closing is a warning: nothing is lost by it."""
+        """Closes every row. An error in closing becomes a warning."""
         if self._closed:
             return
         self._closed = True
         for close in self._batch.closers():
             try:
                 close()
-            except Exception as error:  # whatever the environment's own code raises
+            except Exception as error:  # the environment's code may raise anything
                 fault = _faults.raised(error, f"{type(self._first).__name__}.close()")
                 warnings.warn(fault.message("which is ignored"), stacklevel=2)
 

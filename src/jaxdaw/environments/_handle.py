@@ -151,6 +151,6 @@ def _made(function: Callable[[], Any], num_envs: int) -> EnvironmentHandle:
             got=f"{type(first).__module__}.{type(first).__name__}",
             fix="lambda: MyEnv(), with class MyEnv(gymnasium.Env)",
         )
-    made = [first]  # becomes the first row: an environment may be expensive, or hold a port
+    made = [first]  # reused as the first row: an environment may be expensive, or hold a port
     environment = GymnasiumEnvironment(lambda: made.pop() if made else function(), num_envs)
     return EnvironmentHandle(environment, *_described(first), is_owned=True, maker=environment.remake)

@@ -43,7 +43,7 @@ def build(env_id: str, **kwargs: Any) -> gymnasium.Env:
             got=str(error).split(".")[0],
             fix=f"PYTHONPATH=. in front of the command, or pip install {module.split('.')[0]}",
         ) from error
-    except Exception as error:  # whatever the environment's own code raises
+    except Exception as error:  # the environment's code may raise anything
         if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
             raise ConfigError(
                 f"'{env_id}' does not take an argument that was given", got=str(error).split(" was raised")[0]
@@ -52,7 +52,7 @@ def build(env_id: str, **kwargs: Any) -> gymnasium.Env:
 
 
 def unknown_id(env_id: str, known: Any, reason: str = "") -> ConfigError:
-    """Returns the error for an id that nobody registered, with the nearest that somebody did."""
+    """Returns the error for an id that is not registered, with the nearest registered one."""
     close = difflib.get_close_matches(env_id, list(known), 3, cutoff=0.5)
     if not close:
         folded = {name.lower(): name for name in known}

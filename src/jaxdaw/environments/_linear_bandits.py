@@ -17,7 +17,7 @@ from jaxdaw.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class BernoulliBandit(BanditEnvironment):
-    """Arms that earn 1 with their own probability, else 0; the observation says nothing.
+    """Arms that earn 1 with their own probability, else 0; the observation is constant.
 
     Observation: float32 `[1]`, always 1.
 
@@ -51,7 +51,7 @@ class BernoulliBandit(BanditEnvironment):
         return specs.BoundedTensorSpec((), np.float32, 0, 1, "reward")
 
     def draw_round(self, problem: Any, time: Any, key: jax.Array) -> BanditRound:
-        """Returns a round with a throw of every coin."""
+        """Returns a round with a draw of every arm."""
         del problem, time
         chances = jnp.asarray(self.probabilities, jnp.float32)
         thrown = jax.random.uniform(key, chances.shape) < chances

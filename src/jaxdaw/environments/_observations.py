@@ -12,7 +12,7 @@ from jaxdaw.environments._faults import Fault
 
 
 class ObservationReader:
-    """Gathers the observations of B rows into arrays `[B, ...]` that nobody else holds.
+    """Collects the observations of B rows in new arrays `[B, ...]`.
 
     Structure, shape and dtype are checked, numbers must be finite, and integers within their bounds (an index outside
     them would be clamped or wrapped without a word on the device). Bounds of floats are checked by

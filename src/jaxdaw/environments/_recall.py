@@ -14,7 +14,7 @@ from jaxdaw.environments._episodic import EpisodicEnvironment, below
 
 
 class RecallWorld(NamedTuple):
-    """What is to be remembered, and since when.
+    """The cue to be remembered, and the steps since it was shown.
 
     Attributes:
       cue: `[]` int32.
@@ -69,7 +69,7 @@ class Recall(EpisodicEnvironment):
         return RecallWorld(below(words[0], self.cues), jnp.zeros((), jnp.int32))
 
     def advance(self, world: RecallWorld, action: Any) -> tuple[RecallWorld, jax.Array, jax.Array]:
-        """Returns the next moment, and the verdict if the question was asked."""
+        """Returns the next step, and the reward if the question was asked."""
         asked = world.time == self.delay + 1
         reward = jnp.where(asked & (action == world.cue), 1.0, 0.0)
         return RecallWorld(world.cue, world.time + 1), reward, asked

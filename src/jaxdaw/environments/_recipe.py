@@ -218,7 +218,7 @@ def _recipe_of_pure(environment: JaxEnvironment) -> EnvironmentRecipe | None:
 
 
 def _json_values(kwargs: Any) -> dict[str, Any]:
-    """Returns a copy of keyword arguments, as they are after a way through JSON."""
+    """Returns a copy of keyword arguments, converted to JSON values and back."""
     try:
         if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
             raise TypeError("not a mapping from names")

@@ -64,7 +64,7 @@ class Report:
 
 @contextlib.contextmanager
 def surroundings(report: Report) -> Iterator[None]:
-    """Notes what an environment does to the world around it: printing, and drawing from NumPy's global generator."""
+    """Notes side effects of an environment: printing, and drawing from NumPy's global generator."""
     before = np.random.get_state(legacy=False)  # noqa: NPY002  to see whether the environment uses it
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         yield

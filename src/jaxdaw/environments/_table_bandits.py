@@ -105,7 +105,7 @@ class ClassificationBandit(_TableBandit):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MushroomBandit(_TableBandit):
-    """To eat or not to eat: action 0 leaves the mushroom, action 1 eats it.
+    """A table of mushrooms: action 0 leaves the mushroom, action 1 eats it.
 
     ```text
                   leave    eat

@@ -51,7 +51,7 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
 
 
 class VectorBatch:
-    """A vector environment as it is.
+    """A vector environment that resets its rows itself.
 
     Args:
       env: in a mode that `autoreset_mode` lets pass.
@@ -69,12 +69,12 @@ class VectorBatch:
         self._forget()
 
     def reset(self, seed: int | None) -> TimeStep:
-        """Starts every row anew; what the seed gives to each row is the vector environment's affair."""
+        """Starts every row anew; the vector environment derives each row's seed."""
         self._forget()
         source = f"{self._name}.reset()"
         try:
             outcome = self._env.reset(seed=seed)
-        except Exception as error:  # whatever the environment's own code raises
+        except Exception as error:  # the environment's code may raise anything
             raise _faults.escaped(error, source).error(self._place()) from error
         self._refuse(_faults.reset_outcome(outcome, source))
         observation = self._read(outcome[0], source)
@@ -101,7 +101,7 @@ class VectorBatch:
         source = f"{self._name}.step()"
         try:
             outcome = self._env.step(choice)
-        except Exception as error:  # whatever the environment's own code raises
+        except Exception as error:  # the environment's code may raise anything
             raise _faults.escaped(error, source, choice).error(self._place()) from error
         self._refuse(_faults.step_outcome(outcome, source))
         observation, reward, terminated, truncated, info = outcome
@@ -191,10 +191,10 @@ class VectorBatch:
         self._ended = np.ones(self._rows, bool)
 
     def render(self) -> list[Any]:
-        """Returns what each row draws."""
+        """Returns the rendering of each row."""
         frames = self._env.render()
         return [] if frames is None else list(frames)
 
     def closers(self) -> list[Callable[[], Any]]:
-        """Returns what must be called to close."""
+        """Returns the functions that close the environment."""
         return [self._env.close]

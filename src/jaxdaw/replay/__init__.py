@@ -1,4 +1,4 @@
-"""Replay: what happened, kept in a ring, and drawn again as windows of consecutive frames.
+"""Replay buffers that draw windows of consecutive frames, and sources that make batches of them.
 
 | | where | drawn | use |
 |---|---|---|---|
@@ -7,7 +7,7 @@
 | `PrioritizedReplay` | NumPy, an object | by priority | as `HostReplay`, with importance weights |
 | `PurePrioritizedReplay` | device, pure functions over a `PrioritizedState` | by priority | as `UniformReplay` |
 
-A frame is any nest of arrays that a nest of `TensorSpec` describes; its meaning is not looked at. Every `sample`
+A frame is any nest of arrays that a nest of `TensorSpec` describes; replays do not interpret it. Every `sample`
 returns `(experience, ReplaySample)` with leaves `[batch, num_steps, ...]`.
 
 A `Source` says how recorded frames become the batches that an agent learns from; training loops know this protocol

@@ -1,4 +1,4 @@
-"""A replay ring in NumPy, for host loops and for frames too large for the device."""
+"""HostReplay: a uniform replay in NumPy, for host loops and for frames too large for the device."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class HostReplay:
         """
         with self._writer:
             leaves, structure = jax.tree_util.tree_flatten(frames)
-            # The usual case, recognised in a microsecond. Anything else gets the full check, which accepts or explains.
+            # Fast path for the usual case, about a microsecond. Everything else goes through the full check.
             signature = [(getattr(leaf, "dtype", None), getattr(leaf, "shape", None)) for leaf in leaves]
             if signature != self._signature or structure != self._layout.structure:
                 leaves = self._layout.flatten(frames, self.num_envs)
@@ -218,7 +218,7 @@ class HostReplay:
         return self._layout.nest(leaves)
 
     def clear(self) -> None:
-        """Forgets every frame. Step numbers go on: indices drawn before name nothing afterwards."""
+        """Removes every frame. Step numbers continue, so indices drawn before are no longer valid."""
         with self._writer:
             self._origin = self._end
 
@@ -234,7 +234,7 @@ class HostReplay:
         return saved | {name: ring[rows] for name, ring in self._named_rings()}
 
     def load_state_dict(self, saved: Mapping[str, np.ndarray]) -> None:
-        """Becomes the replay that `state_dict` described; a draw with an equal generator then gives equal windows.
+        """Restores what `state_dict` returned; an equal generator then draws equal windows.
 
         Raises:
           StorageError: other keys, shapes, dtypes or ring length, or counters that contradict them; nothing is changed.
@@ -253,7 +253,7 @@ class HostReplay:
         return {name: np.asarray(value) for name, value in counters.items()} | dict(self._named_rings())
 
     def load_arrays(self, saved: Mapping[str, Any]) -> None:
-        """Becomes the replay whose `arrays` these are; they are copied.
+        """Restores what `arrays` returned; the arrays are copied.
 
         Raises:
           StorageError: other shapes or dtypes, or counters that contradict them; nothing is changed.
@@ -264,7 +264,7 @@ class HostReplay:
         self.load_state_dict(counters | {name: np.asarray(saved[name])[rows] for name, _ in self._named_rings()})
 
     def _rows(self, times: np.ndarray, envs: np.ndarray) -> np.ndarray:
-        """Where the frames of these steps and environments stand in a ring, flattened over both."""
+        """Returns the positions of these steps and environments in a ring flattened over both axes."""
         return times % self.length * self.num_envs + envs
 
     def _next_history(self, is_first: np.ndarray) -> np.ndarray | int:
@@ -324,7 +324,7 @@ def _take(ring: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 class _OneWriter:
-    """Holds the writer's place, or raises: a second writer would interleave two streams in one ring."""
+    """Lock that raises instead of waiting: a second writer would interleave two streams in one ring."""
 
     def __init__(self):
         self._lock = threading.Lock()

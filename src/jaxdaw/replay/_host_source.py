@@ -1,4 +1,4 @@
-"""HostSource: frames kept in NumPy, for environments whose images would not fit on the device."""
+"""HostSource: a source over HostReplay, for environments whose images do not fit on the device."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class HostSource:
         return state
 
     def _stored(self, frame: Any, newest: Any) -> Any:
-        """Returns a frame, or its spec, as the replay keeps it."""
+        """Returns a frame, or its spec, reduced to what the replay stores."""
         if not self.frame_stack:
             return frame
         return frame._replace(

@@ -1,4 +1,4 @@
-"""What a ring can hold, and what may be asked of it: lengths, memory, numbers of windows."""
+"""Checks of replays: lengths, memory, and the number of windows."""
 
 from __future__ import annotations
 

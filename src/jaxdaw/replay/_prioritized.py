@@ -1,4 +1,4 @@
-"""Proportional prioritized replay on the host."""
+"""PrioritizedReplay: proportional prioritized replay in NumPy."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class PrioritizedReplay:
         strata = (np.arange(batch_size) + generator.random(batch_size)) / batch_size
         leaves = self._tree.find(strata * self._tree.total)
         values = self._tree.get(leaves)
-        # N cancels against the largest weight, which belongs to the smallest value; as a ratio nothing overflows.
+        # Divided by the largest weight, that of the smallest value, N cancels; the ratio cannot overflow.
         weights = (values.min() / values) ** beta
 
         # Rows follow the oldest start around the ring.
@@ -178,7 +178,7 @@ class PrioritizedReplay:
         self._tree.set(row * self.num_envs + env, self._priorities[row, env] ** self._alpha)
 
     def clear(self) -> None:
-        """Forgets every frame and its priority; the largest priority so far is kept for the frames to come."""
+        """Removes every frame and its priority; the largest priority so far is kept for new frames."""
         self._ring.clear()
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -190,7 +190,7 @@ class PrioritizedReplay:
         }
 
     def load_state_dict(self, saved: Mapping[str, np.ndarray]) -> None:
-        """Becomes the replay that `state_dict` described; draws and weights are then exactly equal.
+        """Restores what `state_dict` returned; draws and weights are then exactly equal.
 
         Raises:
           StorageError: as `HostReplay`, or priorities out of range; nothing is changed.
@@ -221,7 +221,7 @@ class PrioritizedReplay:
         Called at each draw instead of at each `add`: one pass through the tree for all frames added in between.
         """
         closed, opened = _difference(self._open, starts), _difference(starts, self._open)
-        # A frame may have taken the row of one that closes: its own value comes last, and counts.
+        # A new frame may reuse the row of a removed one: its value is set last.
         rows = np.concatenate([closed, opened]) % self.length
         values = self._priorities[rows] ** self._alpha
         values[: closed.size] = 0

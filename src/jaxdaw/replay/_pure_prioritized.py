@@ -1,4 +1,4 @@
-"""Proportional prioritized replay on the device: pure functions over one state."""
+"""PurePrioritizedReplay: proportional prioritized replay on the device, as pure functions over a state."""
 
 from __future__ import annotations
 
@@ -196,11 +196,11 @@ class PurePrioritizedReplay:
         """
         require_bits(bits)
         batch_size = bits.shape[0]
-        uniform = (bits >> 8).astype(jnp.float32) * 2.0**-24  # 24 bits are what float32 holds
+        uniform = (bits >> 8).astype(jnp.float32) * 2.0**-24  # float32 has 24 significant bits
         strata = (jnp.arange(batch_size, dtype=jnp.float32) + uniform) / batch_size
         total = self._tree.total(state.tree)
         leaves, values = self._tree.find(state.tree, strata * total)
-        # N cancels against the largest weight, which belongs to the smallest value; as a ratio nothing overflows.
+        # Divided by the largest weight, that of the smallest value, N cancels; the ratio cannot overflow.
         weights = (jnp.min(values) / values) ** jnp.asarray(beta, jnp.float32)
         indices = WindowIndices(env=leaves % self.num_envs, time=leaves // self.num_envs)
         return self._ring.gather(state.ring, indices, self.num_steps), ReplaySample(indices, values / total, weights)

@@ -1,4 +1,4 @@
-"""A sum tree over float32 values, as pure functions on the device."""
+"""PureSumTree: a sum tree over float32 values, as pure functions."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _choose(values: jax.Array, positions: jax.Array) -> tuple[jax.Array, jax.Arr
         sums, shift = sums + jnp.pad(sums[:, :-shift], ((0, 0), (shift, 0))), shift * 2
     number = jnp.arange(width, dtype=jnp.int32)
     exceeding = jnp.min(jnp.where((sums > positions[:, None]) & (values > 0), number, width), axis=-1)
-    # A position at the very end may by rounding point past the last value.
+    # Rounding may move a position at the very end past the last value.
     chosen = jnp.minimum(exceeding, jnp.max(jnp.where(values > 0, number, 0), axis=-1))
     value = jnp.sum(jnp.where(number == chosen[:, None], values, 0.0), axis=-1)
     before = jnp.sum(jnp.where(number < chosen[:, None], values, 0.0), axis=-1)

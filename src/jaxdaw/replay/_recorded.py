@@ -1,4 +1,4 @@
-"""RecordedSource: rows that were recorded once and for all, such as demonstrations or a log of decisions."""
+"""RecordedSource: a source over a fixed data set, such as demonstrations or a log of decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replay says about a batch that it drew."""
+"""Records about a sampled batch: window indices, probabilities, importance weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RolloutSource: the latest steps of every environment, learned from at once and then forgotten."""
+"""RolloutSource: a source for on-policy agents, the latest steps of every environment."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class RolloutSource:
 
     def batches(self, state: ReplayState, randomness: jax.Array, prepare: Prepare) -> Any:
         """Returns the minibatches of every epoch, leading axis K."""
-        first = state.cursor + self._length - self.num_steps - self.overlap  # a ring of 2 may hold a frame too many
+        first = state.cursor + self._length - self.num_steps - self.overlap  # a ring has 2 steps at least
         starts = WindowIndices(jnp.arange(self.num_envs), jnp.full(self.num_envs, first % self._length))
         rows = prepare(self._ring.gather(state, starts, self.num_steps + self.overlap))
         if self.updates == 1:

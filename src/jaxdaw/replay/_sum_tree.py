@@ -1,4 +1,4 @@
-"""A sum tree over float64 values, vectorised."""
+"""SumTree: a sum tree over float64 values in NumPy, vectorised."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SumTree:
         """Sets finite values `[n]`, at least 0, at `indices` `[n]`; of an index that is repeated, the last counts."""
         nodes = self._first_leaf + indices
         self._nodes[nodes] = values
-        if nodes.size * self._depth >= self._first_leaf:  # Touching every node costs less than following the paths.
+        if nodes.size * self._depth >= self._first_leaf:  # Recomputing every node is cheaper than following the paths.
             for level in range(self._depth - 1, -1, -1):
                 children = self._nodes[2 << level : 4 << level]
                 np.add(children[0::2], children[1::2], out=self._nodes[1 << level : 2 << level])
@@ -61,7 +61,7 @@ class SumTree:
         for _ in range(self._depth):
             left = 2 * nodes
             left_sums = self._nodes[left]
-            # A position at the very end may by rounding point past the last value: stay left of an empty subtree.
+            # Rounding may move a position at the very end past the last value: never enter an empty subtree.
             goes_right = (remaining >= left_sums) & (self._nodes[left + 1] > 0)
             remaining -= np.where(goes_right, left_sums, 0.0)
             nodes = left + goes_right

@@ -1,4 +1,4 @@
-"""A replay ring on the device: four pure functions over one state."""
+"""UniformReplay: a uniform replay on the device, as pure functions over a state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jaxdaw.replay._frames import FrameLayout
 from jaxdaw.replay._packing import Packing
 from jaxdaw.replay._records import ReplaySample, WindowIndices
 
-_MAX_FRAMES = 2**31 - 1  # Rows are counted in int32.
+_MAX_FRAMES = 2**31 - 1  # Row numbers are int32.
 
 
 class ReplayState(NamedTuple):

@@ -1,4 +1,4 @@
-"""What every agent must keep, whatever it learns."""
+"""Conformance suite for agents, whatever they learn."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def random_experience(agent: Agent, batch_size: int = _ROWS, num_frames: int | N
 
 
 def train_learns_and_counts(make: Make) -> None:
-    """A step moves the weights, counts one, and answers with one finite loss."""
+    """A step changes the weights, increments the counter, and returns one finite loss."""
     agent = make()
     before = _weights(agent)
     info = agent.train(random_experience(agent))
@@ -97,7 +97,7 @@ def update_is_pure_and_is_what_train_does(make: Make) -> None:
 
 
 def init_gives_each_seed_its_own_weights_under_vmap(make: Make) -> None:
-    """`init` is vmappable: a population has members that differ, each as its key alone would make it."""
+    """`init` is vmappable: members of a population differ, and each equals `init` with its key alone."""
     agent = make()
     keys = jax.random.split(jax.random.key(0), 3)
     together = jax.vmap(agent.init)(keys)
@@ -138,7 +138,7 @@ def batch_of_another_shape_or_dtype_is_refused(make: Make) -> None:
 
 
 def nothing_recompiles(make: Make) -> None:
-    """A batch of the same shapes runs what was compiled for the first: no weakly typed counter, no new constant."""
+    """A second batch of the same shapes does not recompile: no weakly typed counter, no new constant."""
     agent = make()
     calls = counted(agent, "learn")
     agent.train(random_experience(agent, seed=0))
@@ -149,7 +149,7 @@ def nothing_recompiles(make: Make) -> None:
 
 
 def state_goes_from_one_agent_to_another(make: Make) -> None:
-    """An agent that is given another's state goes on exactly as that one does."""
+    """An agent that is given the state of another one continues exactly as that one."""
     one, other = make(), make()
     one.train(random_experience(one))
     other.initialize(seed=123)
@@ -160,7 +160,7 @@ def state_goes_from_one_agent_to_another(make: Make) -> None:
 
 
 def policies_follow_the_training(make: Make) -> None:
-    """`policy` and `collect_policy` act by the weights as they are after a step."""
+    """`policy` and `collect_policy` use the weights after a step."""
     agent = make()
     held = [np.copy(variable.get_value()) for variable in agent.policy.variables()]
     agent.train(random_experience(agent))

@@ -1,4 +1,4 @@
-"""What every policy must keep, however it chooses."""
+"""Conformance suite for policies, however they choose actions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def seed_decides(make: Make) -> None:
 
 
 def rows_draw_for_themselves(make: Make) -> None:
-    """Equal rows of a policy that draws do not all get the same action: there is one coin for each."""
+    """Equal rows of a stochastic policy do not all get the same action: each row draws for itself."""
     policy = make()
     if _draws(policy):
         time_step = jax.tree.map(lambda x: np.repeat(x, _MANY, 0), _time_step(policy, 1))
@@ -131,7 +131,7 @@ def memory_starts_anew_with_the_episode(make: Make) -> None:
 
 
 def nothing_recompiles(make: Make) -> None:
-    """A second call of the same shapes runs what was compiled for the first."""
+    """A second call of the same shapes does not recompile."""
     policy = make()
     calls = counted(policy, "_distribution")
     policy.action(_time_step(policy, 2), policy.get_initial_state(2), seed=0)
@@ -188,7 +188,7 @@ def _has_probs(value: Any) -> bool:
 def _draws(policy: Policy) -> bool:
     """Returns whether the policy's actions are random somewhere."""
     distribution = Joint(policy.distribution(_time_step(policy, 64), policy.get_initial_state(64)).action)
-    return bool(np.any(np.abs(np.asarray(distribution.entropy())) > 1e-6))  # of a narrow density it is negative
+    return bool(np.any(np.abs(np.asarray(distribution.entropy())) > 1e-6))  # a narrow density has a negative one
 
 
 def _equal(left: Any, right: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Probe environments: each fails an agent that has one particular thing wrong, and its action values are known."""
+"""Probe environments: each detects one particular fault of an agent, and its action values are known."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _either(words: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class ConstantReward(Probe):
-    """One step, reward 1. Who fails this has the loss or the optimizer wrong."""
+    """One step, reward 1. A failure means that the loss or the optimizer is wrong."""
 
     max_episode_steps: int | None = None
     observations: ClassVar[np.ndarray] = np.zeros((1, 1), np.float32)
@@ -74,7 +74,7 @@ class ConstantReward(Probe):
 
 @dataclasses.dataclass(frozen=True)
 class ObservedReward(Probe):
-    """One step, and the reward is what was observed. Who fails this does not learn from observations."""
+    """One step; the reward is the observation. A failure means that observations are not learned from."""
 
     max_episode_steps: int | None = None
     observations: ClassVar[np.ndarray] = np.array([[-1], [1]], np.float32)
@@ -94,7 +94,7 @@ class ObservedReward(Probe):
 
 @dataclasses.dataclass(frozen=True)
 class DelayedReward(Probe):
-    """Two steps, reward 1 at the end. Who fails this does not bootstrap, or discounts wrongly."""
+    """Two steps, reward 1 at the end. A failure means no bootstrapping, or a wrong discount."""
 
     max_episode_steps: int | None = None
     observations: ClassVar[np.ndarray] = np.array([[0], [1]], np.float32)
@@ -110,7 +110,7 @@ class DelayedReward(Probe):
 
 @dataclasses.dataclass(frozen=True)
 class ChosenReward(Probe):
-    """One step, reward 1 for action 1 and -1 for action 0. Who fails this loses the action on its way."""
+    """One step, reward 1 for action 1 and -1 for action 0. A failure means that the action is lost or swapped."""
 
     max_episode_steps: int | None = None
     observations: ClassVar[np.ndarray] = np.zeros((1, 1), np.float32)
@@ -126,7 +126,7 @@ class ChosenReward(Probe):
 
 @dataclasses.dataclass(frozen=True)
 class MatchedReward(Probe):
-    """One step, reward 1 if the action is that of the observation, else -1. Who fails this misaligns the two."""
+    """One step, reward 1 if the action matches the observation, else -1. A failure means that they are misaligned."""
 
     max_episode_steps: int | None = None
     observations: ClassVar[np.ndarray] = np.array([[-1], [1]], np.float32)
@@ -146,7 +146,7 @@ class MatchedReward(Probe):
 
 @dataclasses.dataclass(frozen=True)
 class CutEpisode(Probe):
-    """Reward 1 for ever, cut by a time limit. Who fails this takes the limit for the end of all rewards."""
+    """Reward 1 for ever, cut by a time limit. A failure means that truncation is taken for termination."""
 
     max_episode_steps: int | None = 4
     observations: ClassVar[np.ndarray] = np.zeros((1, 1), np.float32)

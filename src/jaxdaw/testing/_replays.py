@@ -1,4 +1,4 @@
-"""What every replay must keep, wherever it stores."""
+"""Conformance suite for replays, on the device or on the host."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def frames_that_do_not_fit_are_refused(make: Make) -> None:
 
 
 def sampling_too_early_is_refused(make: Make) -> None:
-    """Windows that are not there yet are an error, not zeros."""
+    """Sampling more windows than are held raises, and never returns zeros."""
     replay = make(_SPEC, 8, 1)
     _must_refuse(lambda: replay.sample(1, 1, np.random.default_rng(0)), "an empty replay gave a sample")
     replay.add(_frame(0, 1))
