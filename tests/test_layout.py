@@ -65,7 +65,8 @@ def test_every_module_that_exports_something_has_its_tests():
     for room in ROOMS:
         package = importlib.import_module(f"jaxdaw.{room.name}")
         prefix = f"{package.__name__}."
-        homes = {str(getattr(getattr(package, name), "__module__", "")) for name in package.__all__}
+        values = [value for name, value in vars(package).items() if not name.startswith("_")]
+        homes = {str(value.__module__) for value in values if inspect.isclass(value) or inspect.isfunction(value)}
         wanted = {
             TESTS.joinpath(room.name, *between, f"test{module}.py")
             for *between, module in (home.removeprefix(prefix).split(".") for home in homes if home.startswith(prefix))
@@ -78,19 +79,32 @@ def test_every_module_that_exports_something_has_its_tests():
 def test_exported_names_are_listed_and_documented(room: Path):
     package = importlib.import_module(f"jaxdaw.{room.name}")
     assert package.__doc__
-    handed_on = {
-        alias.asname or alias.name
+    handed_on = [
+        alias
         for node in tree_of(room / "__init__.py").body
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxdaw.")
         for alias in node.names
-    }
-    assert handed_on == set(package.__all__)
+    ]
+    assert {alias.name for alias in handed_on if alias.asname is None} == set(package.__all__)
     for name in package.__all__:
         value = getattr(package, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             documentation = inspect.getdoc(value) or ""
             assert documentation, name
             assert not documentation.startswith(f"{name}("), f"{name} has only the text that Python made"
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=name_of)
+def test_names_handed_on_with_as_are_used_by_another_room(room: Path):
+    hidden = {
+        alias.name
+        for node in tree_of(room / "__init__.py").body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is not None
+    }
+    others = "\n".join(path.read_text() for path in MODULES if room not in path.parents)
+    assert not [name for name in sorted(hidden) if not re.search(rf"\b{name}\b", others)]
 
 
 def test_rooms_use_only_what_other_rooms_hand_on():

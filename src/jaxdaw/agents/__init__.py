@@ -2,19 +2,16 @@
 
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo
-from jaxdaw.agents._checks import check_choice, check_range
+from jaxdaw.agents._checks import check_choice as check_choice
+from jaxdaw.agents._checks import check_range as check_range
 from jaxdaw.agents._cloning_losses import nested_loss
 from jaxdaw.agents._ddqn import DdqnAgent
-from jaxdaw.agents._dqn import DqnAgent, DqnLossInfo, DqnMemory
+from jaxdaw.agents._dqn import DqnAgent, DqnLossInfo
 from jaxdaw.agents._ensemble import EnsembleThompsonSamplingAgent
 from jaxdaw.agents._linear_bandits import LinearBanditAgent, LinearThompsonSamplingAgent, LinearUCBAgent
 from jaxdaw.agents._neural_epsilon_greedy import NeuralEpsilonGreedyAgent
 from jaxdaw.agents._reinforce import ReinforceAgent, ReinforceAgentLossInfo
-from jaxdaw.agents._reward_prediction import (
-    GreedyRewardPredictionAgent,
-    RewardPredictionLossInfo,
-    RewardPredictionMemory,
-)
+from jaxdaw.agents._reward_prediction import GreedyRewardPredictionAgent, RewardPredictionLossInfo
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._summaries import Histogram
 
@@ -27,7 +24,6 @@ __all__ = [
     "DdqnAgent",
     "DqnAgent",
     "DqnLossInfo",
-    "DqnMemory",
     "EnsembleThompsonSamplingAgent",
     "GreedyRewardPredictionAgent",
     "Histogram",
@@ -38,9 +34,6 @@ __all__ = [
     "ReinforceAgent",
     "ReinforceAgentLossInfo",
     "RewardPredictionLossInfo",
-    "RewardPredictionMemory",
     "StepCounter",
-    "check_choice",
-    "check_range",
     "nested_loss",
 ]

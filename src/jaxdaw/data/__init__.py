@@ -8,7 +8,7 @@ a file can make its reader allocate is bounded by the size of the file.
 
 from jaxdaw.data._report import Fault, Report
 from jaxdaw.data.decisions._audit import Audit, AuditCheck, audit
-from jaxdaw.data.decisions._check import check_decisions
+from jaxdaw.data.decisions._check import check_decisions as check_decisions
 from jaxdaw.data.decisions._convert import write_decisions
 from jaxdaw.data.decisions._decisions import Decisions
 from jaxdaw.data.decisions._dsjson import write_dsjson
@@ -20,7 +20,7 @@ from jaxdaw.data.decisions._writer import DecisionWriter
 from jaxdaw.data.demonstrations._arrays import from_arrays
 from jaxdaw.data.demonstrations._check import check
 from jaxdaw.data.demonstrations._convert import convert
-from jaxdaw.data.demonstrations._demonstrations import Demonstrations, Sequences, Steps
+from jaxdaw.data.demonstrations._demonstrations import Demonstrations, Sequences
 from jaxdaw.data.demonstrations._directory import read, verify
 from jaxdaw.data.demonstrations._episode import Episode
 from jaxdaw.data.demonstrations._read import read_demonstrations
@@ -48,10 +48,8 @@ __all__ = [
     "Repair",
     "Report",
     "Sequences",
-    "Steps",
     "audit",
     "check",
-    "check_decisions",
     "convert",
     "decision_experience",
     "from_arrays",

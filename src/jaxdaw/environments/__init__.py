@@ -5,13 +5,15 @@ from jaxdaw.environments._bandits_by_name import BANDITS, make_bandit
 from jaxdaw.environments._base import Environment, JaxEnvironment
 from jaxdaw.environments._cartpole import CartPole
 from jaxdaw.environments._catch import Catch
-from jaxdaw.environments._check import check_environment, find_faults
+from jaxdaw.environments._check import check_environment
+from jaxdaw.environments._check import find_faults as find_faults
 from jaxdaw.environments._episodic import EpisodicEnvironment
 from jaxdaw.environments._gymnasium import GymnasiumEnvironment
 from jaxdaw.environments._handle import EnvironmentHandle, EnvironmentLike, as_environment
 from jaxdaw.environments._jax_to_host import JaxToHost
 from jaxdaw.environments._linear_bandits import BernoulliBandit, DriftingLinearBandit, LinearBandit, PerArmBandit
-from jaxdaw.environments._make import JAX_ENVIRONMENTS, is_pure, jax_environment, make, make_unchecked
+from jaxdaw.environments._make import is_pure, jax_environment, make
+from jaxdaw.environments._make import make_unchecked as make_unchecked
 from jaxdaw.environments._recall import Recall
 from jaxdaw.environments._recipe import EnvironmentRecipe
 from jaxdaw.environments._table_bandits import ClassificationBandit, MushroomBandit, RewardTableBandit
@@ -19,7 +21,6 @@ from jaxdaw.environments._wheel import Wheel
 
 __all__ = [
     "BANDITS",
-    "JAX_ENVIRONMENTS",
     "BanditEnvironment",
     "BanditRound",
     "BanditState",
@@ -44,10 +45,8 @@ __all__ = [
     "Wheel",
     "as_environment",
     "check_environment",
-    "find_faults",
     "is_pure",
     "jax_environment",
     "make",
     "make_bandit",
-    "make_unchecked",
 ]

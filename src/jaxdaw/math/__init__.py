@@ -1,13 +1,10 @@
 """Pure functions of arrays, for one sample or one sequence; `jax.vmap` adds the batch axis."""
 
-from jaxdaw.math._laplacian import (
-    Edges,
-    edges_of_laplacian,
-    nearest_neighbor_laplacian,
-    ordinal_laplacian,
-    smoothness_penalty,
-)
-from jaxdaw.math._least_squares import linear_beliefs, recursive_least_squares
+from jaxdaw.math._laplacian import edges_of_laplacian as edges_of_laplacian
+from jaxdaw.math._laplacian import nearest_neighbor_laplacian, ordinal_laplacian
+from jaxdaw.math._laplacian import smoothness_penalty as smoothness_penalty
+from jaxdaw.math._least_squares import linear_beliefs as linear_beliefs
+from jaxdaw.math._least_squares import recursive_least_squares as recursive_least_squares
 from jaxdaw.math._losses import (
     element_wise_absolute_loss,
     element_wise_huber_loss,
@@ -29,13 +26,11 @@ from jaxdaw.math._returns import discounted_returns, generalized_advantages
 from jaxdaw.math._updates import clip_by_norm_per_variable, soft_update
 
 __all__ = [
-    "Edges",
     "NStepReturn",
     "clip_by_norm_per_variable",
     "clipped_scores",
     "discounted_returns",
     "doubly_robust_scores",
-    "edges_of_laplacian",
     "effective_sample_size",
     "element_wise_absolute_loss",
     "element_wise_huber_loss",
@@ -45,13 +40,10 @@ __all__ = [
     "generalized_advantages",
     "index_with_actions",
     "inverse_propensity_scores",
-    "linear_beliefs",
     "n_step_return",
     "nearest_neighbor_laplacian",
     "ordinal_laplacian",
-    "recursive_least_squares",
     "shrunk_scores",
-    "smoothness_penalty",
     "soft_update",
     "switch_scores",
 ]

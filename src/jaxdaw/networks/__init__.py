@@ -1,19 +1,21 @@
 """Networks: functions of observations that own their weights; encoders, recurrent cores, heads and normalizers."""
 
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
-from jaxdaw.networks._borrowed_weights import holding
+from jaxdaw.networks._borrowed_weights import holding as holding
 from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
 from jaxdaw.networks._ensemble import EnsembleNetwork
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
 from jaxdaw.networks._heteroscedastic import HeteroscedasticQNetwork
 from jaxdaw.networks._linear_rewards import LinearRewardNetwork
-from jaxdaw.networks._module import Module
-from jaxdaw.networks._network import Network, require_network
+from jaxdaw.networks._module import Module as Module
+from jaxdaw.networks._network import Network
+from jaxdaw.networks._network import require_network as require_network
 from jaxdaw.networks._normalizers import EMANormalizer, FixedNormalizer, StreamingNormalizer
 from jaxdaw.networks._parameter import Parameter
 from jaxdaw.networks._per_arm import GlobalAndArmCommonTowerNetwork, GlobalAndArmDotProductNetwork, PerArmNetwork
-from jaxdaw.networks._prediction import RewardBelief, RewardPrediction, mean_of
+from jaxdaw.networks._prediction import RewardBelief, RewardPrediction
+from jaxdaw.networks._prediction import mean_of as mean_of
 from jaxdaw.networks._projections import (
     CategoricalProjection,
     NormalProjection,
@@ -23,7 +25,9 @@ from jaxdaw.networks._projections import (
 from jaxdaw.networks._q import DuelingQNetwork, QNetwork, QRnnNetwork
 from jaxdaw.networks._recurrent import LSTMState, RecurrentCore, RecurrentEncodingNetwork
 from jaxdaw.networks._sequential import Sequential
-from jaxdaw.networks._weights import Weights, read_arrays, write_arrays
+from jaxdaw.networks._weights import Weights
+from jaxdaw.networks._weights import read_arrays as read_arrays
+from jaxdaw.networks._weights import write_arrays as write_arrays
 
 __all__ = [
     "ActorDistributionNetwork",
@@ -41,7 +45,6 @@ __all__ = [
     "HeteroscedasticQNetwork",
     "LSTMState",
     "LinearRewardNetwork",
-    "Module",
     "Network",
     "NormalProjection",
     "Parameter",
@@ -59,11 +62,6 @@ __all__ = [
     "Weights",
     "as_rngs",
     "concatenate",
-    "holding",
-    "mean_of",
-    "read_arrays",
-    "require_network",
     "signed_log",
     "tanh_squash_to_spec",
-    "write_arrays",
 ]

@@ -1,6 +1,6 @@
 """Policies: from TimeStep to PolicyStep. Value-based and actor policies, and exploration around them."""
 
-from jaxdaw.distributions import is_distribution
+from jaxdaw.distributions import is_distribution as is_distribution
 from jaxdaw.policies._actor import ActorPolicy
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._bound import BoundPolicy
@@ -8,14 +8,13 @@ from jaxdaw.policies._constraints import Splitter, check_mask_values, split_obse
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy, OUNoiseState
-from jaxdaw.policies._q import QPolicy, check_scalar_action, check_values_of
+from jaxdaw.policies._q import QPolicy
+from jaxdaw.policies._q import check_scalar_action as check_scalar_action
+from jaxdaw.policies._q import check_values_of as check_values_of
 from jaxdaw.policies._random import RandomPolicy
-from jaxdaw.policies._reward_prediction import (
-    Constraint,
-    GreedyRewardPredictionPolicy,
-    check_bandit_action,
-    features_of,
-)
+from jaxdaw.policies._reward_prediction import Constraint, GreedyRewardPredictionPolicy
+from jaxdaw.policies._reward_prediction import check_bandit_action as check_bandit_action
+from jaxdaw.policies._reward_prediction import features_of as features_of
 from jaxdaw.policies._square_cb import FalconPolicy, FastCBPolicy, SquareCBPolicy
 from jaxdaw.policies._trained_constraints import (
     AbsoluteConstraint,
@@ -23,13 +22,9 @@ from jaxdaw.policies._trained_constraints import (
     QuantileConstraint,
     RelativeConstraint,
     RelativeQuantileConstraint,
-    trained_constraints,
 )
-from jaxdaw.policies._ucb_thompson import (
-    EnsembleThompsonSamplingPolicy,
-    LinearThompsonSamplingPolicy,
-    LinearUCBPolicy,
-)
+from jaxdaw.policies._trained_constraints import trained_constraints as trained_constraints
+from jaxdaw.policies._ucb_thompson import EnsembleThompsonSamplingPolicy, LinearThompsonSamplingPolicy, LinearUCBPolicy
 
 __all__ = [
     "AbsoluteConstraint",
@@ -59,12 +54,6 @@ __all__ = [
     "RelativeQuantileConstraint",
     "Splitter",
     "SquareCBPolicy",
-    "check_bandit_action",
     "check_mask_values",
-    "check_scalar_action",
-    "check_values_of",
-    "features_of",
-    "is_distribution",
     "split_observation",
-    "trained_constraints",
 ]

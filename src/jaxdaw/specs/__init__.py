@@ -4,7 +4,8 @@ Spec objects are leaves of every nest. `None` is not: nothing is `()`.
 """
 
 from jaxdaw.specs._batch import is_batched, outer_shape
-from jaxdaw.specs._check import check, in_native_order
+from jaxdaw.specs._check import check
+from jaxdaw.specs._check import in_native_order as in_native_order
 from jaxdaw.specs._clip import clip_to_bounds
 from jaxdaw.specs._convert import from_dm_env, from_gymnasium, to_gymnasium
 from jaxdaw.specs._json import from_json, to_json
@@ -13,10 +14,10 @@ from jaxdaw.specs._nest import (
     flatten,
     flatten_with_path,
     map_structure,
-    map_with_path,
     pack_like,
     prune_extra_keys,
 )
+from jaxdaw.specs._nest import map_with_path as map_with_path
 from jaxdaw.specs._sample import sample
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, is_bounded, is_continuous, is_discrete, num_values
 from jaxdaw.specs._step_type import StepType
@@ -36,13 +37,11 @@ __all__ = [
     "from_dm_env",
     "from_gymnasium",
     "from_json",
-    "in_native_order",
     "is_batched",
     "is_bounded",
     "is_continuous",
     "is_discrete",
     "map_structure",
-    "map_with_path",
     "num_values",
     "outer_shape",
     "pack_like",

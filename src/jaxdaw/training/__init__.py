@@ -6,13 +6,16 @@ and the final policy, and checkpoints from which it goes on exactly.
 
 from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._fit import fit
-from jaxdaw.training._interrupt import exit_status
-from jaxdaw.training._options import refuse_idle
+from jaxdaw.training._interrupt import exit_status as exit_status
+from jaxdaw.training._options import refuse_idle as refuse_idle
 from jaxdaw.training._periodically import Periodically
 from jaxdaw.training._policy_file import load_policy, save_policy
-from jaxdaw.training._progress import Progress
-from jaxdaw.training._run import Run, members_of, resume, run_policy, run_recipe, train
-from jaxdaw.training._run_directory import read_config, versions
+from jaxdaw.training._progress import Progress as Progress
+from jaxdaw.training._run import Run, resume, run_policy, train
+from jaxdaw.training._run import members_of as members_of
+from jaxdaw.training._run import run_recipe as run_recipe
+from jaxdaw.training._run_directory import read_config as read_config
+from jaxdaw.training._run_directory import versions as versions
 from jaxdaw.training._trainer import LoopOptions
 from jaxdaw.training.algorithms import ALGORITHMS, Algorithm, BanditConfig, BcConfig, DqnConfig, ReinforceConfig
 
@@ -25,19 +28,12 @@ __all__ = [
     "DqnConfig",
     "LoopOptions",
     "Periodically",
-    "Progress",
     "ReinforceConfig",
     "Run",
-    "exit_status",
     "fit",
     "load_policy",
-    "members_of",
-    "read_config",
-    "refuse_idle",
     "resume",
     "run_policy",
-    "run_recipe",
     "save_policy",
     "train",
-    "versions",
 ]
