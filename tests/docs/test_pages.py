@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import jaxdaw
 from jaxdaw.training import ALGORITHMS, Algorithm, ReinforceConfig
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,14 @@ def test_the_recipe_shows_the_row_that_there_is():
     namespace: dict[str, Any] = {"Algorithm": Algorithm, "ReinforceConfig": ReinforceConfig}
     exec(shown, namespace)
     assert namespace["ALGORITHMS"] == {"reinforce": ALGORITHMS["reinforce"]}
+
+
+def test_every_public_package_has_a_page_that_lists_it():
+    listed = {
+        page.stem: re.findall(r"automodule:: jaxdaw\.(\w+)", page.read_text()) for page in (DOCS / "api").glob("*.md")
+    }
+    assert {name for name, modules in listed.items() if modules} == set(jaxdaw._ROOMS)
+    assert all(modules == [name] for name, modules in listed.items() if modules)
 
 
 def test_every_page_is_in_the_table_of_contents():
