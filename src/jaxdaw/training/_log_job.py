@@ -163,7 +163,7 @@ class LogJob(Job):
         known = np.nan_to_num(decisions.probability, nan=1.0)
         info = PolicyInfo(log_probability=np.log(known).astype(np.float32)[:, None])
         experience = rows.experience._replace(reward=reward / np.float32(self.scale), policy_info=info)
-        self._data = jax.device_put((experience, None if is_linear else rows.weights))
+        self._recorded = jax.device_put((experience, None if is_linear else rows.weights))
         count = self._count = len(reward)
         self._plan: list[Any]
         if is_linear:
@@ -199,7 +199,7 @@ class LogJob(Job):
     def run(self) -> JobReport | None:
         """Takes the gradient steps of one call; returns a report where one is due."""
         started, chosen = time.perf_counter(), self._chosen(self._plan[self._done])
-        self._state, loss = self._learn(self._state, self._data, chosen)
+        self._state, loss = self._learn(self._state, self._recorded, chosen)
         self._losses += np.asarray(loss).tolist()
         self._done += 1
         self._seconds += time.perf_counter() - started
@@ -211,9 +211,9 @@ class LogJob(Job):
         row = {"kind": "log", "step": self.position, "unit": self.unit, "total": self.total, "loss": loss}
         return JobReport(row=row, scalars={"Losses/loss": loss}, updates=len(losses), refused=refused)
 
-    def _learn_rows(self, state: AgentState, data: Any, rows: jax.Array) -> tuple[AgentState, jax.Array]:
+    def _learn_rows(self, state: AgentState, recorded: Any, rows: jax.Array) -> tuple[AgentState, jax.Array]:
         source = RecordedSource(self._count, rows.shape[1], len(rows))
-        state, _, losses = learn_phase(self.agent, source, state, data, rows)
+        state, _, losses = learn_phase(self.agent, source, state, recorded, rows)
         return state, losses
 
     def _chosen(self, entry: Any) -> np.ndarray:
