@@ -13,12 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.agents import Agent
+from jaxdaw.agents import Agent, AgentState
 from jaxdaw.data import Decisions, decision_experience, read_decisions
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.policies import Policy, PolicyInfo
+from jaxdaw.replay import RecordedSource
 from jaxdaw.training._bandit_loop import in_units
 from jaxdaw.training._job import Job, JobReport, Source, not_described
+from jaxdaw.training._loop import learn_phase
+from jaxdaw.training._trainer import seeded
 from jaxdaw.training._warm_start import WarmStart, read_warm_start
 from jaxdaw.trajectories import time_step_spec
 
@@ -159,9 +162,9 @@ class LogJob(Job):
         self.scale = max(float(np.sqrt(np.mean(np.square(reward, dtype=np.float64)))), 1.0) if self._scales else 1.0
         known = np.nan_to_num(decisions.probability, nan=1.0)
         info = PolicyInfo(log_probability=np.log(known).astype(np.float32)[:, None])
-        self._experience = rows.experience._replace(reward=reward / np.float32(self.scale), policy_info=info)
-        self._weights = None if is_linear else rows.weights
-        count = len(reward)
+        experience = rows.experience._replace(reward=reward / np.float32(self.scale), policy_info=info)
+        self._recorded = jax.device_put((experience, None if is_linear else rows.weights))
+        count = self._count = len(reward)
         self._plan: list[Any]
         if is_linear:
             size = min(config.batch_size, count)
@@ -173,8 +176,8 @@ class LogJob(Job):
         self._every = max(1, len(self._plan) // config.reports)
         self._random = np.random.default_rng(seed)
         compiler = self.agent.compiler_options()
-        self._update = jax.jit(self.agent.update_many, donate_argnums=0, compiler_options=compiler)
-        self._state = jax.tree.map(jnp.copy, self.agent.get_state())
+        self._learn = jax.jit(self._learn_rows, donate_argnums=0, compiler_options=compiler)
+        self._state = seeded(self.agent, seed)
         self._done, self._seconds = 0, 0.0
         self._losses: list[float] = []  # since the last report
 
@@ -196,10 +199,8 @@ class LogJob(Job):
     def run(self) -> JobReport | None:
         """Takes the gradient steps of one call; returns a report where one is due."""
         started, chosen = time.perf_counter(), self._chosen(self._plan[self._done])
-        batch = jax.tree.map(lambda leaf: leaf[chosen], self._experience)
-        weights = None if self._weights is None else self._weights[chosen]
-        self._state, info = self._update(self._state, batch, weights)
-        self._losses += np.asarray(info.loss).tolist()
+        self._state, loss = self._learn(self._state, self._recorded, chosen)
+        self._losses += np.asarray(loss).tolist()
         self._done += 1
         self._seconds += time.perf_counter() - started
         if self._done % self._every and self._done != len(self._plan):
@@ -210,9 +211,13 @@ class LogJob(Job):
         row = {"kind": "log", "step": self.position, "unit": self.unit, "total": self.total, "loss": loss}
         return JobReport(row=row, scalars={"Losses/loss": loss}, updates=len(losses), refused=refused)
 
+    def _learn_rows(self, state: AgentState, recorded: Any, rows: jax.Array) -> tuple[AgentState, jax.Array]:
+        source = RecordedSource(self._count, rows.shape[1], len(rows))
+        state, _, losses = learn_phase(self.agent, source, state, recorded, rows)
+        return state, losses
+
     def _chosen(self, entry: Any) -> np.ndarray:
-        count = len(self._experience.reward)
-        return self._random.integers(0, count, entry) if isinstance(entry, tuple) else entry
+        return self._random.integers(0, self._count, entry) if isinstance(entry, tuple) else entry
 
     def tree(self) -> dict[str, Any]:
         """Returns the agent's state."""

@@ -1,4 +1,4 @@
-"""What every agent shares: the guard, weights, counters, summaries, the module surface."""
+"""The documented methods of every agent: refusals, weights, counters, summaries, copies, threads."""
 
 import copy
 import pickle

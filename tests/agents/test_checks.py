@@ -1,4 +1,4 @@
-"""Numbers out of range, and networks and batches from which nothing can be learned."""
+"""What constructors and batches are checked for: numbers out of range, weights that are none."""
 
 import numpy as np
 import pytest
