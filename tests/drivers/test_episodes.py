@@ -8,13 +8,13 @@ import pytest
 from environments import worlds
 from jaxdaw import environments, specs
 from jaxdaw.drivers import (
-    DEFAULT_EPISODE_BUDGET,
     Rollout,
     StepDriver,
     episode_budget,
     run_episodes,
     time_limit_warning,
 )
+from jaxdaw.drivers._episodes import DEFAULT_EPISODE_BUDGET
 from jaxdaw.environments import EpisodicEnvironment
 from jaxdaw.errors import ConfigError
 from jaxdaw.policies import RandomPolicy

@@ -6,7 +6,7 @@ import pytest
 from data.logs import log
 from jaxdaw.data import Decisions
 from jaxdaw.errors import ConfigError
-from jaxdaw.evaluation import ridge_rewards
+from jaxdaw.evaluation._reward_model import ridge_rewards
 
 
 def test_a_linear_reward_is_found():

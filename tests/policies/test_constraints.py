@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from jaxdaw.errors import MaskError
-from jaxdaw.policies import check_mask_values, split_observation
+from jaxdaw.policies import split_observation
+from jaxdaw.policies._constraints import check_mask_values
 
 
 def test_without_a_splitter_everything_is_the_observation():

@@ -8,7 +8,8 @@ import pytest
 from jaxdaw import networks, specs, trajectories
 from jaxdaw.distributions import Deterministic, Normal, Uniform
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError
-from jaxdaw.policies import GaussianPolicy, GreedyPolicy, OUNoisePolicy, OUNoiseState, Policy, QPolicy, RandomPolicy
+from jaxdaw.policies import GaussianPolicy, GreedyPolicy, OUNoisePolicy, Policy, QPolicy, RandomPolicy
+from jaxdaw.policies._noise import OUNoiseState
 from jaxdaw.trajectories import PolicyStep, StepType
 
 OBSERVATION = specs.TensorSpec((2,), np.float32)

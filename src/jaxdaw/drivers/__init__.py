@@ -1,6 +1,6 @@
 """Drivers run policies in environments: step by step with observers, as one scan, or for whole episodes."""
 
-from jaxdaw.drivers._episodes import DEFAULT_EPISODE_BUDGET, Episodes, run_episodes
+from jaxdaw.drivers._episodes import Episodes, run_episodes
 from jaxdaw.drivers._episodes import episode_budget as episode_budget
 from jaxdaw.drivers._episodes import episodes_of as episodes_of
 from jaxdaw.drivers._episodes import time_limit_warning as time_limit_warning
@@ -8,7 +8,6 @@ from jaxdaw.drivers._host import EpisodeDriver, StepDriver
 from jaxdaw.drivers._pure import Rollout, RolloutState
 
 __all__ = [
-    "DEFAULT_EPISODE_BUDGET",
     "EpisodeDriver",
     "Episodes",
     "Rollout",

@@ -15,7 +15,6 @@ from jaxdaw.evaluation._plot_cloning import plot_cloning
 from jaxdaw.evaluation._plot_regret import plot_regret
 from jaxdaw.evaluation._propensities import estimate_propensities
 from jaxdaw.evaluation._regret import describe_regret as describe_regret
-from jaxdaw.evaluation._reward_model import ridge_rewards
 from jaxdaw.evaluation._statistics import Interval, bootstrap_interval, iqm
 
 __all__ = [
@@ -41,5 +40,4 @@ __all__ = [
     "plot_off_policy",
     "plot_regret",
     "policy_probabilities",
-    "ridge_rewards",
 ]

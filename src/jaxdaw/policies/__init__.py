@@ -4,10 +4,10 @@ from jaxdaw.distributions import is_distribution as is_distribution
 from jaxdaw.policies._actor import ActorPolicy
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._bound import BoundPolicy
-from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
+from jaxdaw.policies._constraints import Splitter, split_observation
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
-from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy, OUNoiseState
+from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy
 from jaxdaw.policies._q import QPolicy
 from jaxdaw.policies._q import check_scalar_action as check_scalar_action
 from jaxdaw.policies._q import check_values_of as check_values_of
@@ -44,7 +44,6 @@ __all__ = [
     "LinearUCBPolicy",
     "NeuralConstraint",
     "OUNoisePolicy",
-    "OUNoiseState",
     "Policy",
     "PolicyInfo",
     "QPolicy",
@@ -54,6 +53,5 @@ __all__ = [
     "RelativeQuantileConstraint",
     "Splitter",
     "SquareCBPolicy",
-    "check_mask_values",
     "split_observation",
 ]
