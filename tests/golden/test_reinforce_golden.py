@@ -18,7 +18,7 @@ from jaxdaw.agents import ReinforceAgent
 from jaxdaw.distributions import Joint
 
 from . import cases
-from .building import ACTIVATIONS, actor_network, actor_weights, assign, optimizer, ordered, q_network
+from .building import ACTIVATIONS, actor_network, actor_weights, assign, gradients_of, optimizer, ordered, q_network
 
 PARTS = (
     "policy_gradient_loss",
@@ -152,12 +152,7 @@ def _ordered(case: cases.Case, label: str, stored: dict[str, np.ndarray]) -> lis
 
 
 def _gradients(case: cases.Case, agent: ReinforceAgent, frames: Any, weight: Any, made: dict[str, Any]) -> None:
-    state = agent.get_state()
-
-    def loss(params: Any) -> Any:
-        return agent.loss_info(state._replace(params=params), frames, weight, True).loss
-
-    gradients = jax.grad(loss)(state.params)
+    gradients, _ = gradients_of(agent, frames, weight)
     for label, network in made.items():
         stored = case.sub(f"out/grad/{label}")
         found = jax.tree_util.tree_flatten_with_path(gradients[f"{label}_network"])[0]
