@@ -1,8 +1,6 @@
-"""What all tests share: shapes are checked where they are annotated, and compiled programs are kept.
+"""What all tests share: shapes are checked where they are annotated, programs are kept, garbage is collected seldom."""
 
-Many tests build the same programs, and so do the workers and the next run.
-"""
-
+import gc
 import os
 
 import jax
@@ -14,6 +12,10 @@ jaxtyping.install_import_hook(["jaxdaw.math", "jaxdaw.distributions"], "shape_ch
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["XDG_CONFIG_HOME"] = str(config.cache.mkdir("config"))  # runs are signed with a key of the tests' own
+    # Many tests build the same programs, and so do the workers and the next run: compiled programs are kept on disk.
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # Tracing allocates many objects that live on: by default the collector walks the heap every 700 of them.
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jaxdaw.distributions import Greedy, invalid_action, largest_of_normals, votes
+from jaxdaw import distributions
+from jaxdaw.distributions import Greedy, invalid_action, votes
 
+largest_of_normals = jax.jit(distributions.largest_of_normals)  # eagerly, 60 operations are compiled for each shape
 RANDOM = np.random.default_rng(0)
 MEMBERS = RANDOM.normal(size=(7, 5, 4)).astype(np.float32)
 MASK = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 1], [0, 1, 1, 1], [1, 1, 0, 0]], bool)
@@ -87,7 +89,8 @@ def test_equals_the_integral_within_a_ten_thousandth(count: int, scales: float):
 def test_two_normals_have_a_closed_form():
     mean, deviation = np.array([0.3, -0.2]), np.array([0.7, 1.9])
     first = 0.5 + 0.5 * math.erf(0.5 / math.hypot(0.7, 1.9) / math.sqrt(2))
-    np.testing.assert_allclose(largest_of_normals(mean, deviation).probs, [first, 1 - first], atol=2e-5)
+    for function in (largest_of_normals, distributions.largest_of_normals):
+        np.testing.assert_allclose(function(mean, deviation).probs, [first, 1 - first], atol=2e-5)
 
 
 def test_frequencies_of_a_million_thompson_samples_are_the_probabilities():

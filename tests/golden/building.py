@@ -210,6 +210,18 @@ def assign(network: networks.Network, arrays: list[np.ndarray]) -> None:
         variable.set_value(jnp.asarray(array))
 
 
+def gradients_of(agent: Any, experience: Any, weights: Any, clipping: float | None = None) -> tuple[Any, Any]:
+    """Returns the gradients of an agent's loss, and the same clipped by norm, from one compiled program."""
+    state = agent.get_state()
+
+    @jax.jit
+    def gradients(params: Any) -> tuple[Any, Any]:
+        found = jax.grad(lambda p: agent.loss_info(state._replace(params=p), experience, weights, True).loss)(params)
+        return found, math.clip_by_norm_per_variable(clipping or 1e9).update(found, None)[0]
+
+    return gradients(state.params)
+
+
 def optimizer(doc: dict[str, Any]) -> optax.GradientTransformation:
     if doc["name"] == "sgd":
         return optax.sgd(doc["learning_rate"])

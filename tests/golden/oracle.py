@@ -39,11 +39,35 @@ def train(case: cases.Case, cut: bool) -> dict[str, list[Any]]:
     doc, constructor = case.doc, case.doc["constructor"]
     layers = doc["networks"]["q_network"]
     activations = [layer["activation"] for layer in layers["layers"]]
-    weights = [jnp.asarray(w) for w in ordered(layers, case.sub("w"))]
-    target = [jnp.asarray(w) for w in ordered(layers, case.sub("w_target"))]
+    weights = ordered(layers, case.sub("w"))
+    target = ordered(layers, case.sub("w_target"))
     double = doc["api"]["class"] == "DdqnAgent"
     gamma, optimizer = constructor["gamma"], constructor["optimizer"]
-    moments = [[jnp.zeros_like(w) for w in weights], [jnp.zeros_like(w) for w in weights]]
+    moments = [[np.zeros_like(w) for w in weights], [np.zeros_like(w) for w in weights]]
+
+    @jax.jit
+    def loss_and_gradients(weights, target, before, after, allowed, valid, action, reward, factor, scale):
+        rows = np.arange(len(action))
+
+        def loss_of(weights):
+            q = forward(weights, before, activations)
+            bootstrap = forward(target, after, activations)
+            chooser = forward(weights, after, activations) if double else bootstrap
+            chooser = chooser if allowed is None else jnp.where(allowed, chooser, -jnp.inf)
+            value = (
+                constructor["reward_scale_factor"] * reward + gamma * factor * bootstrap[rows, jnp.argmax(chooser, 1)]
+            )
+            error = jnp.where(valid, jax.lax.stop_gradient(value) - q[rows, action], 0.0)
+            size = jnp.abs(error)
+            each = (
+                error**2
+                if constructor["td_errors_loss_fn"] == "squared"
+                else jnp.where(size <= 1, 0.5 * size**2, size - 0.5)
+            )
+            return jnp.mean(scale * each), error
+
+        return jax.value_and_grad(loss_of, has_aux=True)(weights)
+
     history: dict[str, list[Any]] = {"loss": [], "td_error": [], "weights": [], "target": []}
     for k in range(5):
         frames = cases.trajectory({key: value[k] for key, value in case.sub("in/experience").items()})
@@ -54,38 +78,21 @@ def train(case: cases.Case, cut: bool) -> dict[str, list[Any]]:
             observation, mask = observation["obs"], observation["mask"]
         pick = np.arange(len(index)), index
         after, allowed = observation[pick], None if mask is None else mask[pick] != 0
-        valid = frames.step_type[:, 0] != 2
-
-        def loss_of(weights):
-            q = forward(weights, observation[:, 0], activations)  # noqa: B023
-            taken = q[np.arange(len(q)), frames.action[:, 0]]  # noqa: B023
-            bootstrap = forward(target, after, activations)  # noqa: B023
-            chooser = forward(weights, after, activations) if double else bootstrap  # noqa: B023
-            chooser = chooser if allowed is None else jnp.where(allowed, chooser, -jnp.inf)  # noqa: B023
-            best = bootstrap[np.arange(len(q)), jnp.argmax(chooser, 1)]
-            value = constructor["reward_scale_factor"] * reward + gamma * factor * best  # noqa: B023
-            error = jnp.where(valid, jax.lax.stop_gradient(value) - taken, 0.0)  # noqa: B023
-            size = jnp.abs(error)
-            each = (
-                error**2
-                if constructor["td_errors_loss_fn"] == "squared"
-                else jnp.where(size <= 1, 0.5 * size**2, size - 0.5)
-            )
-            return jnp.mean(scale * each), error  # noqa: B023
-
-        (loss, error), gradients = jax.value_and_grad(loss_of, has_aux=True)(weights)
+        given = (frames.step_type[:, 0] != 2, frames.action[:, 0], reward, factor, scale)
+        (loss, error), gradients = loss_and_gradients(weights, target, observation[:, 0], after, allowed, *given)
+        gradients = [np.asarray(g) for g in gradients]
         limit = constructor["gradient_clipping"]
         if limit is not None:
-            gradients = [g * min(1.0, limit / max(float(jnp.linalg.norm(g)), 1e-30)) for g in gradients]
+            gradients = [g * min(1.0, limit / max(float(np.linalg.norm(g)), 1e-30)) for g in gradients]
         if optimizer["name"] == "sgd":
             weights = [w - optimizer["learning_rate"] * g for w, g in zip(weights, gradients, strict=True)]
         else:
             t, b1, b2 = k + 1, optimizer["beta_1"], optimizer["beta_2"]
             moments[0] = [m + (1 - b1) * (g - m) for m, g in zip(moments[0], gradients, strict=True)]
             moments[1] = [v + (1 - b2) * (g * g - v) for v, g in zip(moments[1], gradients, strict=True)]
-            step = optimizer["learning_rate"] * np.sqrt(1 - b2**t) / (1 - b1**t)
+            step = optimizer["learning_rate"] * float(np.sqrt(1 - b2**t)) / (1 - b1**t)
             weights = [
-                w - step * m / (jnp.sqrt(v) + optimizer["epsilon"]) for w, m, v in zip(weights, *moments, strict=True)
+                w - step * m / (np.sqrt(v) + optimizer["epsilon"]) for w, m, v in zip(weights, *moments, strict=True)
             ]
         if (k + 1) % constructor["target_update_period"] == 0:
             tau = constructor["target_update_tau"]

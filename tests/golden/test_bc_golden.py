@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from jaxdaw.agents import BehavioralCloningAgent
-from jaxdaw.math import clip_by_norm_per_variable
 from jaxdaw.specs import flatten
 from jaxdaw.trajectories import TimeStep
 
 from . import cases
-from .building import actor_network, actor_weights, assign, optimizer
+from .building import actor_network, actor_weights, assign, gradients_of, optimizer
 from .test_actor_policy_golden import leaves_of
 
 
@@ -128,9 +127,7 @@ def test_five_train_calls(name: str, as_experience_loss: bool):
 
 
 def _gradients(case: cases.Case, agent: Any, frames: Any, weight: Any, layers: Any) -> None:
-    state = agent.get_state()
-    gradients = jax.grad(lambda p: agent.loss_info(state._replace(params=p), frames, weight, True).loss)(state.params)
-    clipped, _ = clip_by_norm_per_variable(case.doc["constructor"]["gradient_clipping"] or 1e9).update(gradients, None)
+    gradients, clipped = gradients_of(agent, frames, weight, case.doc["constructor"]["gradient_clipping"])
     for label, tree in (("grad", gradients), ("grad_clipped", clipped)):
         stored = case.sub(f"out/{label}")
         if stored and "030" not in case.doc["name"]:

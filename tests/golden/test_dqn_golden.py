@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdaw.math import clip_by_norm_per_variable
 from jaxdaw.policies import GreedyPolicy, QPolicy
 from jaxdaw.trajectories import StepType, TimeStep
 
 from . import cases
-from .building import dqn_agent, ordered, splitter
+from .building import dqn_agent, gradients_of, ordered, splitter
 from .oracle import train
 
 FEEDFORWARD = [("dqn_loss_train", name) for name in cases.names("dqn_loss_train")]
@@ -69,11 +68,7 @@ def _crosses_truncation(frames) -> bool:
 
 
 def _gradients(case, agent, frames, weight, layers):
-    state = agent.get_state()
-    gradients = jax.jit(jax.grad(lambda p: agent.loss_info(state._replace(params=p), frames, weight, True).loss))(
-        state.params
-    )
-    clipped, _ = clip_by_norm_per_variable(case.doc["constructor"]["gradient_clipping"] or 1e9).update(gradients, None)
+    gradients, clipped = gradients_of(agent, frames, weight, case.doc["constructor"]["gradient_clipping"])
     named = agent._q_network.named_variables()
     for label, tree in (("grad", gradients), ("grad_clipped", clipped)):
         stored = case.sub(f"out/{label}")

@@ -17,7 +17,7 @@ from jaxdaw.policies import PolicyInfo
 from jaxdaw.trajectories import TimeStep, Trajectory
 
 from . import cases
-from .building import ACTIVATIONS, assign, optimizer, ordered, q_network, splitter
+from .building import ACTIVATIONS, assign, gradients_of, optimizer, ordered, q_network, splitter
 
 FAMILY = "neural_epsilon_greedy"
 
@@ -123,13 +123,13 @@ def test_five_train_calls(name: str):
     case = cases.load(FAMILY, name)
     agent = make(case)
     layers = case.doc["networks"]["reward_network"]
+    batch_loss = jax.jit(lambda state, frames: agent.batch_loss(state.params, state, frames, state.step_key, True))
     for k in range(5):
         frames = experience(case, k)
         weight = np.float32(case.arrays["in/weights"][k]) if "in/weights" in case.arrays else None
         if k == 0:
             _gradients(case, agent, frames, weight, layers)
-        state = agent.get_state()
-        batch = agent.batch_loss(state.params, state, frames, state.step_key, True)
+        batch = batch_loss(agent.get_state(), frames)
         info = agent.train(frames, weight)
         case.close("out/loss", info.loss, case.arrays["out/loss"][k])
         weights = np.broadcast_to(1.0 if weight is None else weight, len(frames.action))[:, None]
@@ -146,10 +146,7 @@ def test_five_train_calls(name: str):
 
 
 def _gradients(case: cases.Case, agent: Any, frames: Any, weight: Any, layers: Any) -> None:
-    state = agent.get_state()
-    gradients = jax.grad(lambda p: agent.loss_info(state._replace(params=p), frames, weight, True).loss)(state.params)
-    clipping = case.doc["constructor"]["gradient_clipping"] or 1e9
-    clipped, _ = math.clip_by_norm_per_variable(clipping).update(gradients, None)
+    gradients, clipped = gradients_of(agent, frames, weight, case.doc["constructor"]["gradient_clipping"])
     names = agent.reward_network.variable_names
     for label, tree in (("grad", gradients), ("grad_clipped", clipped)):
         stored = case.sub(f"out/{label}")

@@ -6,10 +6,10 @@ those of the formulas in `docs/differences.md`, computed here in NumPy.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,7 +18,7 @@ from jaxdaw.agents import ReinforceAgent
 from jaxdaw.distributions import Joint
 
 from . import cases
-from .building import ACTIVATIONS, actor_network, actor_weights, assign, optimizer, ordered, q_network
+from .building import ACTIVATIONS, actor_network, actor_weights, assign, gradients_of, optimizer, ordered, q_network
 
 PARTS = (
     "policy_gradient_loss",
@@ -74,19 +74,22 @@ def make(case: cases.Case) -> tuple[ReinforceAgent, dict[str, networks.Network]]
     return agent, made
 
 
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _outputs(agent: ReinforceAgent, state: Any, frames: Any, with_entropy: bool) -> tuple[Any, Any, Any]:
+    """Log-probabilities, entropies (or 0) and values (or None) of every frame."""
+    given = frames.observation, frames.step_type
+    distribution = Joint(agent._actor_network.apply(agent.weights_of(state, "actor_network"), *given)[0])
+    value = None
+    if agent._value_network is not None:
+        value = agent._value_network.apply(agent.weights_of(state, "value_network"), *given)[0]
+    return distribution.log_prob(frames.action), distribution.entropy() if with_entropy else 0.0, value
+
+
 def by_hand(agent: ReinforceAgent, case: cases.Case, frames: Any, weights: Any) -> dict[str, float]:
     """The parts of the loss in float64, from the networks' outputs."""
     options = case.doc["constructor"]
-    state = agent.get_state()
-    output = agent._actor_network.apply(agent.weights_of(state, "actor_network"), frames.observation, frames.step_type)[
-        0
-    ]
-    log_pi = np.asarray(Joint(output).log_prob(jax.tree.map(jnp.asarray, frames.action)), np.float64)
-    entropy = np.asarray(Joint(output).entropy(), np.float64) if options["entropy_regularization"] else 0.0
-    value = None
-    if agent._value_network is not None:
-        critic = agent.weights_of(state, "value_network")
-        value = np.asarray(agent._value_network.apply(critic, frames.observation, frames.step_type)[0], np.float64)
+    outputs = _outputs(agent, agent.get_state(), frames, bool(options["entropy_regularization"]))
+    log_pi, entropy, value = (None if x is None else np.asarray(x, np.float64) for x in outputs)
     rows, length = frames.reward.shape
     returns, counts = np.zeros((rows, length)), np.zeros((rows, length), bool)
     for row in range(rows):
@@ -152,12 +155,7 @@ def _ordered(case: cases.Case, label: str, stored: dict[str, np.ndarray]) -> lis
 
 
 def _gradients(case: cases.Case, agent: ReinforceAgent, frames: Any, weight: Any, made: dict[str, Any]) -> None:
-    state = agent.get_state()
-
-    def loss(params: Any) -> Any:
-        return agent.loss_info(state._replace(params=params), frames, weight, True).loss
-
-    gradients = jax.grad(loss)(state.params)
+    gradients, _ = gradients_of(agent, frames, weight)
     for label, network in made.items():
         stored = case.sub(f"out/grad/{label}")
         found = jax.tree_util.tree_flatten_with_path(gradients[f"{label}_network"])[0]

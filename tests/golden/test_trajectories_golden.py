@@ -11,6 +11,7 @@ from jaxdaw.trajectories import StepType, Trajectory
 from . import cases
 
 FAMILY = "trajectories"
+TO_N_STEP_TRANSITION = jax.jit(trajectories.to_n_step_transition, static_argnums=1)
 
 
 def _records(case: cases.Case, prefix: str, got) -> None:
@@ -33,7 +34,7 @@ def test_n_step_transition_equals_reference_where_no_episode_is_cut(name):
     case = cases.load(FAMILY, name)
     frames = cases.trajectory(case.sub("in/trajectory"))
     gamma = case.doc["api"]["arguments"]["gamma"]
-    got = trajectories.to_n_step_transition(frames, gamma)
+    got = TO_N_STEP_TRANSITION(frames, gamma)
     n = frames.discount.shape[1] - 1
     inside = frames.next_step_type[:, : n - 1] == StepType.LAST
     crosses = inside.any(axis=1)  # docs/differences.md, "n-step returns at a truncation": those rows are ours
@@ -205,7 +206,7 @@ def test_truncation_inside_a_window_golden():
         reward=np.array([[1.0, 0.0, 5.0, 7.0, 0.0]], np.float32),
         discount=np.ones((1, 5), np.float32),
     )
-    got = jax.jit(trajectories.to_n_step_transition, static_argnums=1)(frames, 0.5).next_time_step
+    got = TO_N_STEP_TRANSITION(frames, 0.5).next_time_step
     assert (float(got.reward[0]), float(got.discount[0]), int(got.step_type[0]), float(got.observation[0])) == (
         1.0,
         1.0,

@@ -18,8 +18,8 @@ from .mutants import ACTION, STEP, found_by, q_network
 
 
 class DropsWeights(DqnAgent):
-    def _weighted_loss(self, params: Any, state: Any, experience: Any, weights: Any, training: bool) -> Any:
-        return super()._weighted_loss(params, state, experience, None, training)
+    def weighted_loss(self, params: Any, batch: Any, weights: Any = None) -> Any:
+        return super().weighted_loss(params, batch, None)
 
 
 class RetracesByAWeaklyTypedCounter(DqnAgent):
