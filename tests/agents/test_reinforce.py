@@ -68,6 +68,12 @@ def test_boundaries_and_steps_behind_the_last_end_teach_nothing():
     np.testing.assert_allclose(agent.loss(spoiled).loss, agent.loss(CUT).loss, rtol=1e-6)
 
 
+def test_an_interrupted_recording_ends_where_only_its_boundary_frame_says_so():
+    agent = make(value_network=Reading(), entropy_regularization=0.1)
+    interrupted = CUT._replace(next_step_type=np.int32([[1, 1, 0, 1, 1]]))
+    np.testing.assert_allclose(agent.loss(interrupted).loss, agent.loss(CUT).loss, rtol=1e-6)
+
+
 def test_the_policy_does_not_train_the_value_network():
     agent = make(value_network=Reading(), value_estimation_loss_coef=0.0, normalize_returns=True)
     agent.train(CUT)

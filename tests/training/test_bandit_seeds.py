@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxdaw.environments import LinearBandit
-from jaxdaw.training import BanditConfig, _dealing
+from jaxdaw.training import BanditConfig, _populations
 from jaxdaw.training._bandit_seeds import BanditSeeds
 
 WORLD = LinearBandit(num_actions=2, size=2)
@@ -19,7 +19,7 @@ SEEDS, UPDATES = (7, 8, 9), np.array([2, 0, 1], np.int32)
 
 def test_seeds_are_told_of_in_order_however_they_were_dealt(monkeypatch):
     """Three seeds in two programs of two: the third is run twice, and told of once."""
-    monkeypatch.setattr(_dealing, "cores", lambda: 2)
+    monkeypatch.setattr(_populations, "cores", lambda: 2)
     config = BanditConfig(batch_size=4, fc_layer_params=(4,))
     loop = config.make_loop(config.make_agent(WORLD.time_step_spec(), WORLD.action_spec), WORLD, 12)
     runs = BanditSeeds(loop, SEEDS)

@@ -1,4 +1,4 @@
-"""Agents: one file for each algorithm, as pure functions over an `AgentState`, and the shared base classes."""
+"""Agents: one file for each algorithm, with its constructor and its pure functions."""
 
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo

@@ -26,7 +26,7 @@ from jaxdaw.policies import (
     check_values_of,
     is_distribution,
 )
-from jaxdaw.trajectories import StepType, TimeStep, Trajectory
+from jaxdaw.trajectories import StepType, TimeStep, Trajectory, from_transition
 
 
 class BehavioralCloningLossInfo(NamedTuple):
@@ -149,7 +149,7 @@ class BehavioralCloningAgent(Agent):
 
     def batch_loss(self, params: Any, state: AgentState, experience: Any, key: jax.Array, training: bool) -> BatchLoss:
         """Returns the distance of the network's output from the recorded actions; pure."""
-        frames = _frames_of(experience)
+        frames = experience if isinstance(experience, Trajectory) else from_transition(*experience)
         weights = self.weights_of(state, "cloning_network", params)
         if {"experience", "training"} & set(self._parameters):
             with holding(self._cloning_network, weights):
@@ -187,22 +187,6 @@ class BehavioralCloningAgent(Agent):
     def cloning_network(self) -> Network:
         """The network that is trained."""
         return self._cloning_network
-
-
-def _frames_of(experience: Any) -> Any:
-    """Returns what a loss reads, in a Trajectory."""
-    if isinstance(experience, Trajectory):
-        return experience
-    step, following = experience.time_step, experience.next_time_step
-    return Trajectory(
-        step_type=step.step_type,
-        observation=step.observation,
-        action=experience.action_step.action,
-        policy_info=experience.action_step.info,
-        next_step_type=following.step_type,
-        reward=following.reward,
-        discount=following.discount,
-    )
 
 
 def _one_for_each_example(losses: jax.Array, outer: tuple[int, ...]) -> jax.Array:

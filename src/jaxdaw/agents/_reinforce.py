@@ -19,7 +19,7 @@ from jaxdaw.errors import SpecError
 from jaxdaw.math import discounted_returns
 from jaxdaw.networks import Network, Weights, require_network
 from jaxdaw.policies import ActorPolicy, GreedyPolicy
-from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Trajectory
+from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Trajectory, episode_ends
 
 
 class ReinforceAgentLossInfo(NamedTuple):
@@ -145,7 +145,7 @@ class ReinforceAgent(Agent):
             value, _, rest["value_network"] = self._value_network.apply(
                 critic, frames.observation, frames.step_type, training=training
             )
-        ends = (frames.next_step_type == StepType.LAST) & (frames.step_type != StepType.LAST)
+        ends = episode_ends(frames)
         counts = jnp.flip(jnp.cumsum(jnp.flip(ends, 1), 1), 1) > 0
         counts &= frames.step_type != StepType.LAST
         num_ends = jnp.maximum(jnp.sum(ends), 1)

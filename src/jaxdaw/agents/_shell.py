@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -98,6 +99,7 @@ class Shell(Module):
         self._batches = 0  # given to train
         self._refused_steps = 0
         self._refused_in_a_row = 0
+        self._training_thread: int | None = None
         self._in_flight: deque[tuple[int, Any, Any, Any]] = deque()
         self._checks = BatchChecks(self)
         self._prepares = prepares
@@ -121,6 +123,8 @@ class Shell(Module):
           RuntimeError: the base constructor was not called.
         """
         self._require_initialized()
+        self._in_flight.clear()  # of steps from which nothing remains
+        self._refused_in_a_row = 0
         if seed is None:
             self._start(fresh=True)
         else:
@@ -149,7 +153,8 @@ class Shell(Module):
 
         What is wrong with a NumPy batch is found before the step. What only the device sees makes the step be refused
         there: the weights stay as they were, later batches train, and the error, which says which batch it was, is
-        raised by the next call of `train`, `loss`, `get_state`, `policy` or `collect_policy` that finds the step done.
+        raised by the next call of `train` that finds the step done, or by `loss`, `get_state`, `policy` or
+        `collect_policy` in the thread that trains.
         """
         self._require_initialized()
         unknown = [name for name in kwargs if name not in self._learn_arguments]
@@ -282,6 +287,7 @@ class Shell(Module):
             self._start(fresh=False)
         shown, self._hidden, info = compiled(read_arrays(self._variables), self._hidden, experience, weights, **kwargs)
         write_arrays(self._variables, shown)
+        self._training_thread = threading.get_ident()
         self._train_step_counter.value += steps
         self._batches += 1
         self._report_refused()
@@ -313,6 +319,11 @@ class Shell(Module):
             if not isinstance(error, NonFiniteError) or not (patient or self._on_nan == "ignore"):
                 error.add_note(f"  It was batch {number} of those given to {self.name}; later ones were trained on.")
                 raise error
+
+    def _report_to_trainer(self) -> None:
+        """Reports all refused steps to the thread that trains; others, which serve policies, neither wait nor raise."""
+        if self._training_thread == threading.get_ident():
+            self._report_refused(wait=True)
 
     def _why_refused(self, experience: Any, weights: Any) -> Exception:
         try:
@@ -346,13 +357,13 @@ class Shell(Module):
     @property
     def policy(self) -> Policy:
         """The policy for use and evaluation."""
-        self._report_refused(wait=True)
+        self._report_to_trainer()
         return self._policy
 
     @property
     def collect_policy(self) -> Policy:
         """The policy for gathering experience."""
-        self._report_refused(wait=True)
+        self._report_to_trainer()
         return self._collect_policy
 
     @property

@@ -351,8 +351,9 @@ class _Resume:
             )
         algorithm = training.read_config(self.run_directory)["algorithm"]
         changes = {name: getattr(self, name) for name in given.among(_resumable())}
-        what = read(self.demonstrations, "", True) if self.demonstrations else None
-        return go_on(self.run_directory, algorithm, what, changes, self.trust, self.reschedule, self.quiet)
+        return go_on(
+            self.run_directory, algorithm, self.demonstrations or None, changes, self.trust, self.reschedule, self.quiet
+        )
 
 
 def resume_command() -> type:

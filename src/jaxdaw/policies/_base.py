@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError
 from jaxdaw.math import soft_update
 from jaxdaw.networks import Module, Network
 from jaxdaw.policies._actions import as_declared, emitted_bounds, rows_without_action
@@ -105,6 +105,24 @@ class Policy(Module):
     def get_weights(self) -> Any:
         """Returns everything that `act` depends on as one pytree of arrays."""
         return ()
+
+    def set_weights(self, weights: Any) -> None:
+        """Makes the networks' arrays those of `get_weights` of a policy of the same making; they are used, not copied.
+
+        Raises:
+          SpecError: weights of another structure, shape or dtype.
+        """
+        mine, theirs = self.get_weights(), jax.tree.leaves(weights)
+        if jax.tree.structure(mine) != jax.tree.structure(weights):
+            raise SpecError(
+                f"the weights have another structure than those of {self.name}",
+                expected=str(jax.tree.structure(mine))[:80],
+                got=str(jax.tree.structure(weights))[:80],
+            )
+        given = dict(zip(map(id, jax.tree.leaves(mine)), theirs, strict=True))
+        for network in self._networks():
+            own = network.get_weights()
+            network.set_weights(jax.tree.map(lambda array: jnp.asarray(given[id(array)]), own))
 
     def _networks(self) -> tuple[Network, ...]:
         """The networks whose variables are this policy's."""

@@ -22,11 +22,11 @@ from jaxdaw.replay._pure_prioritized import PrioritizedState, PurePrioritizedRep
 from jaxdaw.replay._recorded import RecordedSource
 from jaxdaw.replay._records import ReplaySample, WindowIndices
 from jaxdaw.replay._rollout import RolloutSource
-from jaxdaw.replay._source import Experience, PrioritizedSource, Source, UniformSource
+from jaxdaw.replay._source import BatchSource, PrioritizedSource, Source, UniformSource
 from jaxdaw.replay._uniform import ReplayState, UniformReplay
 
 __all__ = [
-    "Experience",
+    "BatchSource",
     "FrameStack",
     "HostReplay",
     "HostSource",

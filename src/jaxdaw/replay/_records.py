@@ -1,4 +1,4 @@
-"""Records about a sampled batch: window indices, probabilities, importance weights."""
+"""Records that describe a sampled batch."""
 
 from __future__ import annotations
 

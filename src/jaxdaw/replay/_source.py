@@ -24,7 +24,7 @@ _GATHERED_AT_ONCE = 2**22
 """Bytes of a learning phase's batches up to which they are drawn together: one look-up is faster than many."""
 
 
-class Experience(Protocol):
+class BatchSource(Protocol):
     """What an agent learns from: in each learning phase it gives `updates` batches.
 
     Unless `on_host`, every method is pure, and runs in compiled programs:
@@ -70,8 +70,8 @@ class Experience(Protocol):
         ...
 
 
-class Source(Experience, Protocol):
-    """Experience that grows by a frame of every environment at each step. A training loop knows this protocol alone."""
+class Source(BatchSource, Protocol):
+    """A batch source that grows by a frame of every environment at each step; all that a training loop knows of it."""
 
     @property
     def num_envs(self) -> int:

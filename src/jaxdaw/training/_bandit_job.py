@@ -80,7 +80,9 @@ class BanditSource(Source):
         cls, described: dict[str, Any], what: Any, environment: Any, max_episode_steps: int | None, directory: Path
     ) -> BanditSource:
         """Returns the bandit that is given, or that the run names."""
-        del environment, max_episode_steps
+        del max_episode_steps
+        if environment is not None:
+            raise ConfigError("a bandit has no environment", got=type(environment).__name__)
         given, rounds, programs = (described.get(name) for name in ("given", "rounds", "programs"))
         if what is None and given is None:
             raise not_described(directory, "bandit", "bandit")
@@ -114,7 +116,6 @@ class BanditSource(Source):
 
     def job(self, config: Any, started: Any, seeds: Sequence[int]) -> BanditJob:
         """Returns the job of learning it."""
-        begins = self._rounds is None
         rounds = self._rounds or started.horizon or int(getattr(self._world, "num_rows", 10_000))
         job = BanditJob(self._world, self.name, started, rounds, seeds)
         if self._programs is not None and len(job.runs.states) != self._programs:
@@ -125,8 +126,7 @@ class BanditSource(Source):
                 cause="sums of floats depend on how many seeds stand together.",
             )
         self._rounds, self._programs = rounds, len(job.runs.states)
-        if self._warm_start is not None and begins:
-            job.start_with(read_warm_start(self._warm_start, job.agent))
+        job.warm_start = self._warm_start
         return job
 
 
@@ -142,6 +142,7 @@ class BanditJob(Job):
     keeps_checkpoint: ClassVar[bool] = False
     refused_fix: ClassVar[str] = "--learning-rate 1e-3"
     restores: ClassVar[str] = "weights, optimizer, memory, random keys, regret, metrics"
+    warm_start: str | Path | None = None
 
     def __init__(self, world: BanditEnvironment, name: str, config: Any, rounds: int, seeds: Sequence[int]):
         self.name, self._config, self._seeds, self._rounds = name, config, seeds, rounds
@@ -174,6 +175,11 @@ class BanditJob(Job):
     def total(self) -> int:
         """Rounds of the run."""
         return self._rounds
+
+    def begin(self) -> None:
+        """Takes over what was learned before, if it is to start with that."""
+        if self.warm_start is not None:
+            self.start_with(read_warm_start(self.warm_start, self.agent))
 
     def start_with(self, learned: WarmStart) -> None:
         """Makes what was learned before the first weights of every seed."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxdaw.metrics import RegretState
 from jaxdaw.training._bandit_loop import BanditLoop, OnlineState
-from jaxdaw.training._dealing import cores, num_programs, waits_for_cores
+from jaxdaw.training._populations import cores, num_programs, waits_for_cores
 
 
 class BanditSeeds:
@@ -69,7 +69,7 @@ class BanditSeeds:
             self.states[number], sums = program(self.states[number], updates)
             return jax.device_get(sums)
 
-        run = map if self._in_turn else self._threads.map
+        run = map if self._in_turn or len(self.states) == 1 else self._threads.map
         told = list(run(advance, range(len(self.states))))
         return jax.tree.map(lambda *parts: np.asarray(self._together(parts), np.float64), *told)
 

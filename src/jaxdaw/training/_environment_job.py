@@ -165,6 +165,13 @@ def environment_to_make(
     return lambda: limited(what())
 
 
+def _not_below(config: Any, name: str, phase: int) -> int:
+    """Returns an interval of the options; a default that is shorter than a learning phase becomes one."""
+    (default,) = (field.default for field in dataclasses.fields(config) if field.name == name)
+    value = getattr(config, name)
+    return phase if value == default and 0 < value < phase else value
+
+
 class EnvironmentJob(Job):
     """Acts, records and learns in an environment, and is evaluated in another of the same making."""
 
@@ -181,13 +188,9 @@ class EnvironmentJob(Job):
         environment = world.environment
         rows = environment.batch_size if isinstance(environment, Environment) else config.num_envs
         options = started.loop_options()
-        every = report_interval(
-            rows * options.train_every,
-            started.steps,
-            config.report_every,
-            eval_every=config.eval_every,
-            checkpoint_every=config.checkpoint_every,
-        )
+        phase = rows * options.train_every
+        wanted = {name: _not_below(config, name, phase) for name in ("report_every", "eval_every", "checkpoint_every")}
+        every = report_interval(phase, started.steps, **wanted)
         options = dataclasses.replace(
             options, report_every=every, learning_starts=min(options.learning_starts, started.steps)
         )

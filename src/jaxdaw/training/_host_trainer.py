@@ -14,6 +14,9 @@ from jaxdaw.training._loop import LoopState, Losses
 from jaxdaw.training._trainer import LoopOptions, Report, Trainer, mean_loss, seeded
 from jaxdaw.trajectories import StepType
 
+_FIRST_ACTION, _RESTORED = 2**31, 2**31 + 1
+"""What a run's key is folded with for its first action, and after it was restored. Chunks have the numbers below."""
+
 
 class HostTrainer(Trainer):
     """Trains in a host environment: one compiled call for each step of all its rows. See `Trainer`."""
@@ -47,8 +50,9 @@ class HostTrainer(Trainer):
         )
         self.iteration = 0
         self.env_steps = 0
+        self._since, self._first = 0, 0  # the iteration since which chunks are of this length, and their first number
         first = environment.reset(seed=seed)
-        self._state = jax.jit(loop.init)(seeded(agent, seed), first, jax.random.fold_in(self._key, 2**31))
+        self._state = jax.jit(loop.init)(seeded(agent, seed), first, jax.random.fold_in(self._key, _FIRST_ACTION))
         self._action = jax.device_get(self._state.action_step.action)
 
     @property
@@ -58,8 +62,8 @@ class HostTrainer(Trainer):
 
     def run(self) -> Report:
         """Runs to the next report, or to the next step if asked to stop."""
-        chunk, start = divmod(self.iteration, self._chunk)
-        actions, to_learn = self._draw(self._chunk_key(chunk), self._chunk, self._chunk_phases)
+        chunk, start = divmod(self.iteration - self._since, self._chunk)
+        actions, to_learn = self._draw(self._chunk_key(self._first + chunk), self._chunk, self._chunk_phases)
         state, action, step = self._state, self._action, self.environment.clipped_step
         every, warm_up, rows = self.options.train_every, self._warm_up, self.num_envs
         advance = self._advance if self._kept is None else self._advance_on_host
@@ -108,17 +112,24 @@ class HostTrainer(Trainer):
 
     def tree(self) -> dict[str, Any]:
         """Returns everything that a checkpoint must hold."""
-        counters = {"iteration": np.int64(self.iteration), "env_steps": np.int64(self.env_steps)}
+        chunks = {"since": self._since, "first": self._first, "length": self._chunk}
+        counters = {"iteration": self.iteration, "env_steps": self.env_steps, **chunks}
+        counters = {name: np.int64(value) for name, value in counters.items()}
         kept = {} if self._kept is None else {"replay": self._kept.arrays()}
         return {"loop": self._state, "counters": counters, **kept}
 
     def restore(self, tree: dict[str, Any]) -> str | None:
         """Goes on from a checkpoint's tree. Returns what could not be restored, in words, or None."""
-        self.iteration, self.env_steps = (int(tree["counters"][k]) for k in ("iteration", "env_steps"))
+        counters = {name: int(value) for name, value in tree["counters"].items()}
+        self.iteration, self.env_steps = counters["iteration"], counters["env_steps"]
+        self._since, self._first = counters["since"], counters["first"]
+        if counters["length"] != self._chunk:  # reports are at another interval: no number is drawn twice
+            self._first += (self.iteration - self._since) // counters["length"] + 1
+            self._since = self.iteration
         if self._kept is not None:
             self._kept.load_arrays(tree["replay"])
-        first = self.environment.reset(seed=int(jax.random.bits(jax.random.fold_in(self._key, self.iteration)) >> 1))
-        key = jax.random.fold_in(self._key, 2**31 + 1)
+        key_reset, key = jax.random.split(jax.random.fold_in(jax.random.fold_in(self._key, _RESTORED), self.iteration))
+        first = self.environment.reset(seed=int(jax.random.bits(key_reset) >> 1))
         cut = self.loop.cut(jax.tree.map(jnp.copy, tree["loop"]))
         actions = jax.jit(lambda key: self.loop.draw(key, 1, 0)[0])(key)
         advance = self._advance if self._kept is None else self._advance_on_host

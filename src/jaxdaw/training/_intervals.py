@@ -34,7 +34,7 @@ def report_interval(phase: int, steps: int, report_every: int, **others: int) ->
                 expected=f"at least {phase}, which is num_envs * train_every"
                 + ("" if name == "report_every" else "; or 0"),
                 got=str(every),
-                fix=f"--{name.replace('_', '-')} {phase}, or a smaller --train-every",
+                fix=f"--{name.replace('_', '-')} {phase}, or a shorter learning phase",
             )
     phases = max(report_every // phase, 1)
     for every in others.values():

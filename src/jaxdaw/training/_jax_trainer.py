@@ -13,9 +13,12 @@ import numpy as np
 from jaxdaw.agents import Agent
 from jaxdaw.environments import JaxEnvironment
 from jaxdaw.errors import ConfigError
-from jaxdaw.training._dealing import cores, num_programs, waits_for_cores
 from jaxdaw.training._loop import LoopState, Losses
+from jaxdaw.training._populations import cores, num_programs, waits_for_cores
 from jaxdaw.training._trainer import LoopOptions, Report, Trainer, mean_loss, seeded
+
+_BEGIN = 2**31
+"""What a seed's key is folded with for its start. Chunks have the numbers below."""
 
 
 class JaxTrainer(Trainer):
@@ -50,7 +53,7 @@ class JaxTrainer(Trainer):
         loop, self._population = self.loop, len(seeds) > 1
 
         def begin(state: Any, key: jax.Array) -> tuple[LoopState, Any]:
-            key_agent, key_environment, key_action = jax.random.split(key, 3)
+            key_agent, key_environment, key_action = jax.random.split(jax.random.fold_in(key, _BEGIN), 3)
             states, first = jax.vmap(environment.init)(jax.random.split(key_environment, num_envs))
             return loop.init(agent.init(key_agent) if state is None else state, first, key_action), states
 
@@ -129,31 +132,18 @@ class JaxTrainer(Trainer):
 
     def _map(self, advance: Callable[[int], Any], phases: int, learn: int) -> Iterable[Any]:
         """Advances every program: side by side, but for those that would wait for one another's cores."""
-        if len(self._keys) > 1 and (phases, learn) not in self._in_turn:
+        if len(self._keys) == 1:  # in the caller's thread, whose JAX settings hold
+            return map(advance, [0])
+        if (phases, learn) not in self._in_turn:
             lowered = self._advance.lower(*self._shards[0], self._chunk_keys(self._keys[0], 0), phases, learn)
             self._in_turn[phases, learn] = waits_for_cores(lowered)
-        run = map if self._in_turn.get((phases, learn)) else self._threads.map
+        run = map if self._in_turn[phases, learn] else self._threads.map
         return run(advance, range(len(self._keys)))
 
     def member(self, index: int) -> Any:
         """Returns the agent state of one member of the population."""
         shard, row = self._place(index)
         return jax.tree.map(lambda x: x[row], self._shards[shard][0].agent)
-
-    def member_tree(self, index: int) -> dict[str, Any]:
-        """Returns what a checkpoint must hold of one member, with which a run of its seed alone goes on."""
-        shard, row = self._place(index)
-        state, states = self._shards[shard]
-        own = jax.tree.map(lambda x: x[row], state._replace(source=()))
-        source = jax.tree.map(
-            lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[row], part),
-            self.loop.source.state_axes,
-            state.source,
-            is_leaf=lambda axis: axis is None,
-        )
-        environment = jax.tree.map(lambda x: x[row], states)
-        counters = {"chunk": np.int64(self.chunk)}
-        return {"loop": [own._replace(source=source)], "environment": [environment], "counters": counters}
 
     def _place(self, index: int) -> tuple[int, int]:
         """Returns the program of a member, and its place there."""

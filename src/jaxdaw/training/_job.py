@@ -104,6 +104,9 @@ class Job(abc.ABC):
         """Half of what one piece advances the position: what is due is done at the nearest end of a piece."""
         return 0
 
+    def begin(self) -> None:  # noqa: B027  most have nothing to do
+        """Is called once before a run that goes on from no checkpoint."""
+
     @abc.abstractmethod
     def run(self) -> JobReport | None:
         """Goes on by one piece; returns a report where one is due, else None. Another `run` goes on from there."""

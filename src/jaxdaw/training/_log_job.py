@@ -91,7 +91,9 @@ class LogSource(Source):
         cls, described: dict[str, Any], what: Any, environment: Any, max_episode_steps: int | None, directory: Path
     ) -> LogSource:
         """Returns the decisions that are given, or the log that the run names, if they are as many."""
-        del environment, max_episode_steps
+        del max_episode_steps
+        if environment is not None:
+            raise ConfigError("a log has no environment", got=type(environment).__name__)
         source, reading = described.get("log"), described.get("reading")
         if what is None and (not isinstance(source, str) or reading is not None or not Path(source).exists()):
             raise not_described(directory, "log", "decisions")
@@ -108,8 +110,7 @@ class LogSource(Source):
                 "exact linear models take no weights", expected="importance='none'", got=repr(self._importance)
             )
         job = LogJob(self._decisions, self._importance, started, seeds[0], self._source or "log")
-        if self._warm_start is not None:
-            job.start_with(read_warm_start(self._warm_start, job.agent))
+        job.warm_start = self._warm_start
         return job
 
 
@@ -145,6 +146,7 @@ class LogJob(Job):
     keeps_checkpoint: ClassVar[bool] = False
     refused_fix: ClassVar[str] = "--learning-rate 1e-3"
     restores: ClassVar[str] = "weights, optimizer, random numbers, metrics"
+    warm_start: str | Path | None = None
 
     def __init__(self, decisions: Decisions, importance: Literal["none", "uniform"], config: Any, seed: int, name: str):
         rows = decision_experience(decisions, importance=importance)
@@ -190,6 +192,11 @@ class LogJob(Job):
     def total(self) -> int:
         """Gradient steps of the run."""
         return sum(map(_size, self._plan))
+
+    def begin(self) -> None:
+        """Takes over what was learned before, if it is to start with that."""
+        if self.warm_start is not None:
+            self.start_with(read_warm_start(self.warm_start, self.agent))
 
     def start_with(self, learned: WarmStart) -> None:
         """Makes what was learned before the agent's first weights."""

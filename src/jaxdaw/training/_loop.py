@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxdaw.agents import Agent, AgentState
 from jaxdaw.environments import JaxEnvironment
 from jaxdaw.metrics import EpisodeMetrics, EpisodeMetricsState
-from jaxdaw.replay import Experience, Source
+from jaxdaw.replay import BatchSource, Source
 from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, Trajectory, from_transition
 
 
@@ -45,13 +45,13 @@ class Losses(NamedTuple):
 
 
 def learn_phase(
-    agent: Agent, source: Experience, state: AgentState, kept: Any, xs: Any, env_steps: Any = 0
+    agent: Agent, source: BatchSource, state: AgentState, kept: Any, xs: Any, env_steps: Any = 0
 ) -> tuple[AgentState, Any, jax.Array]:
     """Returns the agent's and the source's states after one learning phase, and its losses `[K]`; pure.
 
     Args:
-      agent, source: who learns, and what from.
-      state, kept: theirs.
+      agent, source: the agent, and the source of its batches.
+      state, kept: of the agent, and of the source.
       xs: what the source's `batches` returned.
       env_steps: taken so far.
     """

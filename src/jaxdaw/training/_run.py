@@ -53,6 +53,7 @@ class Run:
       members: the runs of a population's members, in the order of their seeds; empty for a single run.
       summaries: regret of each seed's whole run, of a bandit learned online.
       rounds_per_second: of a bandit, all seeds together, without compilation; of a log, gradient steps.
+      score: of the best policy, larger is better: its mean return, or its negative loss; minus infinity if it has none.
     """
 
     policy: Policy
@@ -66,6 +67,7 @@ class Run:
     members: list[Run] = dataclasses.field(default_factory=list)
     summaries: list[RegretSummary] = dataclasses.field(default_factory=list)
     rounds_per_second: float = float("nan")
+    score: float = float("-inf")
 
 
 def train(
@@ -272,10 +274,11 @@ class _Plan:
 
     @property
     def _is_together(self) -> bool:
-        if self.seeds == 1 or self.row.learns_from == "bandit":
-            return self.source.is_one_program or self.seeds == 1
-        told = self.described
-        return self.source.is_one_program if told is None else bool(told.get("together"))
+        if self.seeds == 1:
+            return True
+        if self.described is None or self.row.learns_from == "bandit":
+            return self.source.is_one_program
+        return bool(self.described.get("together"))
 
     def _seeds(self) -> list[int]:
         return list(range(self.seed, self.seed + self.seeds))
@@ -306,6 +309,7 @@ class _Plan:
             return self._start_in_turn(directory)
         session = self._session(self._seeds())
         with contextlib.closing(session):
+            session.job.begin()
             if directory is None:
                 return self._go(session)
             if self.source.why_not_resumable is not None:
@@ -329,7 +333,7 @@ class _Plan:
                     return self._go(session)
                 except BaseException:
                     session.close()
-                    if not session.log.rows:
+                    if not session.log.rows and not (directory / CHECKPOINTS).is_dir():
                         _remove_begun(directory, made)
                     raise
 
@@ -364,7 +368,10 @@ class _Plan:
             for place, log, one, last in zip(session.places, session.member_logs, best, final, strict=True):
                 rows, evaluations = _sorted_rows(log.rows, kinds)
                 where = place if session.directory is not None else None
-                members.append(Run(one, last, None, self.config, where, rows, evaluations, session.interrupted))
+                score = _or_lowest(session.best[len(members)].score)
+                members.append(
+                    Run(one, last, None, self.config, where, rows, evaluations, session.interrupted, score=score)
+                )
         rows, evaluations = _sorted_rows(session.log.rows, kinds)
         chosen = max(range(len(best)), key=lambda i: _or_lowest(session.best[i].score))
         return Run(
@@ -377,6 +384,7 @@ class _Plan:
             evaluations=evaluations,
             interrupted=session.interrupted,
             members=members,
+            score=_or_lowest(session.best[chosen].score),
             **session.job.results(),
         )
 
@@ -389,7 +397,8 @@ class _Plan:
         if directory is None:
             return self._in_turn([lambda seed=seed: self._member(seed).start(None) for seed in self._seeds()], None)
         trial = self._session(self._seeds()[:1])  # what is refused is refused before anything is written
-        trial.close()
+        with contextlib.closing(trial):
+            trial.job.begin()
         with DirectoryLock(directory):
             check_new(directory)
             try:
@@ -406,18 +415,28 @@ class _Plan:
 
     def _resume_in_turn(self, directory: Path) -> Run:
         runs: list[Callable[[], Run]] = []
+        remaining = 0
         assert self.described is not None
         for seed, start in zip(self._seeds(), self._starts(directory), strict=True):
             place = directory / f"seed_{seed}"
             if not (place / "config.json").is_file():
                 runs.append(start)
+                remaining += 1
             elif (place / CHECKPOINTS).is_dir() or not (place / "policy").is_dir():
                 runs.append(lambda seed=seed, place=place: self._resumed_member(seed, place))
-        if not runs:
+                remaining += 1
+            else:
+                runs.append(lambda place=place: self._finished_member(place))
+        if not remaining:
             raise ConfigError(f"{directory} has come to its end", expected="members with checkpoints", got="none")
         if self.changed != self.described["changed"] or self.reschedules:
             write_config(directory, self.redescribed(), self.signs)
         return self._in_turn(runs, directory)
+
+    def _finished_member(self, place: Path) -> Run:
+        """Returns the run of a member that had come to its end, from its directory."""
+        best, final = (run_policy(place, which) for which in ("best", "final"))
+        return Run(best, final, None, self.config, place, [], [], score=_saved_score(place))
 
     def _resumed_member(self, seed: int, place: Path) -> Run:
         member = dataclasses.replace(self, seed=seed, seeds=1, described=read_config(place))
@@ -430,9 +449,7 @@ class _Plan:
             members.append(run())
             if members[-1].interrupted:
                 break
-        chosen = max(
-            members, key=lambda run: max((row["mean_return"] for row in run.evaluations), default=float("-inf"))
-        )
+        chosen = max(members, key=lambda run: run.score)
         first = members[0]
         return Run(
             policy=chosen.policy,
@@ -444,6 +461,7 @@ class _Plan:
             evaluations=chosen.evaluations,
             interrupted=members[-1].interrupted,
             members=members,
+            score=chosen.score,
         )
 
 

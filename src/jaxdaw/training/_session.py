@@ -202,6 +202,7 @@ class Session:
 
     def begin_again(self) -> None:
         """Starts in a directory whose run was ended before its first checkpoint."""
+        self.job.begin()
         self.open()
         logs = [self.log] if self.job.members == 1 else [self.log, *self.member_logs]
         for log in logs:
@@ -392,8 +393,7 @@ class Session:
 
     def _with_weights(self, weights: Any) -> Policy:
         policy = self.job.new_agent().policy
-        for network in policy._networks():
-            network.set_weights(jax.tree.map(jax.numpy.asarray, weights))
+        policy.set_weights(weights)
         return policy
 
     def _save_final(self) -> list[Policy]:

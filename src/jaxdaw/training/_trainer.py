@@ -255,11 +255,7 @@ def seeded(agent: Agent, seed: int) -> AgentState:
     return jax.tree.map(jnp.copy, agent.get_state()._replace(key=key))
 
 
-def next_multiple(step: int, every: int) -> int:
-    """Returns the first multiple of `every` after `step`; 0 if there is none to wait for."""
-    return (step // every + 1) * every if every else 0
-
-
 def mean_loss(losses: Losses) -> float:
+    """Returns the mean of the losses that were finite; NaN if there was none."""
     applied = np.sum(losses.updates) - np.sum(losses.refused)
     return float(np.sum(losses.total) / applied) if applied else float("nan")

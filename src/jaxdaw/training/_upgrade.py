@@ -17,6 +17,9 @@ _STATE = (
 )
 
 
+_COUNTERS = tuple(f"['job']['counters']['{name}']" for name in ("since", "first", "length"))
+
+
 def leaf_of_0_1(name: str) -> str:
     """Returns the path of today of a checkpoint's leaf; a path of today is itself.
 
@@ -39,8 +42,8 @@ def leaf_of_0_1(name: str) -> str:
 
 
 def is_new_since_0_1(name: str) -> bool:
-    """Returns whether checkpoints of version 0.1 lack this leaf: a seed's key, which then is as the run began."""
-    return name.endswith((".agent.key", "['agent'].key"))
+    """Returns whether checkpoints of version 0.1 lack this leaf, which then is as it was when the run began."""
+    return name.endswith((".agent.key", "['agent'].key", *_COUNTERS))
 
 
 def kept_of_0_1(kept: dict[str, Any], algorithm: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ end of an episode.
 """
 
 from jaxdaw.specs import StepType
-from jaxdaw.trajectories._masks import get_contiguous_sub_episodes, get_episode_mask
+from jaxdaw.trajectories._masks import episode_ends, get_contiguous_sub_episodes, get_episode_mask
 from jaxdaw.trajectories._records import (
     LossInfo,
     PolicyStep,
@@ -34,6 +34,7 @@ __all__ = [
     "Transition",
     "boundary",
     "discounted_return",
+    "episode_ends",
     "experience_to_transitions",
     "first",
     "from_episode",

@@ -10,7 +10,6 @@ import numpy as np
 
 from jaxdaw import math, specs
 from jaxdaw.errors import SpecError
-from jaxdaw.specs import StepType
 from jaxdaw.trajectories._namespace import namespace_of
 from jaxdaw.trajectories._records import PolicyStep, TimeStep, Trajectory, Transition
 
@@ -99,9 +98,7 @@ def to_n_step_transition(trajectory: Trajectory, gamma: float) -> Transition:
     _require_rank(trajectory, (2,), "to_n_step_transition")
     _require_frames(trajectory, "to_n_step_transition")
     n = np.shape(trajectory.discount)[1] - 1
-    ends = (jnp.asarray(trajectory.next_step_type)[:, :n] == StepType.LAST) | (
-        jnp.asarray(trajectory.step_type)[:, 1:] == StepType.LAST  # an interrupted recording is marked only here
-    )
+    ends = episode_ends(trajectory)[:, :n]
     reward, discount = jnp.asarray(trajectory.reward)[:, :n], jnp.asarray(trajectory.discount)[:, :n]
     if n == 1:  # the most common case: nothing to sum
         window = math.NStepReturn(reward[:, 0], discount[:, 0], jnp.ones(len(reward), jnp.int32))

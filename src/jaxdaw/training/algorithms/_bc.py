@@ -7,7 +7,6 @@ import functools
 import math
 from typing import Any, Literal
 
-import jax
 import numpy as np
 import optax
 
@@ -137,7 +136,7 @@ class BcConfig:
         peak: Any = chosen.learning_rate
         rate = peak if updates is None else optax.cosine_decay_schedule(peak, updates)
         plain = len(actions) == 1 and (specs.is_continuous(actions[0]) or actions[0].shape == ())
-        agent = BehavioralCloningAgent(
+        return BehavioralCloningAgent(
             time_step_spec,
             action_spec,
             network,
@@ -147,10 +146,6 @@ class BcConfig:
             gradient_clipping=self.gradient_clipping or None,
             loss=self.loss,
         )
-        if self.loss == "sample":
-            noise = jax.random.key_data(jax.random.key(seed))
-            agent.set_state(agent.get_state()._replace(target=noise))
-        return agent
 
 
 def _has_bounds(spec: specs.TensorSpec) -> bool:
