@@ -22,7 +22,7 @@ COMPILE_FAST := --xla_backend_optimization_level=0 $(if $(filter 3.11,$(VERSION)
 help:
 	@echo 'make demo    train DQN on CartPole-v1, plot and evaluate it, in $(DEMO)'
 	@echo 'make test    every test and doctest; ARGS="-k replay" narrows them'
-	@echo 'make lint    style, types, layers, and how much source one agent takes to read'
+	@echo 'make lint    style, types, layers; and how much source it takes to follow DQN, and a run'
 	@echo 'make format  put the code in its usual form'
 	@echo 'make docs    build docs/_build/html'
 	@echo 'make bench   measure speed against hand-written JAX'
@@ -42,7 +42,7 @@ lint: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python scripts/reach.py jaxdaw.agents.DqnAgent --limit 3200
+	@$(BIN)/python scripts/reach.py jaxdaw.agents.DqnAgent jaxdaw.training.train
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check -q --fix-only $(CODE)

@@ -28,7 +28,7 @@ from jaxdaw import networks, specs
 from jaxdaw.agents import NeuralEpsilonGreedyAgent
 from jaxdaw.data import load_table
 from jaxdaw.environments import ClassificationBandit
-from jaxdaw.training import BanditConfig, train_bandit
+from jaxdaw.training import BanditConfig, train
 from jaxdaw.trajectories import StepType, Trajectory, restart, time_step_spec
 
 CONTEXT, ARMS, LAYERS, BATCH, DECISIONS, EPSILON = 20, 10, (64, 64), 128, 1024, 0.1
@@ -129,7 +129,7 @@ def passes(path: str | None, rounds: int = 5) -> None:
         for _ in range(rounds):
             for seeds, times in found.items():
                 marks: list[float] = []
-                run = train_bandit(
+                run = train("bandit",
                     bandit, config=BanditConfig(horizon=15_000), seeds=seeds,
                     watch=lambda row, marks=marks: marks.append(time.process_time()),
                 )  # fmt: skip

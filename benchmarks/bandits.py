@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxdaw.environments import ClassificationBandit
 from jaxdaw.evaluation import bootstrap_interval
-from jaxdaw.training import BanditConfig, train_bandit
+from jaxdaw.training import BanditConfig, train
 
 # name: rounds (0 is one pass), bar, options of the bandit
 TABLES = {
@@ -83,7 +83,8 @@ SYNTHETIC = {
 def measure(name: str, bandit, rounds: int, bar: float | None, seeds: int, config: BanditConfig, options: dict) -> None:
     """Prints the regret of one bandit as a line of JSON."""
     started = time.perf_counter()
-    run = train_bandit(bandit, config=dataclasses.replace(config, horizon=rounds), seeds=seeds, bandit_options=options)
+    config = dataclasses.replace(config, horizon=rounds)
+    run = train("bandit", bandit, config=config, seeds=seeds, bandit_options=options)
     relative = name == "wheel"
     field = "relative_regret" if relative else "regret"
     values = [getattr(summary, field) for summary in run.summaries]

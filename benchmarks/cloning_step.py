@@ -16,7 +16,7 @@ from timing import ratio_rounds
 
 from jaxdaw import data, networks, specs, trajectories
 from jaxdaw.agents import BehavioralCloningAgent
-from jaxdaw.training import CloningTrainer
+from jaxdaw.training._cloning_trainer import CloningTrainer
 
 BATCH, STEPS = 256, 100_000
 

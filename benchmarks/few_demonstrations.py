@@ -31,7 +31,9 @@ COLORS = {"jaxdaw": "#2b6cb0", "imitation": "#a0aec0"}
 
 def ours(environment: str, expert: data.Demonstrations, chosen: np.ndarray, seed: int) -> dict:
     started = time.perf_counter()
-    run = training.clone(expert.select(chosen), environment, seed=seed, eval_every=0, eval_episodes=100)
+    run = training.train(
+        "bc", expert.select(chosen), environment=environment, seed=seed, eval_every=0, eval_episodes=100
+    )
     return {"returns": run.evaluations[-1]["returns"], "seconds": time.perf_counter() - started}
 
 

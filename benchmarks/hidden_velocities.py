@@ -38,9 +38,10 @@ def main() -> None:
         for seed in range(seeds):
             options = {"normalize": False}  # their units are good as they are
             options |= {"batch_size": 16} if network == "rnn" else {}
-            run = training.clone(
+            run = training.train(
+                "bc",
                 demonstrations,
-                "HiddenVelocities-v0",
+                environment="HiddenVelocities-v0",
                 seed=seed,
                 network=network,
                 eval_every=0,
@@ -48,7 +49,7 @@ def main() -> None:
                 **options,
             )
             means.append(run.evaluations[-1]["mean_return"])
-            print(network, seed, len(run.epochs), means[-1], flush=True)
+            print(network, seed, len(run.rows), means[-1], flush=True)
         low, high = bootstrap_interval(np.array(means))
         print(f"{network}: mean {np.mean(means):.1f} ({low:.1f} to {high:.1f}), IQM {iqm(np.array(means)):.1f}")
 

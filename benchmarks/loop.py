@@ -20,7 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import raw_dqn
 
 from jaxdaw import environments
-from jaxdaw.training import DqnConfig, HostTrainer, JaxTrainer
+from jaxdaw.training import DqnConfig
+from jaxdaw.training._host_trainer import HostTrainer
+from jaxdaw.training._jax_trainer import JaxTrainer
 
 SIZES, BATCH, CAPACITY = (4, 100, 50, 2), 64, 50_000
 CONFIG = DqnConfig(

@@ -19,7 +19,7 @@ import optax
 from jaxdaw import data, networks, specs, trajectories
 from jaxdaw.agents import BehavioralCloningAgent
 from jaxdaw.evaluation import bootstrap_interval
-from jaxdaw.training import CloningTrainer
+from jaxdaw.training._cloning_trainer import CloningTrainer
 
 EPOCHS, STROKES_IN_A_BATCH, POINTS, DIGITS = 15, 64, 8, 10
 OBSERVATION = specs.TensorSpec((DIGITS + 2,), np.float32)

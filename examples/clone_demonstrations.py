@@ -25,8 +25,14 @@ def episode(seed: int) -> data.Episode:
 def main(seeds: int = 10) -> list[float]:
     demonstrations = data.Demonstrations([episode(seed) for seed in range(seeds)])
     data.check(demonstrations).raise_if_faulty()
-    run = training.clone(
-        demonstrations, "CartPole-v1", out=tempfile.mkdtemp(), epochs=15, learning_rate=3e-3, fc_layer_params=(64,)
+    run = training.train(
+        "bc",
+        demonstrations,
+        environment="CartPole-v1",
+        out=tempfile.mkdtemp(),
+        epochs=15,
+        learning_rate=3e-3,
+        fc_layer_params=(64,),
     )
     return [float(demonstrations.returns.mean()), run.evaluations[-1]["mean_return"]]
 

@@ -1,13 +1,18 @@
-"""Settings that make the tests faster: a shared compilation cache, and fewer garbage collections."""
+"""Settings of all tests: annotated shapes are checked, programs are kept once compiled, garbage is left for longer."""
 
 import gc
+import os
 
 import jax
+import jaxtyping
 import pytest
+
+jaxtyping.install_import_hook(["jaxdaw.math", "jaxdaw.distributions"], "shape_checks.checked")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Many tests build the same programs, and so do the workers and the next run: compiled programs are kept on disk.
+    os.environ["XDG_CONFIG_HOME"] = str(config.cache.mkdir("config"))  # runs are signed with a key of the tests' own
+    # Many tests build the same programs, and so do the workers and the next run.
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from jaxdaw.cli import main
+from jaxdaw.cli._main import COMMANDS
 from jaxdaw.errors import EnvironmentFault
 
 FAST = [
@@ -100,6 +100,32 @@ def test_help_and_version(capsys):
     assert "--target-update-period" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["train", "--help"], "train bandit"),
+        (["train", "-h"], "train bc"),
+        (["data", "--help"], "data repair"),
+        (["log", "--help"], "log audit"),
+    ],
+)
+def test_help_is_there_at_every_level(arguments, text, capsys):
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert text in shown
+    assert "evaluate" not in shown.split("jaxdaw")[0]
+    assert main(arguments[:1]) == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [*COMMANDS])
+def test_every_command_has_help(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*name.split(), "--help"])
+    assert stop.value.code == 0
+    assert f"jaxdaw {name}" in capsys.readouterr().out
+
+
 def test_doctor_finds_nothing_wrong_with_cartpole(capsys):
     assert main(["doctor", "CartPole-v1"]) == 0
     assert "no faults found" in capsys.readouterr().out
@@ -124,23 +150,6 @@ def test_an_interruption_saves_and_says_how_to_go_on(tmp_path, signal_number, st
     assert "Traceback" not in error
     assert list((out / "checkpoints").glob("step_*"))
     assert main(["train", "dqn", "--resume", str(out), "--steps", "5k", "--quiet"]) == 0
-
-
-@pytest.mark.parametrize(
-    ("interrupted", "told"),
-    [
-        ([True, True, True], ['for run in runs/some/seed_*; do jaxdaw train dqn --resume "$run"; done']),
-        ([False, True], ["jaxdaw train dqn --resume runs/some/seed_1", "The last 1 of 3 seeds were not begun."]),
-    ],
-)
-def test_an_interruption_of_several_seeds_says_how_each_goes_on(interrupted, told, monkeypatch, capsys):
-    def train_seeds(*_, out, **__):
-        return [SimpleNamespace(interrupted=was, directory=out / f"seed_{i}") for i, was in enumerate(interrupted)]
-
-    monkeypatch.setattr("jaxdaw.training.train_seeds", train_seeds)
-    assert main(["train", "dqn", "jax:CartPole-v1", "--seeds", "3", "--out", "runs/some", "--quiet"]) == 130
-    error = capsys.readouterr().err
-    assert all(f"{line}\n" in error for line in told)
 
 
 def test_a_closed_pipe_is_quiet(run):
@@ -182,12 +191,12 @@ def test_a_terminal_without_the_letters_of_a_path_shows_them_escaped(run, monkey
 
 
 def test_a_fault_of_an_environment_shows_its_own_traceback_and_how_to_go_on(monkeypatch, capsys):
-    def fail(self):
+    def fail(self, given):
         fault = EnvironmentFault("Mine.step() raised ZeroDivisionError")
         fault.add_note("  Go on with:\n  jaxdaw train dqn --resume there")
         raise fault from ZeroDivisionError("a defect of its own")
 
-    monkeypatch.setattr("jaxdaw.cli._commands.TrainDqn.run", fail)
+    monkeypatch.setattr("jaxdaw.cli._train.Train.run", fail)
     assert main(["train", "dqn", "Mine-v0"]) == 1
     error = capsys.readouterr().err
     lines = ("ZeroDivisionError: a defect of its own", "EnvironmentFault: Mine", "--resume there")
@@ -195,10 +204,10 @@ def test_a_fault_of_an_environment_shows_its_own_traceback_and_how_to_go_on(monk
 
 
 def test_an_interruption_is_said(monkeypatch, capsys):
-    def interrupt(self):
+    def interrupt(self, given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxdaw.cli._commands.TrainDqn.run", interrupt)
+    monkeypatch.setattr("jaxdaw.cli._train.Train.run", interrupt)
     assert main(["train", "dqn", "CartPole-v1"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 

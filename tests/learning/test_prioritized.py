@@ -13,7 +13,8 @@ import optax
 from jaxdaw import networks, specs
 from jaxdaw.agents import DqnAgent
 from jaxdaw.environments import EpisodicEnvironment
-from jaxdaw.training import JaxTrainer, LoopOptions
+from jaxdaw.training import LoopOptions
+from jaxdaw.training._jax_trainer import JaxTrainer
 
 LENGTH, GAMMA, SEEDS = 8, 0.9, 10
 

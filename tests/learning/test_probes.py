@@ -11,7 +11,8 @@ import pytest
 from jaxdaw import networks
 from jaxdaw.agents import DdqnAgent, DqnAgent
 from jaxdaw.testing import PROBES, Probe
-from jaxdaw.training import JaxTrainer, LoopOptions
+from jaxdaw.training import LoopOptions
+from jaxdaw.training._jax_trainer import JaxTrainer
 
 GAMMA = 0.8
 

@@ -1,5 +1,8 @@
 """The shell of every policy: what it accepts, what it refuses, what it hands back."""
 
+import copy
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -234,3 +237,42 @@ def test_nothing_recompiles_after_the_first_call(kind):
     for seed in range(4):
         policy.action(ROWS, seed=seed)
     assert policy._compiled_leaves._cache_size() == 1
+
+
+def test_deep_copy_acts_the_same_and_has_weights_of_its_own(kind):
+    policy = kind()
+    twin = copy.deepcopy(policy)
+    assert type(twin) is type(policy)
+    assert not {id(v) for v in twin.variables()} & {id(v) for v in policy.variables()}
+    taken = twin.action(ROWS, seed=1).action
+    np.testing.assert_array_equal(taken, policy.action(ROWS, seed=1).action)
+    for variable in policy.variables():
+        variable.set_value(-variable.get_value())
+    np.testing.assert_array_equal(twin.action(ROWS, seed=1).action, taken)
+
+
+def test_deep_copy_keeps_the_step_of_a_schedule_and_what_its_parts_share():
+    policy = EpsilonGreedyPolicy(q_policy(), lambda step: step / 10)
+    policy.step = 3
+    twin, network = copy.deepcopy((policy, policy._networks()[0]))
+    assert twin.get_weights()[1] == np.float32(0.3)
+    assert twin._networks()[0] is network
+    twin.step = 5
+    assert policy.step == 3
+
+
+def test_pickle_is_refused_with_the_way_to_save(kind):
+    for value in (kind(), kind().bind(), kind()._networks()):
+        if value != ():
+            with pytest.raises(TypeError, match=r"cannot be pickled(?s:.*)jaxdaw.training.save_policy"):
+                pickle.dumps(value)
+
+
+def test_constructor_arguments_are_remembered_by_name():
+    inner = q_policy()
+    assert EpsilonGreedyPolicy(inner, epsilon=0.5).constructor_arguments() == {"policy": inner, "epsilon": 0.5}
+
+
+def test_constructor_still_refuses_unknown_arguments_in_the_words_of_python():
+    with pytest.raises(TypeError, match=r"__init__\(\) got an unexpected keyword argument 'temperature'"):
+        EpsilonGreedyPolicy(q_policy(), temperature=0.5)

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from jaxdaw import networks, specs
-from jaxdaw.errors import NonFiniteError, SpecError
-from jaxdaw.policies import ActorPolicy, EpsilonGreedyPolicy, GreedyPolicy
+from jaxdaw.errors import MaskError, NonFiniteError, SpecError
+from jaxdaw.policies import ActorPolicy, EpsilonGreedyPolicy, GreedyPolicy, QPolicy
 from jaxdaw.trajectories import time_step_spec
 
-from .test_base import ROWS, q_policy, recurrent_policy
+from .test_base import ACTION, OBSERVATION, ROWS, STEP, masked_policy, q_policy, recurrent_policy
 
 
 def test_bound_acts_like_the_policy():
@@ -65,3 +65,45 @@ def test_bound_says_which_row_of_a_batch_has_no_action(nested, dtype):
         act(given)
     with pytest.raises(NonFiniteError):
         act(given[2])
+
+
+def test_bound_names_the_weights_that_were_not_finite_when_it_was_made():
+    policy = GreedyPolicy(q_policy())
+    bias = policy.variables()[-1]
+    finite = bias.get_value()
+    bias.set_value(finite * np.nan)
+    act = policy.bind()
+    bias.set_value(finite)
+    policy.action(ROWS)
+    with pytest.raises(NonFiniteError) as caught:
+        act(ROWS.observation)
+    assert str(caught.value) == (
+        "GreedyPolicy has no action for 5 of 5 rows (first row 0)\n"
+        "  expected  finite weights when the policy was bound          "
+        "got  NaN or infinity in the bound weights.params['q']['bias']\n"
+        "  Likely cause: weights that had diverged; mending the network since then does not change bound weights.\n"
+        "  Fix: policy.bind()  # again, after the weights are mended"
+    )
+    with pytest.raises(NonFiniteError, match="1 of 1 rows"):
+        act(ROWS.observation[0])
+    np.testing.assert_array_equal(policy.bind()(ROWS.observation), policy.action(ROWS).action)
+
+
+def test_bound_names_a_mask_that_allows_nothing():
+    act = masked_policy().bind()
+    observation = {"obs": np.zeros((2, 3), np.float32), "mask": np.array([[True] * 4, [False] * 4])}
+    with pytest.raises(MaskError, match=r"1 of 2 rows allow no action \(first row 1\)"):
+        act(observation)
+
+
+def test_refused_observation_leaves_the_recurrent_state_as_it_was():
+    act, other = (GreedyPolicy(recurrent_policy_of_one_seed()).bind() for _ in range(2))
+    act(ROWS.observation)
+    other(ROWS.observation)
+    with pytest.raises(NonFiniteError):
+        act(ROWS.observation * np.nan)
+    np.testing.assert_array_equal(act(ROWS.observation), other(ROWS.observation))
+
+
+def recurrent_policy_of_one_seed():
+    return QPolicy(STEP, ACTION, networks.QRnnNetwork(OBSERVATION, ACTION, lstm_size=(5,), rngs=3))

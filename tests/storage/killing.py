@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdaw.training import Checkpointer, load_tree, save_tree
+from jaxdaw.training import Checkpointer
+from jaxdaw.training._checkpoint import load_tree, save_tree
 
 
 def tree(step: int) -> dict[str, np.ndarray]:

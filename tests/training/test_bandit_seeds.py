@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 
@@ -30,3 +34,22 @@ def test_seeds_are_told_of_in_order_however_they_were_dealt(monkeypatch):
         if place == 0:
             np.testing.assert_allclose(runs.first.memory.observation, rounds.observation, rtol=1e-5)
     assert runs.counts == (3 * UPDATES.sum(), 0)
+
+
+LINEAR = """
+import numpy as np
+from jaxdaw.environments import ClassificationBandit
+from jaxdaw.training import train
+
+random = np.random.default_rng(0)
+table = ClassificationBandit(random.standard_normal((600, 64)).astype(np.float32), random.integers(0, 10, 600))
+run = train("bandit", table, exploration="lints", seeds=2, horizon=600)
+print(run.summaries[1].rounds)
+"""
+
+
+def test_programs_in_several_threads_do_not_wait_for_one_anothers_cores():
+    """With a program in each of two threads this hangs, on two cores, within its first 200 rounds."""
+    environment = {**os.environ, "JAX_CPU_ENABLE_ASYNC_DISPATCH": "false"}
+    done = subprocess.run([sys.executable, "-c", LINEAR], capture_output=True, text=True, timeout=300, env=environment)
+    assert (done.returncode, done.stdout) == (0, "600\n"), done.stderr[-2_000:]

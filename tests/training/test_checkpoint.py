@@ -17,7 +17,8 @@ import pytest
 
 from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.storage import seal, unseal
-from jaxdaw.training import Checkpointer, load_tree, save_tree
+from jaxdaw.training import Checkpointer
+from jaxdaw.training._checkpoint import load_tree, save_tree
 
 
 class Pair(NamedTuple):

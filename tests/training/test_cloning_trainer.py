@@ -8,8 +8,9 @@ from jaxdaw import networks
 from jaxdaw.agents import BehavioralCloningAgent
 from jaxdaw.data import Demonstrations, DemonstrationWriter, read
 from jaxdaw.errors import SpecError
-from jaxdaw.training import BcConfig, CloningTrainer
+from jaxdaw.training import BcConfig
 from jaxdaw.training import _cloning_trainer as module
+from jaxdaw.training._cloning_trainer import CloningTrainer
 from jaxdaw.trajectories import time_step_spec
 
 from .demonstrations import OBSERVATION, SIGN, TWICE, continuous, discrete

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdaw import environments, training
+from jaxdaw import environments
 from jaxdaw.errors import ConfigError
 from jaxdaw.training import LoopOptions
+from jaxdaw.training._fit import make_trainer
 
 from .worlds import SMALL, make_small
 
@@ -37,7 +38,7 @@ def host_trainer(seed=0):
     world = environments.make("CartPole-v1", num_envs=4)
     agent = SMALL.make_agent(world.time_step_spec(), world.action_spec, seed)
     options = LoopOptions(replay="host", replay_capacity=2_000, train_every=4, updates=2, report_every=400)
-    return training.HostTrainer(agent, world, options, seed)
+    return make_trainer(agent, world, options, seed)
 
 
 def test_frames_kept_on_the_host_train_and_nothing_recompiles():
@@ -63,4 +64,4 @@ def test_pure_environments_cannot_keep_their_frames_on_the_host():
     world = environments.make("jax:CartPole-v1")
     agent = SMALL.make_agent(world.time_step_spec(), world.action_spec)
     with pytest.raises(ConfigError, match="replay uniform, prioritized or rollout"):
-        training.JaxTrainer(agent, world, LoopOptions(replay="host"))
+        make_trainer(agent, world, LoopOptions(replay="host"))

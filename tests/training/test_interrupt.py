@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from jaxdaw.training import Interrupts, exit_status
+from jaxdaw.training import exit_status
+from jaxdaw.training._interrupt import Interrupts
 
 
 def test_the_first_signal_asks_and_the_second_ends():

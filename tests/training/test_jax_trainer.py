@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdaw import environments, training
+from jaxdaw.training._jax_trainer import JaxTrainer
 
 from .worlds import SMALL, make_small
 
@@ -19,7 +20,7 @@ def test_a_population_equals_its_members_trained_alone(replay):
 
     def make(seeds):
         agent = config.make_agent(world.time_step_spec(), world.action_spec)
-        return training.JaxTrainer(agent, world, config.loop_options(), seeds, 1)
+        return JaxTrainer(agent, world, config.loop_options(), seeds, 1)
 
     many, pair = make((3, 4, 5)), make((4, 5))
     for chunk in range(25):

@@ -9,7 +9,7 @@ from jaxdaw import environments
 from jaxdaw.errors import ConfigError
 from jaxdaw.metrics import EpisodeMetrics
 from jaxdaw.replay import PrioritizedSource, PurePrioritizedReplay, UniformReplay, UniformSource
-from jaxdaw.training import Loop
+from jaxdaw.training._loop import Loop
 
 from .worlds import SMALL
 

@@ -83,9 +83,9 @@ def test_uneven_scales_are_learned_only_when_normalized(tmp_path, monkeypatch, w
                 writer.add(episode)
         demonstrations = read(tmp_path / "data")
     options = {"epochs": 20, "fc_layer_params": (16,), "learning_rate": 1e-2, "batch_size": 32, "validation": 0.25}
-    run = training.clone(demonstrations, out=tmp_path / "run", **options)
-    assert min(row["validation_loss"] for row in run.epochs) < 0.3
-    assert max(row["match"] for row in run.epochs) > 0.9
+    run = training.train("bc", demonstrations, out=tmp_path / "run", **options)
+    assert min(row["validation_loss"] for row in run.rows) < 0.3
+    assert max(row["match"] for row in run.rows) > 0.9
     learned, _ = demonstrations.split(0.75, 0)  # the part that is trained on, by the same seed
     layer = run.policy.wrapped_policy._networks()[0].constructor_arguments()["preprocessing_layers"]
     seen = learned.flat().observation.astype(np.float64)
@@ -95,14 +95,14 @@ def test_uneven_scales_are_learned_only_when_normalized(tmp_path, monkeypatch, w
     probe = np.array([[1e-3, 5e4], [-1e-3, 6e4]], np.float32)
     np.testing.assert_array_equal(saved.action(probe).action, [3, 2])
     if where == "on the device":
-        plain = training.clone(demonstrations, normalize=False, **options)
+        plain = training.train("bc", demonstrations, normalize=False, **options)
         assert max(row["match"] for row in plain.epochs) < 0.75  # guessing gives a half
 
 
 def test_nested_observations_are_cloned_with_memory_and_saved(tmp_path):
     options = {"epochs": 1, "fc_layer_params": (8,), "lstm_size": 4, "sequence_length": 4, "batch_size": 4}
     demonstrations = nested()
-    run = training.clone(demonstrations, network="rnn", out=tmp_path / "run", **options)
+    run = training.train("bc", demonstrations, network="rnn", out=tmp_path / "run", **options)
     encoder = run.policy.wrapped_policy._networks()[0].constructor_arguments()["preprocessing_layers"]
     assert isinstance(encoder["joint"][0], networks.FixedNormalizer)
     observation = specs.map_structure(lambda leaf: leaf[:5], demonstrations.flat().observation)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import json
 import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdaw import networks, specs, trajectories
+from jaxdaw import networks, policies, specs, trajectories
 from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.policies import (
     AbsoluteConstraint,
@@ -35,6 +39,7 @@ from jaxdaw.policies import (
     SquareCBPolicy,
 )
 from jaxdaw.training import load_policy, save_policy
+from jaxdaw.training._description import describe_policy
 from jaxdaw.trajectories import StepType, TimeStep
 
 OBSERVATION = {"place": specs.TensorSpec((3,), np.float32), "kind": specs.BoundedTensorSpec((), np.int32, 0, 4)}
@@ -228,6 +233,42 @@ def test_a_projection_of_ones_own_is_code(tmp_path: Path):
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_deep_copy_of_every_policy_is_described_the_same_and_shares_no_weights(name: str):
+    policy = POLICIES[name]()
+    twin = copy.deepcopy(policy)
+    assert describe_policy(twin) == describe_policy(policy)
+    ours, theirs = (jax.tree.leaves([network.get_weights() for network in p._networks()]) for p in (policy, twin))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one is not other
+        np.testing.assert_array_equal(as_numbers(one), as_numbers(other))
+
+
+def as_numbers(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def test_every_policy_that_jaxdaw_exports_can_be_saved():
+    exported = {getattr(policies, name) for name in policies.__all__}
+    concrete = {cls for cls in exported if isinstance(cls, type) and issubclass(cls, Policy) and cls is not Policy}
+    assert {type(make()) for make in POLICIES.values()} == concrete
+
+
+def test_step_of_a_schedule_is_saved(tmp_path: Path):
+    policy = EpsilonGreedyPolicy(q_policy(), lambda step: step / 100)
+    policy.step = 30
+    save_policy(policy, tmp_path / "p")
+    back = load_policy(tmp_path / "p")
+    assert isinstance(back, EpsilonGreedyPolicy)
+    assert (back.step, back.exploration_at(30)) == (30, pytest.approx(0.3))
+
+
+def test_constraints_for_a_policy_that_has_none_are_refused(tmp_path: Path):
+    save_policy(q_policy(), tmp_path / "p")
+    with pytest.raises(StorageError, match=r"another number of constraints\n.*0 .*1"):
+        load_policy(tmp_path / "p", constraints=(lambda observation: True,))
+
+
 def test_saving_again_replaces(tmp_path: Path):
     save_policy(q_policy(), tmp_path / "p")
     second = q_policy()
@@ -354,3 +395,143 @@ def test_loaded_policy_refuses_what_the_saved_one_refuses(tmp_path: Path):
     save_policy(q_policy(), tmp_path / "p")
     with pytest.raises(SpecError):
         load_policy(tmp_path / "p").action(np.zeros((2, 7), np.float32))
+
+
+# Hostile contents: right digests around anything.
+
+
+def rewrite(place: Path, change: Callable[[Any], Any]) -> None:
+    """Changes what a policy's JSON describes, and writes it with a digest that matches."""
+    document = json.loads((place / "policy.json").read_text())
+    del document["digest"]
+    document["policy"] = change(document["policy"])
+    (place / "policy.json").write_bytes(specs.seal(document))
+
+
+def test_description_of_more_than_a_policy_can_be_is_refused_before_anything_is_made(tmp_path: Path):
+    def thousand_layers(described: Any) -> Any:
+        described["arguments"]["q_network"]["network"]["arguments"]["fc_layer_params"] = {"tuple": [8] * 1000}
+        return described
+
+    def nested(described: Any) -> Any:
+        for _ in range(300):
+            described = {"class": "GreedyPolicy", "arguments": {"policy": {"policy": described}}, "state": {}}
+        return described
+
+    def nested_in_format_1(described: Any) -> Any:
+        described = {"class": "RandomPolicy"}
+        for _ in range(800):
+            described = {"class": "GreedyPolicy", "name": "x", "policy": described}
+        return described
+
+    def many_networks(described: Any) -> Any:
+        described["arguments"]["q_network"] = {"list": [described["arguments"]["q_network"]] * 900}
+        return described
+
+    def many_specs(described: Any) -> Any:
+        described["arguments"]["time_step_spec"]["time_step"][3] = {"list": [{"spec": {}}] * 10_001}
+        return described
+
+    for change, place in (
+        (thousand_layers, r"policy\.arguments\.q_network\.network\.arguments\.fc_layer_params\.tuple\[\d+\]"),
+        (nested, r"policy\.arguments\.policy.*"),
+        (nested_in_format_1, r"policy\.policy\.policy.*"),
+        (many_networks, r"policy\.arguments\.q_network\.list\[\d+\].*"),
+        (many_specs, r"policy\.arguments\.time_step_spec\.time_step\[3\].*"),
+    ):
+        save_policy(q_policy(), tmp_path / "p")
+        rewrite(tmp_path / "p", change)
+        started = time.perf_counter()
+        with pytest.raises(StorageError, match=rf"p/policy\.json: {place} is more than a policy can be made of"):
+            load_policy(tmp_path / "p")
+        assert time.perf_counter() - started < 1.0
+
+
+def test_policy_that_could_not_be_loaded_again_is_not_saved(tmp_path: Path):
+    deep: Policy = q_policy()
+    for _ in range(40):
+        deep = GreedyPolicy(deep)
+    with pytest.raises(StorageError, match="more than a policy can be made of"):
+        save_policy(deep, tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+ANYTHING = (
+    None, True, -1, 0, 7, 10**9, 10**30, 1e300, 0.5, "", "x", [], {}, [1] * 5, {"tuple": [10**9]}, {"float": "nan"},
+    {"code": 10**9}, {"network": {}}, {"policy": {}}, {"callable": "flax.nnx.Linear"}, {"dict": [["a", 1]]},
+    {"spec": {"shape": [10**9], "dtype": "float32", "name": None}},
+)  # fmt: skip
+
+
+def places_in(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in items:
+        yield (*path, key)
+        yield from places_in(child, (*path, key))
+
+
+@pytest.mark.parametrize("name", ["epsilon", "actor with a normalizer", "ensemble thompson", "drifting"])
+def test_whatever_a_policy_file_says_it_is_loaded_or_refused_as_a_storage_error(name: str, tmp_path: Path):
+    save_policy(POLICIES[name](), tmp_path / "p")
+    written = (tmp_path / "p" / "policy.json").read_bytes()
+    random = np.random.default_rng(0)
+    places = list(places_in(json.loads(written)["policy"]))
+    for index in random.choice(len(places), 40):
+        *path, last = places[index]
+        value = ANYTHING[random.integers(len(ANYTHING))]
+
+        def change(described: Any, path: Any = path, last: Any = last, value: Any = value) -> Any:
+            functools.reduce(lambda node, key: node[key], path, described)[last] = value
+            return described
+
+        (tmp_path / "p" / "policy.json").write_bytes(written)
+        rewrite(tmp_path / "p", change)
+        with contextlib.suppress(StorageError):
+            load_policy(tmp_path / "p")
+
+
+def test_what_is_wrong_in_a_policy_file_is_named_by_file_and_place(tmp_path: Path):
+    def wrong_activation(described: Any) -> Any:
+        described["arguments"]["q_network"]["network"]["arguments"]["activation_fn"] = {"callable": "os.system"}
+        return described
+
+    save_policy(q_policy(), tmp_path / "p")
+    rewrite(tmp_path / "p", wrong_activation)
+    with pytest.raises(
+        StorageError, match=r"p/policy\.json: policy\.q_network\.activation_fn is not described(?s:.*)os\.sys"
+    ):
+        load_policy(tmp_path / "p")
+
+
+# Files of earlier versions.
+
+WRITTEN = Path(__file__).parents[1] / "files" / "0.1" / "policies"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in WRITTEN.glob("*.json")))
+def test_policy_written_by_version_0_1_acts_as_it_did(name: str):
+    policy = load_policy(WRITTEN / name)
+    written = json.loads((WRITTEN / f"{name}.json").read_text())
+    observation_spec = policy.time_step_spec.observation
+    leaves = [
+        np.asarray(leaf, spec.dtype)
+        for leaf, spec in zip(written["observation"], specs.flatten(observation_spec), strict=True)
+    ]
+    rows = len(leaves[0])
+    step = TimeStep(
+        step_type=np.full(rows, StepType.MID, np.int32),
+        reward=np.zeros(rows, np.float32),
+        discount=np.ones(rows, np.float32),
+        observation=specs.pack_like(observation_spec, leaves),
+    )
+    state = policy.get_initial_state(rows)
+    first = policy.action(step, state, seed=1)
+    second = policy.action(step, first.state, seed=2)
+    for taken, expected in ((first, written["first"]), (second, written["second"])):
+        for ours, theirs in zip(jax.tree.leaves(taken), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    distribution = policy.distribution(step, state).action
+    parts = jax.tree.leaves(distribution, is_leaf=lambda node: hasattr(node, "probs"))
+    found = [part.probs for part in parts if hasattr(part, "probs")]
+    for ours, theirs in zip(found, written["probabilities"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

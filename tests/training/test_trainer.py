@@ -8,6 +8,7 @@ import pytest
 
 from jaxdaw import environments, training
 from jaxdaw.errors import ConfigError
+from jaxdaw.training._fit import make_trainer, reports
 from jaxdaw.trajectories import validate_trajectory
 
 from .worlds import SMALL, make_small
@@ -16,7 +17,7 @@ from .worlds import SMALL, make_small
 @pytest.mark.parametrize("name", ["CartPole-v1", "jax:CartPole-v1"])
 def test_the_replay_holds_one_valid_stream_of_real_edges(name):
     trainer = make_small(name)
-    for report in training.reports(trainer, 1_500):
+    for report in reports(trainer, 1_500):
         assert report.env_steps == trainer.env_steps
     replay = trainer.loop.source.replay
     sample = jax.jit(replay.sample, static_argnums=(2, 3))
@@ -32,7 +33,7 @@ def test_the_replay_holds_one_valid_stream_of_real_edges(name):
 @pytest.mark.parametrize("name", ["CartPole-v1", "jax:CartPole-v1"])
 def test_updates_start_after_the_warm_up_and_keep_their_ratio(name):
     trainer = make_small(name, learning_starts=400, train_every=5, updates=3, report_every=400)
-    total = list(training.reports(trainer, 2_000))
+    total = list(reports(trainer, 2_000))
     assert total[0].train_step <= 3
     last = total[-1]
     vector_steps = (last.env_steps + 0) / 4
@@ -46,7 +47,7 @@ def test_another_environment_than_the_agent_s_is_refused():
     cartpole = environments.make("jax:CartPole-v1")
     agent = SMALL.make_agent(catch.time_step_spec(), catch.action_spec)
     with pytest.raises(ConfigError, match="made for another observation_spec"):
-        training.make_trainer(agent, cartpole)
+        make_trainer(agent, cartpole)
 
 
 def test_recurrent_agents_must_be_told_the_length_of_a_sequence():
@@ -54,4 +55,4 @@ def test_recurrent_agents_must_be_told_the_length_of_a_sequence():
     config = dataclasses.replace(SMALL, network="rnn")
     agent = config.make_agent(world.time_step_spec(), world.action_spec)
     with pytest.raises(ConfigError, match="sequence_length"):
-        training.make_trainer(agent, world, training.LoopOptions())
+        make_trainer(agent, world, training.LoopOptions())

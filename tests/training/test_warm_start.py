@@ -11,7 +11,7 @@ from jaxdaw.data import Decisions
 from jaxdaw.environments import ClassificationBandit
 from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.policies import QPolicy
-from jaxdaw.training import BanditConfig, save_policy, train_bandit, train_bandit_on_log
+from jaxdaw.training import BanditConfig, save_policy, train
 from jaxdaw.training._bandit_loop import in_units
 from jaxdaw.training._warm_start import read_warm_start
 from jaxdaw.trajectories import time_step_spec
@@ -32,7 +32,7 @@ def log(scale=1.0):
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     out = tmp_path_factory.mktemp("warm") / "log"
-    return train_bandit_on_log(log(1000.0), updates=4, out=out, **SMALL)
+    return train("bandit", log(1000.0), updates=4, out=out, **SMALL)
 
 
 def agent_of(context=CONTEXT, action=ACTION, **options):
@@ -62,13 +62,19 @@ def test_an_online_run_begins_with_what_a_log_taught_for_every_seed(learned):
 
     world = Paying(CONTEXTS, KIND)
     options = {**SMALL, "horizon": 48, "eager_rounds": 48, "updates": 1, "loss": "squared"}
-    warm = train_bandit(world, warm_start=learned.directory, seeds=2, **options)
+    warm = train("bandit", world, warm_start=learned.directory, seeds=2, **options)
     assert [summary.regret for summary in warm.summaries] == [0.0, 0.0]
 
 
 def test_a_log_goes_on_where_another_ended(learned, tmp_path):
-    more = train_bandit_on_log(
-        log(1000.0), warm_start=learned.directory / "policy", learning_rate=1e-9, updates=1, out=tmp_path / "m", **SMALL
+    more = train(
+        "bandit",
+        log(1000.0),
+        warm_start=learned.directory / "policy",
+        learning_rate=1e-9,
+        updates=1,
+        out=tmp_path / "m",
+        **SMALL,
     )
     theirs, ours = (run.policy.distribution(CONTEXTS[:9]).action.logits for run in (learned, more))
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
@@ -80,9 +86,9 @@ def test_exact_models_go_on_with_their_posterior(tmp_path):
     whole = log()
     first, second = (whole.select(np.arange(900) % 2 == part) for part in (0, 1))
     linear = {"exploration": "linucb"}
-    train_bandit_on_log(first, out=tmp_path / "first", **linear)
-    both = train_bandit_on_log(second, warm_start=tmp_path / "first", **linear)
-    once = train_bandit_on_log(whole, **linear)
+    train("bandit", first, out=tmp_path / "first", **linear)
+    both = train("bandit", second, warm_start=tmp_path / "first", **linear)
+    once = train("bandit", whole, **linear)
     theirs, ours = (run.policy.greedy().distribution(CONTEXTS[:9]).action.logits for run in (once, both))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 

@@ -1,6 +1,6 @@
 import json
 
-from jaxdaw.training import MetricsWriter
+from jaxdaw.training._writers import MetricsWriter
 
 
 def test_every_row_is_on_disk_when_write_returns_and_nan_is_null(tmp_path):

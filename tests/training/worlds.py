@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from jaxdaw import environments, training
+from jaxdaw import environments
 from jaxdaw.training import DqnConfig
+from jaxdaw.training._fit import make_trainer
 
 SMALL = DqnConfig(
     steps=3_000,
@@ -24,4 +25,4 @@ def make_small(name, **changes):
     config = dataclasses.replace(SMALL, **changes)
     world = environments.make(name, num_envs=config.num_envs)
     agent = config.make_agent(world.time_step_spec(), world.action_spec)
-    return training.make_trainer(agent, world, config.loop_options(), 0, config.num_envs)
+    return make_trainer(agent, world, config.loop_options(), 0, config.num_envs)

@@ -119,6 +119,7 @@ class Agent(Shell):
             training_data_spec=training_data_spec,
             learns_by_frame=learns_by_frame,
             takes_transitions=takes_transitions,
+            prepares=type(self).prepare is not Agent.prepare,
             on_nan=on_nan,
             name=name,
         )

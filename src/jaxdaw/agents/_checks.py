@@ -241,10 +241,11 @@ class BatchChecks:
                 (places.time_step.step_type, places.next_time_step.step_type),
                 places.action_step.action,
             )
-        bounded: list[tuple[int, Any, Any]] = [(place, StepType.FIRST, StepType.LAST) for place in step_types]
+        bounded: list[tuple[int, Any, Any]] = [(place, 0, int(StepType.LAST)) for place in step_types]
         for place, spec in zip(specs.flatten(action), specs.flatten(self._agent.action_spec), strict=True):
             if isinstance(spec, specs.BoundedTensorSpec) and specs.is_discrete(spec):
-                bounded.append((place, spec.minimum, spec.maximum))
+                low, high = (bound.item() if bound.ndim == 0 else bound for bound in (spec.minimum, spec.maximum))
+                bounded.append((place, low, high))
         return floats, bounded
 
     def _check_values(
@@ -318,6 +319,9 @@ class BatchChecks:
 
 def _is_within(values: np.ndarray, low: Any, high: Any) -> bool:
     """Returns whether all integers lie in `low..high`; from 0 on, one look at them as unsigned numbers tells."""
-    if np.ndim(low) == 0 and low == 0:
-        return bool(values.view(f"u{values.dtype.itemsize}").max() <= high)
+    if np.ndim(low) == 0 and low == 0 and values.dtype in _UNSIGNED:
+        return bool(np.maximum.reduce(values.view(_UNSIGNED[values.dtype]), axis=None) <= high)
     return bool((values >= low).all() and (values <= high).all())
+
+
+_UNSIGNED = {np.dtype(f"{kind}{size}"): np.dtype(f"u{size}") for kind in "iu" for size in (1, 2, 4, 8)}

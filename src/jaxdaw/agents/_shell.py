@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
+import warnings
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +17,8 @@ from jax.core import Tracer
 
 from jaxdaw.agents._checks import BatchChecks, check_choice
 from jaxdaw.agents._state import AgentState, StepCounter
-from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
-from jaxdaw.networks import Module, Network, read_raw, write_raw
+from jaxdaw.errors import ConfigError, JaxdawWarning, NonFiniteError, SpecTypeError
+from jaxdaw.networks import Module, Network, read_arrays, write_arrays
 from jaxdaw.policies import Policy, Splitter
 from jaxdaw.trajectories import LossInfo, PolicyStep, TimeStep, Trajectory, Transition
 
@@ -31,8 +34,8 @@ class Shell(Module):
     """The documented methods of an agent: they check their input, call one compiled function, and hold the state.
 
     The networks own their weights: whoever holds a network sees it train, and may set a variable. So the state is
-    gathered from the networks before each call, and shown in them after it. Nothing is donated: policies may act by the
-    same arrays in other threads. `Agent` has the pure functions, and its constructor calls this one.
+    gathered from the networks before each call, and shown in them after it. What they show is not donated: policies may
+    act by the same arrays in other threads. `Agent` has the pure functions, and its constructor calls this one.
     """
 
     if TYPE_CHECKING:  # what `Agent` defines
@@ -62,6 +65,7 @@ class Shell(Module):
         training_data_spec: Any,
         learns_by_frame: bool,
         takes_transitions: bool,
+        prepares: bool,
         on_nan: str,
         name: str | None,
     ):
@@ -87,18 +91,23 @@ class Shell(Module):
         self._learns_by_frame = learns_by_frame
         self._takes_transitions = takes_transitions
         self._on_nan = on_nan
-        self._state: AgentState | None = None  # before the first use; its weights are read from the networks
-        self._shown: list[tuple[int, Any]] = []  # the place among the state's leaves of each network's variable
+        self._structure: Any = None  # of the state; None before the first use
+        self._places: list[int] = []  # among its leaves, of the arrays that networks show
+        self._variables: list[Any] = []  # which hold them, in this order
+        self._hidden: list[Any] = []  # the other leaves
         self._batches = 0  # given to train
         self._refused_steps = 0
         self._refused_in_a_row = 0
         self._in_flight: deque[tuple[int, Any, Any, Any]] = deque()
         self._checks = BatchChecks(self)
+        self._prepares = prepares
         given = ("state", "experience", "weights", "key")
         self._learn_arguments = [name for name in inspect.signature(self.learn).parameters if name not in given]
         options = self.compiler_options()
-        self._compiled_update = jax.jit(self.update, compiler_options=options)
-        self._compiled_update_many = jax.jit(self.update_many, compiler_options=options)
+        self._compiled_update = jax.jit(self._on_leaves(self.update), donate_argnums=1, compiler_options=options)
+        self._compiled_update_many = jax.jit(
+            self._on_leaves(self.update_many), donate_argnums=1, compiler_options=options
+        )
         self._compiled_loss = jax.jit(self.loss_info, static_argnums=3)
 
     def initialize(self, seed: int | jax.Array | None = None) -> None:
@@ -149,9 +158,8 @@ class Shell(Module):
                 f"{self.name}.train() has no argument {unknown[0]!r}: its learn takes "
                 f"{', '.join(self._learn_arguments) or 'experience and weights alone'}"
             )
-        state = self._gathered()
-        experience, weights = self._checks.admit(self.prepare(state, experience), weights, False)
-        return self._took(self._compiled_update(state, experience, weights, **kwargs), 1, experience, weights)
+        experience, weights = self._checks.admit(self._prepared(experience), weights, False)
+        return self._take(self._compiled_update, 1, experience, weights, kwargs)
 
     def train_many(self, experience: Any, weights: Any = None) -> LossInfo:
         """Takes K train steps in one compiled program.
@@ -164,10 +172,9 @@ class Shell(Module):
           A LossInfo whose leaves have a leading axis K. Errors are those of `train`.
         """
         self._require_initialized()
-        state = self._gathered()
-        experience, weights = self._checks.admit(self.prepare(state, experience), weights, True)
+        experience, weights = self._checks.admit(self._prepared(experience), weights, True)
         steps = jax.tree.leaves(experience)[0].shape[0]
-        return self._took(self._compiled_update_many(state, experience, weights), steps, experience, weights)
+        return self._take(self._compiled_update_many, steps, experience, weights, {})
 
     def loss(self, experience: Any, weights: Any = None, training: bool = False) -> LossInfo:
         """Returns the loss that `train` would minimise on this batch, and changes nothing.
@@ -180,7 +187,7 @@ class Shell(Module):
         """
         self._require_initialized()
         state = self.get_state()
-        experience, weights = self._checks.admit(self.prepare(state, experience), weights, False)
+        experience, weights = self._checks.admit(self._prepared(experience), weights, False)
         info = self._compiled_loss(state, experience, weights, training)
         if self._on_nan == "raise" and not isinstance(info.loss, Tracer) and not np.isfinite(info.loss):
             self._checks.explain(experience, weights)
@@ -188,7 +195,7 @@ class Shell(Module):
 
     def preprocess_sequence(self, experience: Any) -> Any:
         """Returns what `train` reads, made of recorded frames; `train` and `loss` do this themselves."""
-        return self.prepare(self._gathered(), experience)
+        return self._prepared(experience)
 
     def post_process_policy(self) -> Policy:
         """Returns the policy to export after training."""
@@ -196,6 +203,8 @@ class Shell(Module):
 
     def get_state(self) -> AgentState:
         """Returns the agent's state: the networks' own arrays, the optimizers', memory, key and counter.
+
+        It is valid until the next train step, which donates what networks do not show: copy it to keep it.
 
         Raises: what `train` has not reported yet.
         """
@@ -210,12 +219,11 @@ class Shell(Module):
         """
         for network, weights in self.shown_weights(state):
             network.set_weights(weights)
-        leaves, structure = jax.tree.flatten(state)
-        places = self.shown_weights(structure.unflatten(range(len(leaves))))
-        self._shown = [
-            pair for net, own in places for pair in zip(jax.tree.leaves(own), net.stored_variables(), strict=True)
-        ]
-        self._state = state
+        leaves, self._structure = jax.tree.flatten(state)
+        places = self.shown_weights(self._structure.unflatten(range(len(leaves))))
+        shown = dict(pair for net, own in places for pair in zip(jax.tree.leaves(own), net.stored_variables()))
+        self._places, self._variables = list(shown), list(shown.values())
+        self._hidden = [jnp.asarray(leaf) for place, leaf in enumerate(leaves) if place not in shown]
 
     def compiler_options(self) -> dict[str, Any]:
         """Returns options for `jax.jit` of programs that train this agent.
@@ -235,20 +243,45 @@ class Shell(Module):
         self.set_state(jax.tree.map(jnp.asarray, self._first_state(weights, jax.random.key(0), fresh)))
 
     def _gathered(self) -> AgentState:
-        if self._state is None:
+        if self._structure is None:
             self._start(fresh=False)
-        leaves, structure = jax.tree.flatten(self._state)
-        return structure.unflatten(read_raw(self._shown, leaves))
+        return self._state_of(read_arrays(self._variables), self._hidden)
 
-    def _show(self, state: AgentState) -> None:
-        write_raw(self._shown, jax.tree.leaves(state))
-        self._state = state
+    def _state_of(self, shown: Sequence[Any], hidden: Sequence[Any]) -> AgentState:
+        at, others = dict(zip(self._places, shown, strict=True)), iter(hidden)
+        count = len(shown) + len(hidden)
+        return self._structure.unflatten([at[place] if place in at else next(others) for place in range(count)])
+
+    def _on_leaves(self, update: Callable[..., tuple[AgentState, LossInfo]]) -> Callable[..., Any]:
+        """Returns an update of lists of leaves: nests are built when it is compiled, not when it is called."""
+
+        def from_leaves(shown: Any, hidden: Any, *batch: Any, **kwargs: Any) -> tuple[list[Any], list[Any], LossInfo]:
+            state, info = update(self._state_of(shown, hidden), *batch, **kwargs)
+            leaves, places = jax.tree.leaves(state), set(self._places)
+            rest = [leaf for place, leaf in enumerate(leaves) if place not in places]
+            return [leaves[place] for place in self._places], rest, info
+
+        return from_leaves
+
+    def _prepared(self, experience: Any) -> Any:
+        return self.prepare(self._gathered(), experience) if self._prepares else experience
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        with warnings.catch_warnings():  # the constructor has warned of its arguments before
+            warnings.simplefilter("ignore", JaxdawWarning)
+            twin = self.from_constructor_arguments(copy.deepcopy(self.constructor_arguments(), memo))
+        memo[id(self)] = twin
+        twin.set_state(jax.tree.map(jnp.copy, self.get_state()))
+        twin.train_step_counter.value = int(self.train_step_counter)
+        return twin
 
     # Steps that were refused on the device.
 
-    def _took(self, result: tuple[AgentState, LossInfo], steps: int, experience: Any, weights: Any) -> LossInfo:
-        state, info = result
-        self._show(state)
+    def _take(self, compiled: Any, steps: int, experience: Any, weights: Any, kwargs: dict[str, Any]) -> LossInfo:
+        if self._structure is None:
+            self._start(fresh=False)
+        shown, self._hidden, info = compiled(read_arrays(self._variables), self._hidden, experience, weights, **kwargs)
+        write_arrays(self._variables, shown)
         self._train_step_counter.value += steps
         self._batches += 1
         self._report_refused()
@@ -298,7 +331,7 @@ class Shell(Module):
     @property
     def summaries(self) -> dict[str, Any]:
         """The latest summaries by tag: scalars, and `Histogram`s; empty unless asked for at construction."""
-        return {} if self._state is None else dict(self._state.summaries)
+        return {} if self._structure is None else dict(self._gathered().summaries)
 
     @property
     def time_step_spec(self) -> TimeStep:

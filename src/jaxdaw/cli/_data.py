@@ -6,10 +6,11 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from jaxdaw.cli._given import Given, Trust
 from jaxdaw.errors import ConfigError
 
 Data = Annotated[
@@ -98,6 +99,8 @@ class Show:
 class Record:
     """Record a run's policy, or yourself at the keyboard, as demonstrations."""
 
+    TAKES_GIVEN: ClassVar[bool] = True
+
     source: Annotated[
         str,
         tyro.conf.Positional,
@@ -119,7 +122,9 @@ class Record:
     fps: float | None = None
     """With --human, steps a second; by default the environment's own."""
 
-    def run(self) -> int:
+    trust: Trust = ()
+
+    def run(self, given: Given) -> int:
         """Records; returns the exit status."""
         from jaxdaw import recording, training
 
@@ -140,8 +145,8 @@ class Record:
             raise ConfigError("--keys and --fps are for a person", expected="--human", got="a run", fix="add --human")
         run = Path(self.source)
         policy = training.run_policy(run, self.policy)
-        environment = self.env or training.read_config(run)["environment"]
-        print(recording.record_demonstrations(policy, environment, self.out, self.episodes, self.seed, say))
+        recipe = training.run_recipe(run, self.env, env_options=given.env_options, trust=self.trust)
+        print(recording.record_demonstrations(policy, recipe, self.out, self.episodes, self.seed, say))
         return 0
 
 

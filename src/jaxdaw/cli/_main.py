@@ -10,11 +10,14 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tyro
 
-from jaxdaw.cli import _bandits, _commands, _data, _log
+from jaxdaw.cli import _commands, _data, _log, _train
+from jaxdaw.cli._given import Given, typed_flags, without_env_options
 from jaxdaw.errors import ConfigError, EnvironmentFault, JaxdawError, SpecError, StorageError
+from jaxdaw.training import ALGORITHMS
 
 _USAGE = 2
 _NEGATED = re.compile("^--no-")
@@ -37,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        command = _parse(arguments)
+        command, given = _parse(arguments)
         _configure_jax()
-        return command.run()
+        return command.run(given) if getattr(command, "TAKES_GIVEN", False) else command.run()
     except _Finished:
         return 0
     except (ConfigError, SpecError) as error:
@@ -58,10 +61,9 @@ def _run(arguments: list[str]) -> int:
 
 
 COMMANDS: dict[str, type] = {
-    "train dqn": _commands.TrainDqn,
-    "train bc": _commands.TrainBc,
-    "train bandit": _bandits.TrainBandit,
-    "decide": _bandits.Decide,
+    **{f"train {name}": _train.train_command(name, row) for name, row in ALGORITHMS.items()},
+    "resume": _train.resume_command(),
+    "decide": _commands.Decide,
     "evaluate": _commands.Evaluate,
     "play": _commands.Play,
     "record": _commands.Record,
@@ -78,9 +80,15 @@ COMMANDS: dict[str, type] = {
 }
 
 
-def _parse(arguments: list[str]):
+_GROUPS = sorted({name.split()[0] for name in COMMANDS if " " in name})
+
+
+def _parse(arguments: list[str]) -> tuple[Any, Given]:
     if arguments[:1] in (["-h"], ["--help"]):
         print(_usage())
+        raise _Finished
+    if len(arguments) == 2 and arguments[0] in _GROUPS and arguments[1] in ("-h", "--help"):
+        print(_usage(arguments[0]))
         raise _Finished
     if arguments[:1] == ["--version"]:
         from importlib.metadata import version
@@ -90,17 +98,20 @@ def _parse(arguments: list[str]):
     name = next((name for name in COMMANDS if arguments[: len(name.split())] == name.split()), None)
     if name is None:
         raise _unknown_command(arguments)
-    options = arguments[len(name.split()) :]
+    options, env_options = without_env_options(arguments[len(name.split()) :])
+    if env_options and not getattr(COMMANDS[name], "TAKES_GIVEN", False):
+        raise ConfigError(f"jaxdaw {name} takes no --env.NAME", got=f"--env.{next(iter(env_options))}")
     _refuse_repeated(options)
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_counts)
     with registry, _colors_as_wanted():
-        return tyro.cli(
+        command = tyro.cli(
             COMMANDS[name],
             prog=f"jaxdaw {name}",
             args=options,
             config=(tyro.conf.OmitArgPrefixes,),
         )
+    return command, Given(typed_flags(options), env_options)
 
 
 @contextlib.contextmanager
@@ -116,9 +127,12 @@ def _colors_as_wanted() -> Iterator[None]:
             os.environ["TERM"] = terminal
 
 
+_MAY_BE_REPEATED = ("--wrapper", "--trust")
+
+
 def _refuse_repeated(options: list[str]) -> None:
     names = [_NEGATED.sub("--", text.partition("=")[0].replace("_", "-")) for text in options if text[:2] == "--"]
-    repeated = next((name for name in names if names.count(name) > 1), None)
+    repeated = next((name for name in names if names.count(name) > 1 and name not in _MAY_BE_REPEATED), None)
     if repeated is not None:
         given = [f"{a} {b}" if b[:2] != "--" else a for a, b in zip(options, [*options[1:], "--"], strict=True)]
         got = ", ".join(text for text in given if _NEGATED.sub("--", text.replace("_", "-")).startswith(repeated))
@@ -131,10 +145,13 @@ class _Finished(Exception):
     """What was asked for is printed."""
 
 
-def _usage() -> str:
-    lines = ["usage: jaxdaw COMMAND ...", "", "Train decision-making agents on JAX.", ""]
-    lines += [f"  {name:12s} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "\n".join([*lines, "", "jaxdaw COMMAND --help lists a command's options."])
+def _usage(group: str = "") -> str:
+    """Returns what there is, or what there is of `train`, `data` or `log`."""
+    shown = {name: command for name, command in COMMANDS.items() if not group or name.split()[0] == group}
+    lines = [f"usage: jaxdaw {group or 'COMMAND'} ...", "", "Train decision-making agents on JAX.", ""]
+    lines += [f"  {name:12s} {(command.__doc__ or '').splitlines()[0]}" for name, command in shown.items()]
+    command = f"{group} NAME" if group else "COMMAND"
+    return "\n".join([*lines, "", f"jaxdaw {command} --help lists a command's options."])
 
 
 def _unknown_command(arguments: list[str]) -> ConfigError:
@@ -142,7 +159,10 @@ def _unknown_command(arguments: list[str]) -> ConfigError:
         given = " ".join(arguments[: len(command.split())])
         return difflib.SequenceMatcher(None, command, given).ratio()
 
-    given = " ".join(arguments[: 2 if arguments[:1] in (["train"], ["data"], ["log"]) else 1])
+    in_group = bool(arguments) and arguments[0] in _GROUPS
+    given = " ".join(arguments[: 2 if in_group else 1])
+    if in_group and len(arguments) == 1:
+        return ConfigError(f"'{given}' needs the name of a command\n\n{_usage(given)}")
     closest = max(COMMANDS, key=likeness)
     hint = f"\n  Did you mean: jaxdaw {closest}" if given and likeness(closest) > 0.5 else ""
     what = f"unknown command '{given}'" if given else "no command given"

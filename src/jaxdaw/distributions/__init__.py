@@ -1,11 +1,12 @@
-"""Distributions over actions: batched, masked, exact, and pytrees all of them."""
+"""Distributions over actions: batched, with action masks and exact log-probabilities; all are pytrees."""
 
+from jaxdaw.distributions._base import Distribution, is_distribution
 from jaxdaw.distributions._deterministic import Deterministic
 from jaxdaw.distributions._finite import Boltzmann, Categorical, EpsilonGreedy, Greedy, invalid_action
-from jaxdaw.distributions._gaps import SquareCB
 from jaxdaw.distributions._independent import Independent
 from jaxdaw.distributions._joint import Joint
 from jaxdaw.distributions._normal import Normal, TanhNormal
+from jaxdaw.distributions._square_cb import SquareCB
 from jaxdaw.distributions._thompson import largest_of_normals, votes
 from jaxdaw.distributions._uniform import Uniform
 
@@ -13,6 +14,7 @@ __all__ = [
     "Boltzmann",
     "Categorical",
     "Deterministic",
+    "Distribution",
     "EpsilonGreedy",
     "Greedy",
     "Independent",
@@ -22,6 +24,7 @@ __all__ = [
     "TanhNormal",
     "Uniform",
     "invalid_action",
+    "is_distribution",
     "largest_of_normals",
     "votes",
 ]

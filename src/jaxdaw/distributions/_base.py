@@ -1,17 +1,58 @@
-"""What every distribution is: a pytree that is checked when it is made, and strict about rows."""
+"""The Distribution protocol, and what all distributions share: registration as a pytree, checks of shapes."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxdaw.errors import SpecError
 
 T = TypeVar("T")
 STATIC = {"static": True}
 """Metadata of a dataclass field that belongs to the structure of the pytree, not to its leaves."""
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """One distribution in each row of a batch; a pytree, so it goes into and out of compiled functions.
+
+    Rows are the axes `batch_shape`; a value has `event_shape` behind them. Any class with these members can be returned
+    by a network of `ActorPolicy`.
+    """
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The axes in front of a value's own."""
+        ...
+
+    @property
+    def event_shape(self) -> Any:
+        """The axes of one value; of a distribution over a nest, a nest of them."""
+        ...
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Returns values `[*sample_shape, *batch_shape, *event_shape]`."""
+        ...
+
+    def mode(self) -> Any:
+        """Returns a likeliest value in each row."""
+        ...
+
+    def log_prob(self, value: Any) -> Float[Array, "*rows"]:
+        """Returns the log-probability of a value, or its log-density, in each row."""
+        ...
+
+    def entropy(self) -> Float[Array, "*rows"]:
+        """Returns the entropy in nats, in each row."""
+        ...
+
+
+def is_distribution(value: Any) -> bool:
+    """Returns whether a leaf, of a network's output for example, is a distribution."""
+    return hasattr(value, "log_prob")
 
 
 def register(cls: type[T]) -> type[T]:

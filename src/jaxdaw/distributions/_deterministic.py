@@ -1,18 +1,18 @@
-"""Deterministic: one value in every row; and the shapes of what has a value of arrays."""
+"""Deterministic: one value in every row; and the base class of distributions over arrays."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from jaxdaw.distributions._base import STATIC, check_rows, register
 
 
 class OverArrays:
-    """Shapes of a distribution whose values are `[..., *event]`."""
+    """Base class of distributions over arrays: the shapes of values `[..., *event]`."""
 
     event_ndims: int
 
@@ -31,7 +31,7 @@ class OverArrays:
     def _event_axes(self) -> tuple[int, ...]:
         return tuple(range(-self.event_ndims, 0))
 
-    def mode(self) -> jax.Array:
+    def mode(self) -> Shaped[Array, "*shape"]:
         """Returns a likeliest value, `[..., *event]`."""
         raise NotImplementedError(f"{type(self).__name__} must define mode")
 
@@ -52,16 +52,16 @@ class Deterministic(OverArrays):
     def __post_init__(self) -> None:
         self.__dict__["value"] = jnp.asarray(self.value)
 
-    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Shaped[Array, "*shape"]:
         """Returns the value, `sample_shape` times."""
         del key
         return jnp.broadcast_to(self.value, (*sample_shape, *self.value.shape))
 
-    def mode(self) -> jax.Array:
+    def mode(self) -> Shaped[Array, "*shape"]:
         """Returns the value."""
         return self.value
 
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: Any) -> Float[Array, "*rows"]:
         """Returns 0 where `value` is the value in all its elements, -inf elsewhere, `[...]`.
 
         Raises:
@@ -70,6 +70,6 @@ class Deterministic(OverArrays):
         check_rows("value", jnp.shape(value), self.value.shape)
         return jnp.where(jnp.all(value == self.value, axis=self._event_axes), 0.0, -jnp.inf)
 
-    def entropy(self) -> jax.Array:
+    def entropy(self) -> Float[Array, "*rows"]:
         """Returns 0, `[...]`."""
         return jnp.zeros(self.batch_shape)

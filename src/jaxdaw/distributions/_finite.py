@@ -1,4 +1,4 @@
-"""Distributions over a finite number of actions, which differ only in how values become log-probabilities."""
+"""Distributions over a finite number of actions; they differ in how values become log-probabilities."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray, Real
 
 from jaxdaw.distributions._base import STATIC, check_rows, register
 from jaxdaw.errors import MaskError, SpecError
 
 _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))  # 1 - 2**-24
-_COLDEST = 1e-18  # its square is still a float32, which the derivative by the temperature needs
+_COLDEST = 1e-18  # its square is still a float32, which the gradient with respect to the temperature needs
 
 
 def invalid_action(dtype: Any) -> int:
@@ -22,7 +23,7 @@ def invalid_action(dtype: Any) -> int:
     return int(limits.min if limits.min < 0 else limits.max)
 
 
-def _first(hits: jax.Array) -> jax.Array:
+def _first(hits: Bool[Array, "*rows A"]) -> Integer[Array, "*rows"]:
     """Returns the index of the first True of every row; five times as fast on a CPU as argmax."""
     last = hits.shape[-1] - 1
     return jnp.min(jnp.where(hits, jnp.arange(last + 1), last), axis=-1)
@@ -66,7 +67,7 @@ class _Finite:
                 raise MaskError(what, expected=f"[..., {len(actions)}]", got=str(np.shape(mask)))
             mask = jnp.broadcast_to(jnp.asarray(mask) != 0, logits.shape)
         self.__dict__.update(mask=mask, minimum=int(self.minimum), dtype=dtype)
-        for field in dataclasses.fields(self)[4:]:  # a parameter gets its entry in every row, for indexing and vmap
+        for field in dataclasses.fields(self)[4:]:  # a parameter has one entry in each row, for indexing and vmap
             rows = jnp.broadcast_to(jnp.asarray(getattr(self, field.name), logits.dtype), logits.shape[:-1])
             logits = jnp.where(jnp.isnan(rows)[..., None], jnp.nan, logits)
             self.__dict__[field.name] = rows
@@ -83,44 +84,44 @@ class _Finite:
         return ()
 
     @property
-    def allowed(self) -> jax.Array:
+    def allowed(self) -> Bool[Array, "*rows A"]:
         """Which actions are allowed, `[..., A]` bool."""
         return jnp.ones(self.logits.shape, bool) if self.mask is None else self.mask
 
     @property
-    def _values(self) -> jax.Array:
+    def _values(self) -> Float[Array, "*rows A"]:
         return jnp.where(self.allowed, self.logits, -jnp.inf)
 
     @property
-    def is_valid(self) -> jax.Array:
+    def is_valid(self) -> Bool[Array, "*rows"]:
         """Whether a row has a distribution at all, `[...]` bool."""
-        return jnp.isfinite(jnp.max(self._values, axis=-1))  # the maximum of nothing is -inf, that of NaN is NaN
+        return jnp.isfinite(jnp.max(self._values, axis=-1))  # the maximum of no action is -inf, and NaN if there is NaN
 
     @property
-    def log_probs(self) -> jax.Array:
+    def log_probs(self) -> Float[Array, "*rows A"]:
         """The log-probability of every action, `[..., A]`; -inf where not allowed."""
         is_valid = self.is_valid[..., None]
-        numbers = jnp.where(is_valid, self._values, 0.0)  # a stand-in for invalid rows keeps NaN out of the gradient
+        numbers = jnp.where(is_valid, self._values, 0.0)  # zeros in invalid rows keep NaN out of the gradient
         return jnp.where(self.allowed & is_valid, self._log_probs(numbers), -jnp.inf)
 
     @property
-    def probs(self) -> jax.Array:
+    def probs(self) -> Float[Array, "*rows A"]:
         """The probability of every action, `[..., A]`; exactly 0 where not allowed."""
         return jnp.exp(self.log_probs)
 
-    def _log_probs(self, values: jax.Array) -> jax.Array:
+    def _log_probs(self, values: Float[Array, "*rows A"]) -> Float[Array, "*rows A"]:
         """Returns `[..., A]` from values whose largest is finite; those not allowed are -inf."""
         raise NotImplementedError(f"{type(self).__name__} must define _log_probs")
 
-    def _greedy(self) -> jax.Array:
+    def _greedy(self) -> Integer[Array, "*rows"]:
         values = self._values
         return _first(values == jnp.max(values, axis=-1, keepdims=True))
 
-    def mode(self) -> jax.Array:
+    def mode(self) -> Integer[Array, "*rows"]:
         """Returns the action of the largest allowed value, `[...]`; ties go to the lowest."""
         return self._emit(self._greedy())
 
-    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Integer[Array, "*shape"]:
         """Returns `sample_shape + [...]` actions, independent in every row, from one random number each.
 
         Probabilities are resolved to 2**-23, the spacing of these numbers. (The Gumbel trick would need a number for
@@ -128,7 +129,7 @@ class _Finite:
         """
         return self.sample_from_uniform(jax.random.uniform(key, (*sample_shape, *self.batch_shape)))
 
-    def sample_from_uniform(self, uniform: jax.Array) -> jax.Array:
+    def sample_from_uniform(self, uniform: Real[Array | np.ndarray, "*rows"]) -> Integer[Array, "*rows"]:
         """Returns the actions that given numbers select by the inverse of the cumulative distribution.
 
         For callers that draw random numbers in bulk. An action of probability 0 is never selected.
@@ -141,12 +142,12 @@ class _Finite:
         """
         check_rows("uniform", jnp.shape(uniform), self.batch_shape)
         probs = self.probs
-        # A parallel sum is not monotone to the last bit, so an action of probability 0 could have a sliver of its own.
+        # A parallel sum is not monotone to the last bit, so an action of probability 0 could be selected.
         cumulative = jnp.where(probs > 0.0, jnp.cumsum(probs, axis=-1), 0.0)
         threshold = jnp.minimum(uniform, _BELOW_ONE) * jnp.max(cumulative, axis=-1)
         return self._emit(_first(cumulative > threshold[..., None]))
 
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: Any) -> Float[Array, "*rows"]:
         """Returns the log-probability of actions; -inf for those outside the range.
 
         Args:
@@ -160,16 +161,16 @@ class _Finite:
         is_value = value[..., None] == self._action(jnp.arange(self.logits.shape[-1]))
         return jnp.max(jnp.where(is_value, self.log_probs, -jnp.inf), axis=-1)
 
-    def entropy(self) -> jax.Array:
+    def entropy(self) -> Float[Array, "*rows"]:
         """Returns the entropy in nats, `[...]`; 0 for a row that is not valid."""
         log_probs = self.log_probs
         log_probs = jnp.where(log_probs > -jnp.inf, log_probs, 0.0)  # 0 log 0 = 0, as 1 log 1
         return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
 
-    def _action(self, index: jax.Array) -> jax.Array:
+    def _action(self, index: Integer[Array, "*rows"]) -> Integer[Array, "*rows"]:
         return index.astype(self.dtype) + self.minimum
 
-    def _emit(self, index: jax.Array) -> jax.Array:
+    def _emit(self, index: Integer[Array, "*shape"]) -> Integer[Array, "*shape"]:
         return jnp.where(self.is_valid, self._action(index), jnp.asarray(invalid_action(self.dtype), self.dtype))
 
 
@@ -181,7 +182,7 @@ class Categorical(_Finite):
     Array([0.5, 0.5, 0. ], dtype=float32)
     """
 
-    def _log_probs(self, values: jax.Array) -> jax.Array:
+    def _log_probs(self, values: Float[Array, "*rows A"]) -> Float[Array, "*rows A"]:
         return jax.nn.log_softmax(values, axis=-1)
 
 
@@ -193,11 +194,11 @@ class Greedy(_Finite):
     Array([0., 1., 0.], dtype=float32)
     """
 
-    def _log_probs(self, values: jax.Array) -> jax.Array:
+    def _log_probs(self, values: Float[Array, "*rows A"]) -> Float[Array, "*rows A"]:
         is_greedy = self._greedy()[..., None] == jnp.arange(values.shape[-1])
         return jnp.where(is_greedy, jnp.zeros_like(values), -jnp.inf)
 
-    def sample_from_uniform(self, uniform: jax.Array) -> jax.Array:
+    def sample_from_uniform(self, uniform: Real[Array | np.ndarray, "*rows"]) -> Integer[Array, "*rows"]:
         """Returns the mode, whatever the numbers."""
         return jnp.broadcast_to(self.mode(), jnp.shape(uniform))
 
@@ -217,7 +218,7 @@ class Boltzmann(_Finite):
 
     temperature: Any = 1.0
 
-    def _log_probs(self, values: jax.Array) -> jax.Array:
+    def _log_probs(self, values: Float[Array, "*rows A"]) -> Float[Array, "*rows A"]:
         below = values - jnp.max(values, axis=-1, keepdims=True)  # at most 0: a small temperature cannot overflow
         possible = below > -jnp.inf
         scaled = jnp.where(possible, below, 0.0) / jnp.maximum(self.temperature, _COLDEST)[..., None]
@@ -240,15 +241,16 @@ class EpsilonGreedy(_Finite):
 
     epsilon: Any = 0.0
 
-    def _log_probs(self, values: jax.Array) -> jax.Array:
+    def _log_probs(self, values: Float[Array, "*rows A"]) -> Float[Array, "*rows A"]:
         is_greedy = self._greedy()[..., None] == jnp.arange(values.shape[-1])
         epsilon = jnp.clip(self.epsilon, 0.0, 1.0)
         share = epsilon / jnp.maximum(jnp.sum(self.allowed, axis=-1), 1)
         probs = jnp.stack([1.0 - epsilon + share, share])
         greedy, other = jnp.where(probs > 0.0, jnp.log(jnp.where(probs > 0.0, probs, 1.0)), -jnp.inf)[..., None]
-        return jnp.where(is_greedy, greedy, other)  # two logarithms a row: those of all actions cost half a network
+        # Two logarithms a row: one for each action would cost half as much as a small network.
+        return jnp.where(is_greedy, greedy, other)
 
-    def sample_from_uniform(self, uniform: jax.Array) -> jax.Array:
+    def sample_from_uniform(self, uniform: Real[Array | np.ndarray, "*rows"]) -> Integer[Array, "*rows"]:
         """Returns actions from one number each: below epsilon it explores, and its place below epsilon says what.
 
         Ten times as fast as summing the probabilities, for 64 rows of 18 actions on a CPU.
@@ -265,6 +267,6 @@ class EpsilonGreedy(_Finite):
         place = uniform / jnp.where(epsilon > 0.0, epsilon, 1.0)  # in [0, 1) where it explores
         count = self.logits.shape[-1] if self.mask is None else jnp.sum(self.mask, axis=-1)
         explored = jnp.minimum((place * count).astype(jnp.int32), count - 1)  # place * count may round to count
-        if self.mask is not None:  # of the allowed actions, that with so many allowed ones before it
+        if self.mask is not None:  # the allowed action with `explored` allowed actions before it
             explored = jnp.sum(jnp.cumsum(self.mask, axis=-1) <= explored[..., None], axis=-1)
         return self._emit(jnp.where(explores, explored, self._greedy()))

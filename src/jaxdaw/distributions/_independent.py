@@ -1,12 +1,12 @@
-"""Independent: several draws that make up one value."""
+"""Independent: batch axes of a distribution taken as axes of one value."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from jaxdaw.distributions._base import STATIC, register
 
@@ -39,21 +39,21 @@ class Independent:
         """The axes of one value."""
         return self.distribution.batch_shape[len(self.batch_shape) :]
 
-    def _sum(self, x: jax.Array) -> jax.Array:
+    def _sum(self, x: Float[Array, "*shape"]) -> Float[Array, "*rows"]:
         return jnp.sum(x, axis=tuple(range(-self.event_ndims, 0)))
 
-    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Shaped[Array, "*shape"]:
         """Returns `sample_shape + [..., *event]` values."""
         return self.distribution.sample(key, sample_shape)
 
-    def mode(self) -> jax.Array:
+    def mode(self) -> Shaped[Array, "*shape"]:
         """Returns each element's mode, `[..., *event]`."""
         return self.distribution.mode()
 
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: Any) -> Float[Array, "*rows"]:
         """Returns the log-probability, summed over the event axes, `[...]`."""
         return self._sum(self.distribution.log_prob(value))
 
-    def entropy(self) -> jax.Array:
+    def entropy(self) -> Float[Array, "*rows"]:
         """Returns the entropy in nats, summed over the event axes, `[...]`."""
         return self._sum(self.distribution.entropy())

@@ -7,13 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxdaw.distributions._base import register
+from jaxdaw.distributions._base import Distribution, is_distribution, register
 from jaxdaw.errors import SpecError
-
-
-def _is_distribution(value: Any) -> bool:
-    return hasattr(value, "log_prob")
 
 
 @register
@@ -45,8 +42,8 @@ class Joint:
                 fix="Uniform(minimum, maximum, event_ndims=1)",
             )
 
-    def _leaves(self) -> tuple[list[Any], Any]:
-        return jax.tree.flatten(self.parts, is_leaf=_is_distribution)
+    def _leaves(self) -> tuple[list[Distribution], Any]:
+        return jax.tree.flatten(self.parts, is_leaf=is_distribution)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -59,7 +56,7 @@ class Joint:
         leaves, structure = self._leaves()
         return structure.unflatten([leaf.event_shape for leaf in leaves])
 
-    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> Any:
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Any:
         """Returns a nest of samples, each part with a key of its own."""
         leaves, structure = self._leaves()
         keys = jax.random.split(key, len(leaves))
@@ -70,7 +67,7 @@ class Joint:
         leaves, structure = self._leaves()
         return structure.unflatten([leaf.mode() for leaf in leaves])
 
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: Any) -> Float[Array, "*rows"]:
         """Returns the sum of the parts' log-probabilities of a nest of values, `[...]`.
 
         Raises:
@@ -81,6 +78,6 @@ class Joint:
         values = structure.flatten_up_to(value)
         return sum((leaf.log_prob(v) for leaf, v in zip(leaves, values, strict=True)), jnp.zeros(self.batch_shape))
 
-    def entropy(self) -> jax.Array:
+    def entropy(self) -> Float[Array, "*rows"]:
         """Returns the sum of the parts' entropies, `[...]`."""
         return sum((leaf.entropy() for leaf in self._leaves()[0]), jnp.zeros(self.batch_shape))

@@ -1,4 +1,4 @@
-"""Normal, and the normal squashed into bounds by tanh."""
+"""Normal, and TanhNormal: a normal squashed into bounds by tanh."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from jaxdaw.distributions._base import STATIC, check_rows, register
 
@@ -17,7 +18,7 @@ _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 
 
 class _OverNormal:
-    """What both share: a location and a scale for every element, summed over the axes of one value."""
+    """Base class: a location and a scale for every element, and sums over the axes of one value."""
 
     loc: Any
     scale: Any
@@ -39,16 +40,16 @@ class _OverNormal:
         """The axes of one value."""
         return jnp.shape(self.loc)[len(self.batch_shape) :]
 
-    def _sum(self, x: jax.Array) -> jax.Array:
+    def _sum(self, x: Float[Array, "*shape"]) -> Float[Array, "*rows"]:
         return jnp.sum(x, axis=tuple(range(-self.event_ndims, 0)))
 
-    def _draw(self, key: jax.Array, sample_shape: tuple[int, ...]) -> jax.Array:
+    def _draw(self, key: PRNGKeyArray, sample_shape: tuple[int, ...]) -> Float[Array, "*shape"]:
         return self.loc + self.scale * jax.random.normal(key, (*sample_shape, *self.loc.shape), self.loc.dtype)
 
-    def _log_density(self, x: jax.Array) -> jax.Array:
+    def _log_density(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return -0.5 * jnp.square((x - self.loc) / self.scale) - jnp.log(self.scale) - 0.5 * math.log(2 * math.pi)
 
-    def _entropies(self) -> jax.Array:
+    def _entropies(self) -> Float[Array, "*shape"]:
         return jnp.log(self.scale) + 0.5 * math.log(2 * math.pi * math.e)
 
 
@@ -73,15 +74,15 @@ class Normal(_OverNormal):
     def __post_init__(self) -> None:
         self._broadcast()
 
-    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Shaped[Array, "*shape"]:
         """Returns `sample_shape + [..., *event]` values."""
         return self._draw(key, sample_shape)
 
-    def mode(self) -> jax.Array:
+    def mode(self) -> Shaped[Array, "*shape"]:
         """Returns the means."""
         return self.loc
 
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: Any) -> Float[Array, "*rows"]:
         """Returns the log-density, summed over the event axes, `[...]`.
 
         Raises:
@@ -90,7 +91,7 @@ class Normal(_OverNormal):
         check_rows("value", jnp.shape(value), self.loc.shape)
         return self._sum(self._log_density(jnp.asarray(value)))
 
-    def entropy(self) -> jax.Array:
+    def entropy(self) -> Float[Array, "*rows"]:
         """Returns the differential entropy in nats, summed over the event axes, `[...]`."""
         return self._sum(self._entropies())
 
@@ -128,22 +129,22 @@ class TanhNormal(_OverNormal):
             self.__dict__[name] = jnp.broadcast_to(bound, self.loc.shape)
 
     @property
-    def _half(self) -> jax.Array:
+    def _half(self) -> Float[Array, "*shape"]:
         return (self.maximum - self.minimum) / 2
 
-    def _squash(self, x: jax.Array) -> jax.Array:
+    def _squash(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         squashed = (self.maximum + self.minimum) / 2 + self._half * jnp.tanh(x)
         return jnp.clip(squashed, self.minimum, self.maximum)
 
-    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Shaped[Array, "*shape"]:
         """Returns `sample_shape + [..., *event]` values within the bounds."""
         return self._squash(self._draw(key, sample_shape))
 
-    def mode(self) -> jax.Array:
+    def mode(self) -> Shaped[Array, "*shape"]:
         """Returns the squashed means: the medians; the density itself may peak at the bounds."""
         return self._squash(self.loc)
 
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: Any) -> Float[Array, "*rows"]:
         """Returns the log-density, summed over the event axes, `[...]`; -inf outside the bounds.
 
         Raises:
@@ -157,7 +158,7 @@ class TanhNormal(_OverNormal):
         inside = (value >= self.minimum) & (value <= self.maximum)
         return self._sum(jnp.where(inside, density, -jnp.inf))
 
-    def entropy(self) -> jax.Array:
+    def entropy(self) -> Float[Array, "*rows"]:
         """Returns the differential entropy in nats, summed over the event axes, `[...]`.
 
         There is no closed form: the mean of the log of tanh's slope is a Gauss-Hermite sum of 40 terms, exact to about

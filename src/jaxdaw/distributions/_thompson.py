@@ -1,4 +1,4 @@
-"""Thompson sampling as distributions over actions: what is believed of the values goes in, probabilities come out."""
+"""Thompson sampling in closed form: the probability of each action, from beliefs about the values."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Real, Shaped
 
 from jaxdaw.distributions._finite import Categorical, _first
 
+_Mask = Shaped[Array | np.ndarray, "..."] | None
 _BREAKS = np.linspace(-6.0, 6.0, 9)
 """Where the integral of one value's density is cut into pieces, in deviations from its mean; 1e-9 lies outside."""
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(3)
@@ -22,7 +24,9 @@ _AT_ONCE = 2**23
 """Numbers that are in memory at the same time."""
 
 
-def votes(values: Any, mask: Any = None, minimum: int = 0, dtype: Any = np.int32) -> Categorical:
+def votes(
+    values: Real[Array | np.ndarray, "M *rows A"], mask: _Mask = None, minimum: int = 0, dtype: Any = np.int32
+) -> Categorical:
     """Returns the distribution of the greedy action of a member that is drawn uniformly: each member has one vote.
 
     That is how Thompson sampling from M samples of a belief, or from an ensemble of M members, chooses. Its
@@ -30,7 +34,7 @@ def votes(values: Any, mask: Any = None, minimum: int = 0, dtype: Any = np.int32
     member is not finite is not valid.
 
     Args:
-      values: `[M, ..., A]`, the values of the actions in the eyes of each member; ties go to the lowest index.
+      values: the values that each member gives to the actions; ties go to the lowest index.
       mask: `[..., A]`, what is allowed; None allows everything.
       minimum, dtype: of the actions, as for `Categorical`.
 
@@ -49,7 +53,11 @@ def votes(values: Any, mask: Any = None, minimum: int = 0, dtype: Any = np.int32
 
 
 def largest_of_normals(
-    mean: Any, deviation: Any, mask: Any = None, minimum: int = 0, dtype: Any = np.int32
+    mean: Real[Array | np.ndarray, ...],
+    deviation: Real[Array | np.ndarray, ...],
+    mask: _Mask = None,
+    minimum: int = 0,
+    dtype: Any = np.int32,
 ) -> Categorical:
     """Returns the distribution of the largest of independent normal values: Thompson sampling without samples.
 
@@ -81,17 +89,19 @@ def largest_of_normals(
     return Categorical(jnp.where(is_valid, jnp.log(probs.reshape(mean.shape)), jnp.nan), mask, minimum, dtype)
 
 
-def _allowed(mask: Any, shape: tuple[int, ...]) -> jax.Array:
+def _allowed(mask: _Mask, shape: tuple[int, ...]) -> Bool[Array, "*rows A"]:
     return jnp.ones(shape, bool) if mask is None else jnp.broadcast_to(jnp.asarray(mask) != 0, shape)
 
 
-def _probability_of_largest(mean: jax.Array, deviation: jax.Array, usable: jax.Array) -> jax.Array:
+def _probability_of_largest(
+    mean: Float32[Array, " A"], deviation: Float32[Array, " A"], usable: Bool[Array, " A"]
+) -> Float[Array, " A"]:
     """Returns `[A]` for one row; 0 where not usable. Up to the error of the integral it sums to 1."""
     gap = jnp.where(usable, mean - jnp.max(mean, where=usable, initial=-jnp.inf), 0.0)
     spread = jnp.max(jnp.where(usable, jnp.maximum(deviation, -gap), 0.0))
     spread = jnp.where(spread > _LEAST, spread, 1.0)
     gap, deviation = gap / spread, jnp.maximum(deviation / spread, _NARROWEST)
-    # Actions that are left out break at the best mean, where they cut nothing that is not cut anyway.
+    # Actions that are not usable break at the best mean, which is a break already.
     breaks = jnp.sort(jnp.ravel(gap[:, None] + jnp.where(usable, deviation, 0.0)[:, None] * _BREAKS.astype(np.float32)))
     low, width = breaks[:-1], jnp.diff(breaks)
     at = low[:, None] + width[:, None] * jnp.asarray(0.5 + 0.5 * _POINTS, jnp.float32)

@@ -1,4 +1,4 @@
-"""Uniform between bounds."""
+"""Uniform: the uniform distribution between bounds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from jaxdaw.distributions._base import STATIC, check_rows, register
 from jaxdaw.distributions._deterministic import OverArrays
@@ -38,7 +39,7 @@ class Uniform(OverArrays):
     def _is_continuous(self) -> bool:
         return jnp.issubdtype(self.minimum.dtype, jnp.floating)
 
-    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Shaped[Array, "*shape"]:
         """Returns `sample_shape + [..., *event]` values.
 
         A range of n integers is uniform up to a relative `n / 2**32`.
@@ -54,11 +55,11 @@ class Uniform(OverArrays):
         bits = jax.random.bits(key, shape, word)
         return (low.astype(word) + jnp.where(count == 0, bits, bits % jnp.maximum(count, 1))).astype(dtype)
 
-    def mode(self) -> jax.Array:
+    def mode(self) -> Shaped[Array, "*shape"]:
         """Returns the lower bound: every value is equally likely."""
         return self.minimum
 
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: Any) -> Float[Array, "*rows"]:
         """Returns the log-probability or log-density, summed over the event axes, `[...]`; -inf outside the bounds.
 
         Raises:
@@ -68,7 +69,7 @@ class Uniform(OverArrays):
         inside = jnp.all((value >= self.minimum) & (value <= self.maximum), axis=self._event_axes)
         return jnp.where(inside, -self.entropy(), -jnp.inf)
 
-    def entropy(self) -> jax.Array:
+    def entropy(self) -> Float[Array, "*rows"]:
         """Returns the (differential) entropy in nats, summed over the event axes, `[...]`.
 
         That is the log of how many values there are, or of their volume.

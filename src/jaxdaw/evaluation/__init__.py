@@ -4,7 +4,7 @@ from jaxdaw.evaluation._candidates import BUILT_IN, Candidate, policy_probabilit
 from jaxdaw.evaluation._describe import describe_demonstrations, plot_demonstrations
 from jaxdaw.evaluation._describe_off_policy import describe_off_policy, plot_off_policy
 from jaxdaw.evaluation._estimators import ESTIMATORS, Estimator
-from jaxdaw.evaluation._evaluate import Evaluation, evaluate
+from jaxdaw.evaluation._evaluate import Evaluation, evaluate, over_members
 from jaxdaw.evaluation._gate import passes_gate
 from jaxdaw.evaluation._off_policy import (
     CandidateReport,
@@ -42,6 +42,7 @@ __all__ = [
     "evaluate",
     "evaluate_off_policy",
     "iqm",
+    "over_members",
     "passes_gate",
     "plot_cloning",
     "plot_demonstrations",

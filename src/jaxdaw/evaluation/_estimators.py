@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jaxdaw import math
@@ -45,7 +46,7 @@ class Estimator(NamedTuple):
       fails_where: what makes it wrong.
     """
 
-    scores: Callable[[LoggedRows, Thresholds], np.ndarray]
+    scores: Callable[[LoggedRows, Thresholds], jax.Array | np.ndarray]
     needs_model: bool
     is_ratio: bool
     summary: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,4 +93,25 @@ def evaluate(
         seed=seed,
         returns=tuple(float(r) for r in run.returns),
         cut_episodes=int(run.cut.sum()),
+    )
+
+
+def over_members(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Returns what a population earned: one return for each member, the mean of its episodes.
+
+    Args:
+      evaluations: of the members, at least one.
+    """
+    means = np.array([one.mean_return for one in evaluations])
+    first = evaluations[0]
+    return Evaluation(
+        mean_return=float(np.mean(means)),
+        std_return=float(np.std(means)),
+        iqm=float(iqm(means)),
+        ci95=bootstrap_interval(means, seed=first.seed),
+        mean_length=float(np.mean([one.mean_length for one in evaluations])),
+        episodes=sum(one.episodes for one in evaluations),
+        seed=first.seed,
+        returns=tuple(float(mean) for mean in means),
+        cut_episodes=sum(one.cut_episodes for one in evaluations),
     )

@@ -206,7 +206,7 @@ def evaluate_off_policy(
             q_candidate = np.einsum("na,na->n", pi, q, dtype=np.float64) if q.shape[1] else np.zeros(count)
         overlaps.append(measure_overlap(decisions, pi, weight))
         rows = LoggedRows(reward, weight, q_logged, q_candidate)
-        columns += [ESTIMATORS[name].scores(rows, thresholds) for name in estimators] + [weight]
+        columns += [np.asarray(ESTIMATORS[name].scores(rows, thresholds)) for name in estimators] + [weight]
     table = np.stack(columns, axis=1)
     means, draws = table.mean(axis=0), _bootstrap_means(table, resamples, seed)
     logged = _estimate(means[0], draws[:, 0], table[:, 0], confidence)

@@ -1,4 +1,4 @@
-"""Arrays in, arrays out, one sequence or one sample at a time; `jax.vmap` gives the batch."""
+"""Pure functions of arrays, for one sample or one sequence; `jax.vmap` adds the batch axis."""
 
 from jaxdaw.math._laplacian import (
     Edges,

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float32, Int32
+from numpy.typing import ArrayLike
 
 from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.math._arrays import AnyArray
 
 _TOLERANCE = 1e-5
-"""Of the sums of rows, and of symmetry, relative to the largest entry: float32 rounding of rows of hundreds."""
+"""Tolerance of row sums and of symmetry, relative to the largest entry: float32 rounding of rows of hundreds."""
 _DENSE = 8
-"""Edges for each node from which a product with the matrix is faster on a CPU than looking up both ends of each."""
+"""With more edges for each node than this, a product with the matrix is faster on a CPU than a gather of both ends."""
 
 
 class Edges(NamedTuple):
     """The edges of a weighted graph, each once.
 
     Attributes:
-      start, end: int32 `[E]`, the nodes.
-      weight: float32 `[E]`.
+      start, end: the nodes.
+      weight: above 0 where the two are alike.
     """
 
-    start: np.ndarray
-    end: np.ndarray
-    weight: np.ndarray
+    start: Int32[np.ndarray, " E"]
+    end: Int32[np.ndarray, " E"]
+    weight: Float32[np.ndarray, " E"]
 
 
-def edges_of_laplacian(laplacian: Any, num_nodes: int) -> Edges:
+def edges_of_laplacian(laplacian: ArrayLike, num_nodes: int) -> Edges:
     """Returns the edges of the graph whose Laplacian this is: `weight[i, j] = -laplacian[i, j]`.
 
     Args:
@@ -70,18 +72,15 @@ def edges_of_laplacian(laplacian: Any, num_nodes: int) -> Edges:
     return Edges(start.astype(np.int32), end.astype(np.int32), weight.astype(np.float32))
 
 
-def smoothness_penalty(values: jax.Array, edges: Edges) -> jax.Array:
+def smoothness_penalty(values: Float[AnyArray, "*rows A"], edges: Edges) -> Float[Array, "*rows"]:
     """Returns `sum_e weight_e (values_start - values_end)**2` for every row, which is `values^T L values`.
 
     A graph of few edges costs as many operations as it has edges; any other a product with its matrix, `A**2` for each
     row. Rows are never multiplied with each other.
 
     Args:
-      values: `[..., A]`, one for each node.
+      values: one for each node.
       edges: from `edges_of_laplacian`.
-
-    Returns:
-      `[...]`.
 
     >>> smoothness_penalty(jnp.array([10.0, 13.0, 16.0]), edges_of_laplacian(ordinal_laplacian(3), 3))  # 9 + 9
     Array(18., dtype=float32)
@@ -90,13 +89,13 @@ def smoothness_penalty(values: jax.Array, edges: Edges) -> jax.Array:
     if len(edges.weight) > _DENSE * num_nodes:
         adjacency = np.zeros((num_nodes, num_nodes), np.float32)
         adjacency[edges.start, edges.end] = adjacency[edges.end, edges.start] = edges.weight
-        centred = values - jnp.mean(values, axis=-1, keepdims=True)  # the same penalty, and less to round
+        centred = values - jnp.mean(values, axis=-1, keepdims=True)  # the penalty is the same, with less rounding
         return jnp.sum((centred @ _laplacian_of(adjacency)) * centred, axis=-1)
     difference = values[..., edges.start] - values[..., edges.end]
     return jnp.sum(edges.weight * jnp.square(difference), axis=-1)
 
 
-def ordinal_laplacian(num_actions: int) -> np.ndarray:
+def ordinal_laplacian(num_actions: int) -> Float32[np.ndarray, "A A"]:
     """Returns the Laplacian of the chain 0 - 1 - ... - A-1: each action is like its neighbours.
 
     Raises:
@@ -112,7 +111,7 @@ def ordinal_laplacian(num_actions: int) -> np.ndarray:
     return _laplacian_of(np.eye(num_actions, k=1) + np.eye(num_actions, k=-1))
 
 
-def nearest_neighbor_laplacian(points: Any, num_neighbors: int = 1) -> np.ndarray:
+def nearest_neighbor_laplacian(points: ArrayLike, num_neighbors: int = 1) -> Float32[np.ndarray, "A A"]:
     """Returns the Laplacian of the graph in which two actions are joined if one is among the other's nearest.
 
     Args:

@@ -1,20 +1,23 @@
-"""Least squares that goes on as examples come in: square roots of precisions, without a matrix inverse."""
+"""Recursive least squares with square roots of precision matrices; no matrix is inverted."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdaw.math._arrays import AnyArray
 
 
 def recursive_least_squares(
-    root: jax.Array,
-    response: jax.Array,
-    features: jax.Array,
-    targets: jax.Array,
-    weights: jax.Array,
+    root: Float[AnyArray, "D D"],
+    response: Float[AnyArray, " D"],
+    features: Float[AnyArray, "N D"],
+    targets: Float[AnyArray, " N"],
+    weights: Float[AnyArray, " N"],
     forgetting: float = 1.0,
     tikhonov_weight: float = 1.0,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Float[Array, "D D"], Float[Array, " D"]]:
     """Returns the root and response of one linear model after a batch of examples.
 
     With features x, targets y and weights w, the model is `P = tikhonov_weight * I + sum(w x x^T)`, `b = sum(w y x)`,
@@ -23,11 +26,11 @@ def recursive_least_squares(
     features themselves instead of their squares: in float32 it goes as far as normal equations in float64.
 
     Args:
-      root: R, `[D, D]`; at first `sqrt(tikhonov_weight) * I`.
-      response: z, `[D]`; at first 0.
-      features: `[N, D]`.
-      targets: `[N]`.
-      weights: `[N]`, 0 or more; a row of weight 0 changes nothing, whatever it holds.
+      root: R; at first `sqrt(tikhonov_weight) * I`.
+      response: z; at first 0.
+      features: x of each example.
+      targets: y.
+      weights: w, 0 or more; a row of weight 0 changes nothing, whatever it holds.
       forgetting: in `[0, 1]`; 1 forgets nothing.
       tikhonov_weight: above 0.
 
@@ -47,7 +50,7 @@ def recursive_least_squares(
         blocks.append(jnp.sqrt((1.0 - forgetting) * tikhonov_weight) * jnp.eye(size, size + 1, dtype=root.dtype))
     blocks.append(jnp.where(scale > 0.0, scale * rows, 0.0))
     triangle = jnp.linalg.qr(jnp.concatenate(blocks), mode="r")
-    # Without examples nothing is rounded again: an arm that is never taken stays what it was.
+    # Without examples nothing is rounded again: the model of an arm that is never taken does not change.
     changes = jnp.any(weights > 0.0) | (forgetting < 1.0)
     return (
         jnp.where(changes, triangle[:size, :size], root),
@@ -55,20 +58,19 @@ def recursive_least_squares(
     )
 
 
-def linear_beliefs(root: jax.Array, response: jax.Array, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+def linear_beliefs(
+    root: Float[AnyArray, "D D"], response: Float[AnyArray, " D"], features: Float[AnyArray, "N D"]
+) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
     """Returns the mean and the deviation that a linear model believes of its targets.
 
     The mean is `x^T P^-1 b`, and the deviation `sqrt(x^T P^-1 x)`, which is the posterior's for noise of variance 1.
 
     Args:
       root, response: as of `recursive_least_squares`.
-      features: x, `[N, D]`.
-
-    Returns:
-      Both `[N]`.
+      features: x of each example.
 
     >>> linear_beliefs(2.0 * jnp.eye(2), jnp.array([6.0, 0.0]), jnp.array([[1.0, 0.0], [3.0, 4.0]]))
     (Array([3., 9.], dtype=float32), Array([0.5, 2.5], dtype=float32))
     """
     whitened = jax.scipy.linalg.solve_triangular(root, features.T, trans=1)
-    return response @ whitened, jnp.sqrt(jnp.sum(jnp.square(whitened), axis=0))
+    return jnp.matmul(response, whitened), jnp.sqrt(jnp.sum(jnp.square(whitened), axis=0))

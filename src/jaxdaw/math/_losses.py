@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer, Real
 
 from jaxdaw.errors import SpecError
+from jaxdaw.math._arrays import AnyArray
+
+_AnyShape = Real[AnyArray, "..."]
+"""Targets and predictions have the same shape, which the losses check themselves, in tests and outside."""
 
 _CERTAIN = 2.0**-23  # the spacing of float32 below 2: 1 - 2**-23 is still a float32
 
 
-def _require_same_shape(target: jax.Array, prediction: jax.Array) -> None:
+def _require_same_shape(target: _AnyShape, prediction: _AnyShape) -> None:
     if jnp.shape(target) != jnp.shape(prediction):
         raise SpecError(
             "a loss was given targets and predictions of two shapes",
@@ -21,12 +25,12 @@ def _require_same_shape(target: jax.Array, prediction: jax.Array) -> None:
         )
 
 
-def element_wise_huber_loss(target: jax.Array, prediction: jax.Array) -> jax.Array:
+def element_wise_huber_loss(target: _AnyShape, prediction: _AnyShape) -> Real[Array, "*shape"]:
     """Returns Huber's loss with delta 1 for every element: quadratic within one unit of error, linear beyond.
 
     Args:
       target: any shape, in units of return.
-      prediction: the same shape.
+      prediction: the same shape and units.
 
     Raises:
       SpecError: the shapes differ; nothing is broadcast.
@@ -42,7 +46,7 @@ def element_wise_huber_loss(target: jax.Array, prediction: jax.Array) -> jax.Arr
     return 0.5 * quadratic**2 + (error - quadratic)
 
 
-def element_wise_squared_loss(target: jax.Array, prediction: jax.Array) -> jax.Array:
+def element_wise_squared_loss(target: _AnyShape, prediction: _AnyShape) -> Real[Array, "*shape"]:
     """Returns the squared error of every element, without a factor of one half.
 
     Raises:
@@ -55,7 +59,7 @@ def element_wise_squared_loss(target: jax.Array, prediction: jax.Array) -> jax.A
     return jnp.square(target - prediction)
 
 
-def element_wise_absolute_loss(target: jax.Array, prediction: jax.Array) -> jax.Array:
+def element_wise_absolute_loss(target: _AnyShape, prediction: _AnyShape) -> Real[Array, "*shape"]:
     """Returns the absolute error of every element, whose minimiser is the median.
 
     Raises:
@@ -68,7 +72,7 @@ def element_wise_absolute_loss(target: jax.Array, prediction: jax.Array) -> jax.
     return jnp.abs(target - prediction)
 
 
-def element_wise_log_loss(target: jax.Array, prediction: jax.Array) -> jax.Array:
+def element_wise_log_loss(target: _AnyShape, prediction: _AnyShape) -> Real[Array, "*shape"]:
     """Returns the negative log-likelihood of every element under a predicted probability, in nats.
 
     For rewards that are 0 or 1, and for shares between them. A network gives probabilities if its last activation is a
@@ -93,21 +97,18 @@ def element_wise_log_loss(target: jax.Array, prediction: jax.Array) -> jax.Array
     most = 1.0 - _CERTAIN
     if_one = jnp.maximum(_CERTAIN - prediction, 0.0) / _CERTAIN - jnp.log(jnp.maximum(prediction, _CERTAIN))
     if_zero = jnp.maximum(prediction - most, 0.0) / _CERTAIN - jnp.log1p(-jnp.minimum(prediction, most))
-    return target * if_one + (1.0 - target) * if_zero
+    return jnp.asarray(target) * if_one + (1.0 - jnp.asarray(target)) * if_zero
 
 
-def index_with_actions(values: jax.Array, actions: jax.Array) -> jax.Array:
+def index_with_actions(values: Real[AnyArray, "*rows A"], actions: Integer[AnyArray, "*rows"]) -> Float[Array, "*rows"]:
     """Returns the entry of each row that its action names.
 
     Written as a sum over a one-hot row: for the few actions of a Q-network that is cheaper than a gather, and its
     gradient is a product instead of a scatter.
 
     Args:
-      values: `[..., A]`.
-      actions: integers `[...]` in `0..A-1`. An action outside gives NaN: nothing is clamped or wrapped.
-
-    Returns:
-      `[...]`.
+      values: one for each action.
+      actions: in `0..A-1`. An action outside gives NaN: nothing is clamped or wrapped.
 
     >>> index_with_actions(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0]))
     Array([2., 3.], dtype=float32)

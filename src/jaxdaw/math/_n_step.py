@@ -1,37 +1,44 @@
-"""The n-step return of one window of rewards; an episode that ended inside it is cut where it ended."""
+"""The n-step return of one window of rewards; the sum stops where an episode ended inside the window."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int32
+
+from jaxdaw.math._arrays import AnyArray
 
 
 class NStepReturn(NamedTuple):
     """What an n-step window is worth, before its bootstrap value.
 
     Attributes:
-      reward: `[]`, the discounted sum of the rewards that belong to the first frame's episode.
-      discount: `[]`, the factor of the bootstrap value, one gamma short (the learner multiplies it).
-      steps: `[]` int32 in `1..n`, how many transitions were summed: the bootstrap observation is frame `steps`.
+      reward: the discounted sum of the rewards that belong to the first frame's episode.
+      discount: the factor of the bootstrap value, one gamma short (the learner multiplies it).
+      steps: in `1..n`, how many transitions were summed: the bootstrap observation is frame `steps`.
     """
 
-    reward: jax.Array
-    discount: jax.Array
-    steps: jax.Array
+    reward: Float[Array, ""]
+    discount: Float[Array, ""]
+    steps: Int32[Array, ""]
 
 
-def n_step_return(reward_t: jax.Array, discount_t: jax.Array, ends_t: jax.Array, gamma: float) -> NStepReturn:
+def n_step_return(
+    reward_t: Float[AnyArray, " n"],
+    discount_t: Float[AnyArray, " n"],
+    ends_t: Bool[AnyArray, " n"],
+    gamma: float | Float[AnyArray, ""],
+) -> NStepReturn:
     """Sums up to n rewards, and stops where the episode ended, by termination or by truncation.
 
     With `m` the number of transitions up to and including the first that ends an episode (n if none does):
     `reward = sum_{k<m} gamma^k d_0..d_{k-1} r_k` and `discount = gamma^(m-1) d_0..d_{m-1}`.
 
     Args:
-      reward_t: `[n]`, the reward of each transition.
-      discount_t: `[n]`, the environment's discount: 0 where the episode terminated, 1 where it was cut.
-      ends_t: `[n]` bool, the transition leads to a LAST step.
+      reward_t: the reward of each transition.
+      discount_t: the environment's discount: 0 where the episode terminated, 1 where it was cut.
+      ends_t: whether the transition leads to a LAST step.
       gamma: in `[0, 1]`.
 
     Differs from TF-Agents, whose sum runs across a truncation into the next episode.

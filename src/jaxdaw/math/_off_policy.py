@@ -1,4 +1,4 @@
-"""What a policy would have earned on decisions that another one made: per-row scores, whose mean is the estimate.
+"""Off-policy estimators: per-row scores whose mean estimates what a policy would have earned on logged decisions.
 
 Everything is element-wise over the rows `[N]`, in float64 if that comes in, and works on NumPy and JAX arrays alike. A
 weight is `w = pi(a | x) / p`, the candidate's probability of the logged arm over the logged probability. `q` is what a
@@ -7,17 +7,23 @@ reward model expects: of the logged arm, or of each arm.
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
+from jaxtyping import Float, Real
 
 from jaxdaw.errors import SpecError
+from jaxdaw.math._arrays import AnyArray
+
+_Column = Real[AnyArray, "..."]
+"""`[N]`, which the functions check themselves, in tests and outside: a second axis would broadcast."""
+_Scores = Float[AnyArray, " N"]
 
 
-def inverse_propensity_scores(reward: Any, weight: Any) -> Any:
+def inverse_propensity_scores(reward: _Column, weight: _Column) -> _Scores:
     """Returns `w r` of each row; the mean is unbiased where every arm that the candidate takes could have been logged.
 
     Args:
-      reward: `[N]`, what the logged arm earned.
-      weight: `[N]`, at least 0.
+      reward: what the logged arm earned.
+      weight: at least 0.
 
     Raises:
       SpecError: the shapes differ; nothing is broadcast.
@@ -32,7 +38,7 @@ def inverse_propensity_scores(reward: Any, weight: Any) -> Any:
     return weight * reward
 
 
-def clipped_scores(reward: Any, weight: Any, clip: float) -> Any:
+def clipped_scores(reward: _Column, weight: _Column, clip: float) -> _Scores:
     """Returns `min(w, clip) r` of each row: less variance, and biased towards 0 by what is cut off.
 
     Args:
@@ -49,13 +55,13 @@ def clipped_scores(reward: Any, weight: Any, clip: float) -> Any:
     return weight.clip(max=clip) * reward
 
 
-def doubly_robust_scores(reward: Any, weight: Any, q_logged: Any, q_candidate: Any) -> Any:
+def doubly_robust_scores(reward: _Column, weight: _Column, q_logged: _Column, q_candidate: _Column) -> _Scores:
     """Returns `q_candidate + w (r - q_logged)`: unbiased if the propensities are right, or if the model is.
 
     Args:
       reward, weight: as `inverse_propensity_scores`.
-      q_logged: `[N]`, what the model expects of the logged arm.
-      q_candidate: `[N]`, what it expects under the candidate, `sum_a pi(a | x) q(x, a)`.
+      q_logged: what the model expects of the logged arm.
+      q_candidate: what it expects under the candidate, `sum_a pi(a | x) q(x, a)`.
 
     Source: Dudik et al. 2011.
 
@@ -67,7 +73,9 @@ def doubly_robust_scores(reward: Any, weight: Any, q_logged: Any, q_candidate: A
     return q_candidate + weight * (reward - q_logged)
 
 
-def switch_scores(reward: Any, weight: Any, q_logged: Any, q_candidate: Any, threshold: float) -> Any:
+def switch_scores(
+    reward: _Column, weight: _Column, q_logged: _Column, q_candidate: _Column, threshold: float
+) -> _Scores:
     """Returns doubly robust scores in which rows with a weight above `threshold` are left to the model (SWITCH-DR).
 
     Args:
@@ -80,7 +88,9 @@ def switch_scores(reward: Any, weight: Any, q_logged: Any, q_candidate: Any, thr
     return q_candidate + weight * (weight <= threshold) * (reward - q_logged)
 
 
-def shrunk_scores(reward: Any, weight: Any, q_logged: Any, q_candidate: Any, shrinkage: float) -> Any:
+def shrunk_scores(
+    reward: _Column, weight: _Column, q_logged: _Column, q_candidate: _Column, shrinkage: float
+) -> _Scores:
     """Returns doubly robust scores with the weights `s w / (w**2 + s)`: optimistic shrinkage.
 
     Args:
@@ -93,11 +103,11 @@ def shrunk_scores(reward: Any, weight: Any, q_logged: Any, q_candidate: Any, shr
     return q_candidate + shrinkage * weight / (weight * weight + shrinkage) * (reward - q_logged)
 
 
-def effective_sample_size(weight: Any) -> Any:
+def effective_sample_size(weight: Real[AnyArray, " N"]) -> Float[AnyArray | np.floating, ""]:
     """Returns `sum(w)**2 / sum(w**2)`: with how many unweighted rows the estimate is as sure; 0 without weights.
 
     Args:
-      weight: `[N]`, at least 0.
+      weight: at least 0.
 
     Source: Kish 1965.
 
@@ -109,11 +119,13 @@ def effective_sample_size(weight: Any) -> Any:
     return weight.sum() ** 2 / (squares + (squares == 0))
 
 
-def empirical_bernstein_radius(scores: Any, width: float, confidence: float) -> Any:
+def empirical_bernstein_radius(
+    scores: Real[AnyArray, " N"], width: float, confidence: float
+) -> Float[AnyArray | np.floating, ""]:
     """Returns half the width of an interval around the mean of the scores that holds for every sample size.
 
     Args:
-      scores: `[N]`, independent, N at least 2.
+      scores: independent, N at least 2.
       width: of the range that the scores lie in for certain; the bound is only as good as this.
       confidence: of the two-sided interval, in (0, 1).
 
@@ -130,7 +142,7 @@ def empirical_bernstein_radius(scores: Any, width: float, confidence: float) -> 
     return (2.0 * scores.var(ddof=1) * bits / count) ** 0.5 + 7.0 * width * bits / (3.0 * (count - 1))
 
 
-def _require_rows(*columns: Any) -> None:
+def _require_rows(*columns: _Column) -> None:
     shapes = {tuple(column.shape) for column in columns}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         raise SpecError(

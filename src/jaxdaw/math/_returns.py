@@ -1,22 +1,28 @@
-"""Returns and advantages of one sequence of rewards; episodes that ended inside it are cut where they ended."""
+"""Returns and advantages of one sequence of rewards; sums stop where an episode ended inside the sequence."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxdaw.math._arrays import AnyArray
 
 
 def discounted_returns(
-    reward_t: jax.Array, discount_t: jax.Array, bootstrap_t: jax.Array, ends_t: jax.Array | None = None
-) -> jax.Array:
+    reward_t: Float[AnyArray, " T"],
+    discount_t: Float[AnyArray, " T"],
+    bootstrap_t: Float[AnyArray, " T"],
+    ends_t: Bool[AnyArray, " T"] | None = None,
+) -> Float[Array, " T"]:
     """Returns `G_k = r_k + d_k G_{k+1}` for every k, restarting from a bootstrap value where an episode was cut.
 
     Args:
-      reward_t: `[T]`.
-      discount_t: `[T]`, gamma times the environment's discount.
-      bootstrap_t: `[T]`, the value of the step that each transition leads to. Only the entries at the end of the
+      reward_t: the reward of each transition.
+      discount_t: gamma times the environment's discount.
+      bootstrap_t: the value of the step that each transition leads to. Only the entries at the end of the
         sequence and where `ends_t` holds are used.
-      ends_t: `[T]` bool, the transition leads to a LAST step; None: no episode ends inside.
+      ends_t: whether the transition leads to a LAST step; None: no episode ends inside.
 
     Source: Sutton & Barto 2018, eq. 3.9.
 
@@ -35,24 +41,24 @@ def discounted_returns(
 
 
 def generalized_advantages(
-    reward_t: jax.Array,
-    discount_t: jax.Array,
-    value_tm1: jax.Array,
-    value_t: jax.Array,
-    td_lambda: float,
-    ends_t: jax.Array | None = None,
-) -> jax.Array:
+    reward_t: Float[AnyArray, " T"],
+    discount_t: Float[AnyArray, " T"],
+    value_tm1: Float[AnyArray, " T"],
+    value_t: Float[AnyArray, " T"],
+    td_lambda: float | Float[AnyArray, ""],
+    ends_t: Bool[AnyArray, " T"] | None = None,
+) -> Float[Array, " T"]:
     """Returns the generalized advantage estimate of every transition of one sequence.
 
     `delta_k = r_k + d_k v_{k+1} - v_k`, `A_k = delta_k + d_k lambda A_{k+1}`; the sum stops where an episode ended.
 
     Args:
-      reward_t: `[T]`.
-      discount_t: `[T]`, gamma times the environment's discount.
-      value_tm1: `[T]`, the value of the step that each transition starts from.
-      value_t: `[T]`, the value of the step that it leads to (of the same episode).
+      reward_t: the reward of each transition.
+      discount_t: gamma times the environment's discount.
+      value_tm1: the value of the step that each transition starts from.
+      value_t: the value of the step that it leads to (of the same episode).
       td_lambda: in `[0, 1]`.
-      ends_t: `[T]` bool, the transition leads to a LAST step; None: no episode ends inside.
+      ends_t: whether the transition leads to a LAST step; None: no episode ends inside.
 
     Source: Schulman et al. 2016, eq. 16.
 

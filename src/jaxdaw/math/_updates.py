@@ -1,4 +1,4 @@
-"""How one set of weights moves: towards another set, or along a gradient whose size is bounded."""
+"""Soft updates of target weights, and gradient clipping by the norm of each variable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Returns, lengths, steps, episodes and chosen actions of a stream of frames, right across the joints of episodes."""
+"""Metrics of a stream of frames: returns, lengths, steps, episodes and chosen actions."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class EpisodeMetrics:
     >>> state = metrics.init()
     >>> one = lambda step, following, reward: Trajectory(
     ...     jnp.array([step]), (), (), (), jnp.array([following]), jnp.array([reward]), jnp.ones(1))
-    >>> for frame in (one(0, 1, 2.0), one(1, 2, 3.0), one(2, 0, 0.0)):  # FIRST, MID, then the joint
+    >>> for frame in (one(0, 1, 2.0), one(1, 2, 3.0), one(2, 0, 0.0)):  # FIRST, MID, then the boundary frame
     ...     state = metrics.update(state, frame)
     >>> metrics.compute(state).mean_return, metrics.compute(state).mean_length, metrics.compute(state).env_steps
     (5.0, 2.0, 2)

@@ -1,4 +1,4 @@
-"""Regret of a bandit's decisions, beside what chance, one arm for all, and never exploring would have lost."""
+"""Regret of a bandit's decisions, and the regret of random, of the best single arm and of greedy decisions."""
 
 from __future__ import annotations
 

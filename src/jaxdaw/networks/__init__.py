@@ -1,11 +1,12 @@
-"""Functions of observations that own their weights: the Network contract, encoders, cores, heads and normalizers."""
+"""Networks: functions of observations that own their weights; encoders, recurrent cores, heads and normalizers."""
 
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
+from jaxdaw.networks._borrowed_weights import holding
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
 from jaxdaw.networks._ensemble import EnsembleNetwork
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
 from jaxdaw.networks._heteroscedastic import HeteroscedasticQNetwork
-from jaxdaw.networks._holding import holding
 from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module
 from jaxdaw.networks._network import Network, require_network
@@ -20,10 +21,9 @@ from jaxdaw.networks._projections import (
     tanh_squash_to_spec,
 )
 from jaxdaw.networks._q import DuelingQNetwork, QNetwork, QRnnNetwork
-from jaxdaw.networks._recipe import as_rngs
 from jaxdaw.networks._recurrent import LSTMState, RecurrentCore, RecurrentEncodingNetwork
 from jaxdaw.networks._sequential import Sequential
-from jaxdaw.networks._weights import Weights, read_raw, write_raw
+from jaxdaw.networks._weights import Weights, read_arrays, write_arrays
 
 __all__ = [
     "ActorDistributionNetwork",
@@ -61,9 +61,9 @@ __all__ = [
     "concatenate",
     "holding",
     "mean_of",
-    "read_raw",
+    "read_arrays",
     "require_network",
     "signed_log",
     "tanh_squash_to_spec",
-    "write_raw",
+    "write_arrays",
 ]

@@ -1,4 +1,4 @@
-"""Actor networks with memory, and those that give distributions over any nest of actions."""
+"""Actor networks that return distributions over any nest of actions, and recurrent actor networks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import SpecError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork
 from jaxdaw.networks._layers import Activation, Dense, DropoutParam, Initializer, symmetric_uniform
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._projections import CategoricalProjection, NormalProjection, Projection, tanh_squash_to_spec
-from jaxdaw.networks._recipe import as_rngs
 from jaxdaw.networks._recurrent import CellType, RecurrentEncodingNetwork
 
 
@@ -98,7 +98,7 @@ class ActorDistributionNetwork(Network):
 
 
 class _RecurrentActor(Network):
-    """What both recurrent actors are: a RecurrentEncodingNetwork and one head for each leaf of the action spec."""
+    """Base class of recurrent actors: a RecurrentEncodingNetwork and one head for each leaf of the action spec."""
 
     def __init__(
         self,

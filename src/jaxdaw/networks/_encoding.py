@@ -1,4 +1,4 @@
-"""EncodingNetwork: observations of any kind to a vector of features."""
+"""EncodingNetwork: from observations of any kind to a vector of features."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._layers import Activation, Dense, DropoutParam, Initializer, as_network, he_truncated_normal
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._recipe import as_rngs
 
 
 def concatenate(parts: Sequence[jax.Array]) -> jax.Array:
-    """Returns all parts as one float32 vector a row: the combiner that lets a nested observation into every network.
+    """Returns all parts as one float32 vector for each row: a combiner for nested observations.
 
     Args:
       parts: arrays `[B, ...]` of any dtype and inner shape.
@@ -31,7 +31,7 @@ def concatenate(parts: Sequence[jax.Array]) -> jax.Array:
 
 
 def signed_log(x: jax.Array) -> jax.Array:
-    """Returns `sign(x) log(1 + |x|)`: a layer that keeps small numbers as they are and tames heavy tails.
+    """Returns `sign(x) log(1 + |x|)`: a layer that is nearly the identity for small numbers and compresses heavy tails.
 
     Args:
       x: any shape.

@@ -1,4 +1,4 @@
-"""EnsembleNetwork: several networks of one make, side by side in one set of arrays."""
+"""EnsembleNetwork: several networks of the same architecture, stacked along a leading axis."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxdaw.errors import ConfigError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._recipe import as_rngs
 from jaxdaw.networks._weights import Weights
 
 
 class _Template:
-    """The network of which the members are made; hidden from nnx, which would count its weights as the ensemble's."""
+    """Holds the network that the members are copies of, hidden from nnx: its weights are not the ensemble's."""
 
     def __init__(self, network: Network):
         self.network = network

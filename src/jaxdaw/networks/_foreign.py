@@ -1,4 +1,4 @@
-"""Any `flax.nnx` module as a Network."""
+"""Adapter from any `flax.nnx` module to a Network."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from flax import nnx
 
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._recipe import as_rngs
 
 
 class ForeignNetwork(Network):
-    """What `Network.from_factory` returns."""
+    """A Network around an nnx module; `Network.from_factory` returns it."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class ForeignNetwork(Network):
 
 
 def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """Returns a callable's parameters by name; none for the few callables written in C that do not tell."""
+    """Returns a callable's parameters by name; none for callables written in C that have no signature."""
     try:
         return inspect.signature(function).parameters
     except (TypeError, ValueError):

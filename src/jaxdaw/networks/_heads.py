@@ -1,4 +1,4 @@
-"""ActorNetwork and ValueNetwork: observations to actions and to state values."""
+"""ActorNetwork and ValueNetwork: from observations to actions and to state values."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import SpecError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork
 from jaxdaw.networks._layers import (
     Activation,
@@ -25,7 +26,6 @@ from jaxdaw.networks._layers import (
 )
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._q import value_head
-from jaxdaw.networks._recipe import as_rngs
 
 
 class ActorNetwork(Network):

@@ -1,4 +1,4 @@
-"""HeteroscedasticQNetwork: a reward for every action, and how much it varies."""
+"""HeteroscedasticQNetwork: the mean and variance of the reward of every action."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxdaw.errors import ConfigError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork
 from jaxdaw.networks._layers import Activation, DropoutParam, Initializer
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._prediction import RewardPrediction
 from jaxdaw.networks._q import num_actions_of, value_head
-from jaxdaw.networks._recipe import as_rngs
 
 
 class HeteroscedasticQNetwork(Network):

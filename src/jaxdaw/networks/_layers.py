@@ -1,4 +1,4 @@
-"""The layers that the networks here are built from: initializers, dense and convolutional layers, and foreign ones."""
+"""Initializers, the dense layer, and conversion of layers given by the user."""
 
 from __future__ import annotations
 

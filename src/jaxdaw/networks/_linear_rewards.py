@@ -1,4 +1,4 @@
-"""LinearRewardNetwork: rewards that are linear in the features, with all that the examples say about them."""
+"""LinearRewardNetwork: Bayesian linear regression of rewards on features."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any, Self
@@ -13,9 +14,9 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._module import Module
-from jaxdaw.networks._recipe import Recipe, as_rngs, remembering
-from jaxdaw.networks._weights import Layout, Weights
+from jaxdaw.networks._weights import Facts, Layout, Weights, duplicate
 
 
 class Network(Module, nnx.Module):
@@ -49,19 +50,16 @@ class Network(Module, nnx.Module):
       name: defaults to the class name.
     """
 
-    _recipe: Recipe
+    _facts: Facts
     _call_arguments: frozenset[str] = frozenset()
+    _how_to_save = "jaxdaw.training.save_policy(policy, directory)  # of a policy that holds this network"
 
-    @remembering
     def __init__(self, input_tensor_spec: Any, state_spec: Any = (), name: str | None = None):
         super().__init__(name)
-        self._recipe.input_tensor_spec = input_tensor_spec
-        self._recipe.state_spec = state_spec
+        self._facts = Facts(self, input_tensor_spec, state_spec)
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        if "__init__" in vars(cls):
-            type.__setattr__(cls, "__init__", remembering(cls.__init__))
         if "call" in vars(cls):
             cls._call_arguments = frozenset(inspect.signature(cls.call).parameters)
 
@@ -182,7 +180,7 @@ class Network(Module, nnx.Module):
 
     def init_weights(self, key: jax.Array) -> Weights:
         """Returns freshly drawn weights; pure: `jax.vmap(network.init_weights)(keys)` gives a population."""
-        return self._recipe.rebuild(nnx.Rngs(key), {}).get_weights()
+        return self._constructor_arguments.rebuild(nnx.Rngs(key), {}).get_weights()
 
     def regularization_loss(self, params: Any) -> jax.Array:
         """Returns the sum of `l2 * sum(kernel**2)` over the variables that carry an `l2`, `[]`; pure.
@@ -233,25 +231,23 @@ class Network(Module, nnx.Module):
           ConfigError: an nnx module that is not a Network was passed to the constructor: it cannot be made anew.
           TypeError: the constructor has no such argument.
         """
-        return self._recipe.rebuild(self._recipe.next_stream() if rngs is None else as_rngs(rngs), overrides)
+        arguments = self._constructor_arguments
+        return arguments.rebuild(arguments.next_stream() if rngs is None else as_rngs(rngs), overrides)
 
     def clone(self) -> Self:
         """Returns a network with the same weights in arrays of its own."""
-        twin = self.copy()
-        twin.set_weights(jax.tree.map(jnp.copy, self.get_weights()))
-        return twin
+        return copy.deepcopy(self)
 
-    def constructor_arguments(self) -> dict[str, Any]:
-        """Returns the arguments that the constructor was given, by name."""
-        return dict(self._recipe.constructor_arguments)
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return duplicate(self, {} if memo is None else memo)
 
     def _layout(self) -> Layout:
-        recipe = self._recipe
-        if recipe.owner is not self:  # a module merged for one call of `apply`; it must not leave its mark
+        facts = self._facts
+        if facts.owner is not self:  # a module merged for one call of `apply`: the layout is not kept
             return Layout(self)
-        if recipe.layout is None:
-            recipe.layout = Layout(self)
-        return recipe.layout
+        if facts.layout is None:
+            facts.layout = Layout(self)
+        return facts.layout
 
     def named_variables(self) -> list[tuple[str, nnx.Variable[Any]]]:
         """Returns `(name, variable)` in the order of construction, e.g. `("encoder/layer_0/kernel", ...)`."""
@@ -282,12 +278,12 @@ class Network(Module, nnx.Module):
     @property
     def input_tensor_spec(self) -> Any:
         """The spec of one observation; None if anything is accepted."""
-        return self._recipe.input_tensor_spec
+        return self._facts.input_tensor_spec
 
     @property
     def state_spec(self) -> Any:
         """The spec of what is carried between calls; `()` for a network without memory."""
-        return self._recipe.state_spec
+        return self._facts.state_spec
 
     def create_variables(self, input_tensor_spec: Any = None, **kwargs: Any) -> Any:
         """Returns the spec of one output, without outer axes. The variables exist since construction.
@@ -306,8 +302,8 @@ class Network(Module, nnx.Module):
         spec = input_tensor_spec if self.input_tensor_spec is None else self.input_tensor_spec
         if spec is None:
             raise SpecError(f"{self.name} has no input_tensor_spec", fix="network.create_variables(observation_spec)")
-        if not kwargs and spec is self.input_tensor_spec and self._recipe.output_spec is not None:
-            return self._recipe.output_spec[0]
+        if not kwargs and spec is self.input_tensor_spec and self._facts.output_spec is not None:
+            return self._facts.output_spec[0]
 
         def run(weights: Weights, observation: Any, step_type: Any) -> Any:
             return self.apply(weights, observation, step_type, **kwargs)[0]
@@ -316,7 +312,7 @@ class Network(Module, nnx.Module):
         output = jax.eval_shape(run, self.get_weights(), *inputs)
         output_spec = specs.map_structure(_without_batch, output)
         if not kwargs and spec is self.input_tensor_spec:
-            self._recipe.output_spec = (output_spec,)
+            self._facts.output_spec = (output_spec,)
         return output_spec
 
     def get_initial_state(self, batch_size: int | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Normalizers of observations, by statistics of what they have seen, or by numbers that are given."""
+"""Observation normalizers: by running statistics, or by given numbers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jaxdaw import specs
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError
 from jaxdaw.networks._network import Network
 
-_LIMIT = 2.0**48  # 2**31 squares below 2**96 have a sum that float32 holds
+_LIMIT = 2.0**48  # the sum of 2**31 squares below 2**96 fits float32
 
 
 class _Total(nnx.Module):
-    """A float32 total and what rounding has kept out of it: ten million small terms are not lost beside a large total.
+    """A float32 sum with its rounding error (compensated summation), so that ten million small terms are not lost.
 
     Source: Knuth, The Art of Computer Programming 2, 4.2.2 (the error of a sum is itself a float).
     """
@@ -44,7 +44,7 @@ class _Total(nnx.Module):
 
 
 class _Normalizer(Network):
-    """What the two normalizers have in common: all but how the statistics move."""
+    """Base class of both running normalizers, which differ in how the statistics are updated."""
 
     def __init__(self, tensor_spec: Any, name: str | None):
         super().__init__(tensor_spec, (), name)
@@ -216,7 +216,7 @@ class StreamingNormalizer(_Normalizer):
         self.count.add(num_rows)
         share = num_rows / jnp.maximum(self.count.value(), 1.0)
         for leaf, mean, m2 in zip(rows, self.mean, self.m2, strict=True):
-            # Everything is measured from a row of the batch: squares of distances do not cancel as those of values do.
+            # Differences to one row are summed: their squares do not cancel as squares of large values would.
             origin = leaf[jnp.argmax(counts)]
             inside = _beside(counts, leaf)
             distance = jnp.where(inside, leaf - origin, 0.0)
@@ -318,7 +318,7 @@ class FixedNormalizer(Network):
 
 
 def _numbers(network: str, name: str, given: Any, shape: tuple[int, ...]) -> tuple[float, ...]:
-    """Returns numbers as a tuple, which nnx does not take for a variable."""
+    """Returns numbers as a tuple, which nnx treats as static."""
     array = np.asarray(given, np.float64)
     if array.shape not in ((), shape):
         raise SpecError(

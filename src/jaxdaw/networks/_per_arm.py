@@ -1,4 +1,4 @@
-"""Networks over a context and the features of arms: two towers, and what joins them."""
+"""Networks over features of a context and of arms: two towers, and how they are combined."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate
 from jaxdaw.networks._layers import Activation
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._q import QNetwork
-from jaxdaw.networks._recipe import as_rngs
 
 
 class PerArmNetwork(Network):

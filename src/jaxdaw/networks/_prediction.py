@@ -1,4 +1,4 @@
-"""RewardPrediction: what a reward network says of every action."""
+"""RewardPrediction and RewardBelief: outputs of reward networks that tell noise or uncertainty."""
 
 from __future__ import annotations
 

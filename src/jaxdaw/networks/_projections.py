@@ -1,4 +1,4 @@
-"""Projections: features to a distribution over one leaf of the action spec."""
+"""Projections: from features to a distribution over one leaf of the action spec."""
 
 from __future__ import annotations
 

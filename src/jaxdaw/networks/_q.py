@@ -12,10 +12,10 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import SpecError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork
 from jaxdaw.networks._layers import Activation, Dense, DropoutParam, Initializer, symmetric_uniform
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._recipe import as_rngs
 from jaxdaw.networks._recurrent import CellType, RecurrentEncodingNetwork
 
 

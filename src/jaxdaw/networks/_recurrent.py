@@ -12,16 +12,16 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, SpecTypeError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork
 from jaxdaw.networks._layers import Activation, Dense, Initializer, glorot_uniform, he_truncated_normal
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._recipe import as_rngs
 
 CellType = Literal["lstm", "gru"]
 
 
 class LSTMState(NamedTuple):
-    """What one LSTM cell carries.
+    """The state of one LSTM cell.
 
     Attributes:
       hidden: the cell's last output, float32 `[B, units]`.

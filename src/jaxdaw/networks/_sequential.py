@@ -8,9 +8,9 @@ from typing import Any
 from flax import nnx
 
 from jaxdaw.errors import ConfigError
+from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._layers import as_network
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._recipe import as_rngs
 
 
 class Sequential(Network):

@@ -1,11 +1,13 @@
-"""Weights, and the map between a module's variables and plain nested dictionaries of arrays."""
+"""Weights, and conversion between a module's variables and nested dictionaries of arrays."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax.core import Tracer
 
@@ -26,27 +28,72 @@ class Weights(NamedTuple):
     rest: Any
 
 
-Shown = Sequence[tuple[int, nnx.Variable[Any]]]
-"""Variables of one module, each with its place in a list of arrays."""
+_SWAP = threading.Lock()
+"""Held while the variables of networks are read or replaced together, so that no thread sees half of a train step."""
 
 
-def read_raw(shown: Shown, leaves: list[Any]) -> list[Any]:
-    """Returns `leaves` with the arrays of the variables, uncopied, at their places."""
-    for place, variable in shown:
-        leaves[place] = variable._raw_value
-    return leaves
+def read_arrays(variables: Sequence[nnx.Variable[Any]]) -> list[Any]:
+    """Returns the arrays of variables, uncopied."""
+    with _SWAP:
+        return [variable._raw_value for variable in variables]
 
 
-def write_raw(shown: Shown, leaves: Sequence[Any]) -> None:
-    """Makes the leaves at their places the arrays of variables; shapes and dtypes are not looked at.
+def write_arrays(variables: Sequence[nnx.Variable[Any]], arrays: Sequence[Any]) -> None:
+    """Makes arrays those of the variables; shapes and dtypes are not looked at."""
+    with _SWAP:
+        _write(variables, arrays)
+
+
+def _write(variables: Sequence[nnx.Variable[Any]], arrays: Sequence[Any]) -> None:
+    """Does what `write_arrays` does, for a caller that holds the lock.
 
     `Variable.set_raw_value` asks each time whether the trace is the one that made the variable, which costs 2 us; it is
     only under a trace that the answer can be no.
     """
-    if shown and isinstance(leaves[shown[0][0]], Tracer):
-        shown[0][1].set_raw_value(leaves[shown[0][0]])
-    for place, variable in shown:
-        object.__setattr__(variable, "_raw_value", leaves[place])
+    if variables and isinstance(arrays[0], Tracer):
+        variables[0].set_raw_value(arrays[0])
+    for variable, array in zip(variables, arrays, strict=True):
+        object.__setattr__(variable, "_raw_value", array)
+
+
+class Facts:
+    """What is known of one network besides its variables. To nnx it is one opaque static object."""
+
+    def __init__(self, owner: nnx.Module, input_tensor_spec: Any, state_spec: Any):
+        self.owner = owner
+        self.input_tensor_spec = input_tensor_spec
+        self.state_spec = state_spec
+        self.layout: Layout | None = None
+        self.output_spec: tuple[Any] | None = None
+
+
+def duplicate(node: Any, memo: dict[int, Any]) -> Any:
+    """Returns a copy of an nnx object with variables in arrays of their own, in the same order of construction.
+
+    Objects that it holds twice, or that `memo` knows, stay shared. What is no nnx object (functions, specs, numbers) is
+    not copied. `copy.deepcopy` itself fails here: nnx passes `Variable.__deepcopy__` on to the array.
+
+    Args:
+      node: a module, a variable, or a container of these.
+      memo: copies by the id of the original, as in `copy.deepcopy`.
+    """
+    if id(node) in memo:
+        return memo[id(node)]
+    if isinstance(node, nnx.Variable):
+        twin: Any = node.copy(jax.tree.map(jnp.copy, node.get_raw_value()))
+    elif isinstance(node, nnx.Pytree):
+        twin = memo[id(node)] = object.__new__(type(node))
+        vars(twin).update({name: duplicate(value, memo) for name, value in vars(node).items()})
+    elif isinstance(node, Facts):
+        twin = Facts(memo[id(node.owner)], node.input_tensor_spec, node.state_spec)
+    elif type(node) is dict:
+        twin = {key: duplicate(value, memo) for key, value in node.items()}
+    elif type(node) in (list, tuple):
+        twin = type(node)(duplicate(value, memo) for value in node)
+    else:
+        return node
+    memo[id(node)] = twin
+    return twin
 
 
 class Layout:
@@ -71,13 +118,15 @@ class Layout:
 
     def gather(self) -> Weights:
         """Returns the variables' raw arrays, uncopied."""
-        return Weights(self.params.gather(), self.rest.gather())
+        with _SWAP:
+            return Weights(self.params.gather(), self.rest.gather())
 
     def scatter(self, weights: Weights) -> None:
         """Makes `weights` the variables' arrays; nothing is written unless structure, shapes and dtypes agree."""
         params, rest = self.params.admit(weights[0]), self.rest.admit(weights[1])
-        self.params.write(params)
-        self.rest.write(rest)
+        with _SWAP:
+            self.params.write(params)
+            self.rest.write(rest)
 
     @property
     def variables(self) -> list[nnx.Variable[Any]]:
@@ -143,7 +192,7 @@ class _Group:
         return leaves
 
     def write(self, leaves: Sequence[Any]) -> None:
-        write_raw(list(enumerate(self._variables)), leaves)
+        _write(self._variables, leaves)
 
     def to_graph(self, tree: Any) -> dict[Any, Any]:
         """Returns the leaves under the keys by which nnx knows them, with integers for lists."""

@@ -1,16 +1,11 @@
-"""TimeStep in, PolicyStep out: value-based policies, and the exploration around them and around continuous ones."""
+"""Policies: from TimeStep to PolicyStep. Value-based and actor policies, and exploration around them."""
 
-from jaxdaw.policies._actor import ActorPolicy, is_distribution
+from jaxdaw.distributions import is_distribution
+from jaxdaw.policies._actor import ActorPolicy
 from jaxdaw.policies._base import Policy
-from jaxdaw.policies._beliefs import (
-    EnsembleThompsonSamplingPolicy,
-    LinearThompsonSamplingPolicy,
-    LinearUCBPolicy,
-)
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
-from jaxdaw.policies._gaps import FalconPolicy, FastCBPolicy, SquareCBPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy, OUNoiseState
 from jaxdaw.policies._q import QPolicy, check_scalar_action, check_values_of
@@ -21,6 +16,7 @@ from jaxdaw.policies._reward_prediction import (
     check_bandit_action,
     features_of,
 )
+from jaxdaw.policies._square_cb import FalconPolicy, FastCBPolicy, SquareCBPolicy
 from jaxdaw.policies._trained_constraints import (
     AbsoluteConstraint,
     NeuralConstraint,
@@ -28,6 +24,11 @@ from jaxdaw.policies._trained_constraints import (
     RelativeConstraint,
     RelativeQuantileConstraint,
     trained_constraints,
+)
+from jaxdaw.policies._ucb_thompson import (
+    EnsembleThompsonSamplingPolicy,
+    LinearThompsonSamplingPolicy,
+    LinearUCBPolicy,
 )
 
 __all__ = [

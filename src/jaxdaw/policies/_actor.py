@@ -1,4 +1,4 @@
-"""ActorPolicy: a network's actions, or samples of its distributions over them."""
+"""ActorPolicy: acts by a network that returns actions, or distributions over actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.distributions import Categorical, Deterministic, Independent, Joint
+from jaxdaw.distributions import Categorical, Deterministic, Distribution, Independent, Joint, is_distribution
 from jaxdaw.errors import SpecError, explain
 from jaxdaw.networks import Network, require_network
 from jaxdaw.policies._base import Policy
@@ -138,16 +138,11 @@ class ActorPolicy(Policy):
         return PolicyStep(action=action, state=state)
 
 
-def is_distribution(value: Any) -> bool:
-    """Returns whether a leaf of a network's output is a distribution."""
-    return hasattr(value, "log_prob")
-
-
-def _as_distribution(leaf: Any, spec: specs.TensorSpec) -> Any:
+def _as_distribution(leaf: Any, spec: specs.TensorSpec) -> Distribution:
     return leaf if is_distribution(leaf) else Deterministic(leaf, len(spec.shape))
 
 
-def _masked(distribution: Any, mask: jax.Array | None) -> Any:
+def _masked(distribution: Distribution, mask: jax.Array | None) -> Distribution:
     if mask is None:
         return distribution
     if isinstance(distribution, Independent):

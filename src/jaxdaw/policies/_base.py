@@ -1,4 +1,4 @@
-"""Policy: a pure core (`weights, time_step, policy_state, randomness -> PolicyStep`) in a thin documented shell."""
+"""Policy: a pure `act(weights, time_step, policy_state, randomness) -> PolicyStep`, and the documented methods."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from jaxdaw import specs
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecTypeError
 from jaxdaw.math import soft_update
 from jaxdaw.networks import Module, Network
-from jaxdaw.policies._admission import Admission, as_seed
+from jaxdaw.policies._actions import as_declared, emitted_bounds, rows_without_action
 from jaxdaw.policies._constraints import Splitter, check_mask_values, split_observation
-from jaxdaw.policies._emission import as_declared, emitted_bounds, rows_without_action
 from jaxdaw.policies._info import with_log_probability
+from jaxdaw.policies._input_checks import InputChecks, as_seed
 from jaxdaw.trajectories import PolicyStep, TimeStep, Trajectory, trajectory_spec
 
 
@@ -46,6 +46,8 @@ class Policy(Module):
     """
 
     draws = True
+    changing_attributes: tuple[str, ...] = ()  # type: ignore[assignment]  # narrower than a Module's, and not assigned
+    _how_to_save = "jaxdaw.training.save_policy(policy, directory)"
 
     def __init__(
         self,
@@ -71,7 +73,8 @@ class Policy(Module):
         self._action_spec = action_spec
         self._policy_state_spec = policy_state_spec
         if emit_log_probability:
-            highest = 0.0 if all(map(specs.is_discrete, specs.flatten(action_spec))) else np.inf  # of a density
+            # A log-probability is at most 0; a log density may be positive.
+            highest = 0.0 if all(map(specs.is_discrete, specs.flatten(action_spec))) else np.inf
             info_spec = with_log_probability(info_spec, specs.BoundedTensorSpec((), np.float32, -np.inf, highest))
         self._info_spec = info_spec
         self._clip = clip
@@ -82,7 +85,7 @@ class Policy(Module):
         self.compiled_act = jax.jit(self._act_from_seed)
         self._compiled_leaves = jax.jit(self._act_on_leaves)
         self._compiled_distribution = jax.jit(self.distribute)
-        self._admission = Admission(self.name, time_step_spec)
+        self._input_checks = InputChecks(self.name, time_step_spec)
         self._action_leaves = jax.tree.leaves(action_spec)
         self._step_structure = jax.tree.structure(self.policy_step_spec)
         self._emitted_bounds = [emitted_bounds(spec) for spec in self._action_leaves]
@@ -332,6 +335,10 @@ class Policy(Module):
         """The splitter, or None."""
         return self._splitter
 
+    def arguments_now(self) -> dict[str, Any]:
+        """Returns all arguments of the constructor by name, a schedule as the number that it gives now."""
+        return self.constructor_arguments(defaults=True)
+
     # What the shell does before and after the compiled call.
 
     def _next_seed(self) -> Any:
@@ -347,13 +354,13 @@ class Policy(Module):
         return jax.tree.leaves(self.get_weights())
 
     def _act_on_leaves(self, leaves: Any, step: tuple[Any, ...], state: Any, seed: Any) -> list[Any]:
-        with jax.ensure_compile_time_eval():  # of numbers that follow schedules
+        with jax.ensure_compile_time_eval():  # numbers that follow schedules are computed now, not traced
             structure = jax.tree.structure(self.get_weights())
         return jax.tree.leaves(self._act_from_seed(structure.unflatten(leaves), TimeStep(*step), state, seed))
 
     def _admit(self, time_step: Any) -> tuple[TimeStep, bool]:
         """Returns the time step `[B, ...]` with exactly the declared leaves, and whether it came batched."""
-        time_step, batched = self._admission.admit(time_step)
+        time_step, batched = self._input_checks.admit(time_step)
         self._check_mask(time_step)
         return time_step, batched
 
@@ -389,7 +396,8 @@ class Policy(Module):
             leaves = [np.asarray(leaf) for leaf in leaves]
             for index, spec in enumerate(self._action_leaves):
                 leaves[index] = leaves[index].astype(spec.dtype, copy=False)
-        rows = rows_without_action(leaves[: len(self._action_leaves)], self._emitted_bounds)  # a step's first
+        actions = leaves[: len(self._action_leaves)]  # they come first in a PolicyStep
+        rows = rows_without_action(actions, self._emitted_bounds)
         if rows is not None:
             raise self._no_action(rows)
         return self._step_structure.unflatten(leaves if batched else [leaf[0] for leaf in leaves])

@@ -1,22 +1,25 @@
-"""BoundPolicy: observation in, action out, with the weights built in; for serving, playing and evaluating."""
+"""BoundPolicy: a compiled function from observation to action, with the weights as constants."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.policies._admission import in_the_middle, refuse_other_shapes
+from jaxdaw.errors import NonFiniteError
+from jaxdaw.policies._actions import emitted_bounds, is_emitted, rows_without_action
 from jaxdaw.policies._base import Policy
-from jaxdaw.policies._emission import emitted_bounds, is_emitted
+from jaxdaw.policies._input_checks import in_the_middle, refuse_other_shapes
 
 
 class BoundPolicy:
     """`act(observation) -> action`: one compiled call, NumPy to NumPy, with the weights as constants.
 
-    The weights are those of the moment of binding. Recurrent state is kept inside, one for each row; `reset` clears it.
+    The weights are those of the moment of binding: after training, or after mending weights that were NaN, bind again.
+    Recurrent state is kept inside, one for each row; `reset` clears it.
 
     Args:
       policy: what to bind.
@@ -34,7 +37,8 @@ class BoundPolicy:
         self._stateful = policy.policy_state_spec != ()
         self._calls = 0
         self._state: Any = None
-        weights, key, spec = policy.get_weights(), jax.random.key(seed), policy.time_step_spec
+        self._weights = weights = policy.get_weights()
+        key, spec = jax.random.key(seed), policy.time_step_spec
 
         def act(observation: Any, state: Any, calls: Any) -> Any:
             batched = specs.outer_shape(observation, spec.observation) != ()
@@ -61,23 +65,44 @@ class BoundPolicy:
             observation = self._admit(observation)
         elif observation.shape != single.shape and observation.shape[1:] != single.shape:
             refuse_other_shapes(self._policy.name, observation, single)
+        state = None
         if not self._policy.draws and not self._stateful:
             action = self._plain(observation)
         else:
             self._calls += 1
             action, state = self._general(observation, self._state, np.uint32(self._calls))
-            self._state = state if self._stateful else None
         if self._is_nest:
             emitted = specs.map_structure(lambda x, spec: np.asarray(x, spec.dtype), action, self._policy.action_spec)
         else:
             emitted = np.asarray(action)
-        if not all(map(is_emitted, specs.flatten(emitted) if self._is_nest else [emitted], self._bounds)):
-            self._policy.action(observation)  # the slow path names the row and the cause
+        leaves = specs.flatten(emitted) if self._is_nest else [emitted]
+        if not all(map(is_emitted, leaves, self._bounds)):
+            raise self._refusal(observation, leaves)
+        self._state = state if self._stateful else None
         return emitted
+
+    def _refusal(self, observation: Any, leaves: list[np.ndarray]) -> Exception:
+        """Returns the error for actions that hold the sentinel of a row without an action.
+
+        Raises:
+          MaskError: a mask in the observation that allows nothing.
+        """
+        _, batched = self._policy._admit(observation)
+        rows = rows_without_action(leaves if batched else [leaf[None] for leaf in leaves], self._bounds)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(self._weights)[0]:
+            if jnp.issubdtype(leaf.dtype, jnp.floating) and not np.isfinite(leaf).all():
+                return NonFiniteError(
+                    f"{self._policy.name} has no action for {rows}",
+                    expected="finite weights when the policy was bound",
+                    got=f"NaN or infinity in the bound weights{jax.tree_util.keystr(path)}",
+                    cause="weights that had diverged; mending the network since then does not change bound weights.",
+                    fix="policy.bind()  # again, after the weights are mended",
+                )
+        return self._policy._no_action(str(rows))
 
     def reset(self) -> None:
         """Forgets the recurrent state: the next call starts new episodes."""
         self._state = None
 
     def _admit(self, observation: Any) -> Any:
-        return self._policy._admission.from_observation(observation).observation
+        return self._policy._input_checks.from_observation(observation).observation

@@ -1,4 +1,4 @@
-"""Action masks: the one place where an observation is taken apart into what the network sees and what is allowed."""
+"""Action masks: how an observation is split into the network's input and the mask of allowed actions."""
 
 from __future__ import annotations
 

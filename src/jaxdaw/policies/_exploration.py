@@ -1,4 +1,4 @@
-"""Policies around a policy: the greedy choice, and two ways to explore around it."""
+"""GreedyPolicy, EpsilonGreedyPolicy and BoltzmannPolicy, and the base class of scheduled exploration."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class GreedyPolicy(WrappedPolicy):
         return jnp.zeros(num_steps)
 
     def _next_seed(self) -> Any:
-        return _UNUSED  # an array: JAX takes longer over a number of NumPy
+        return _UNUSED  # an array, which JAX converts faster than a NumPy scalar
 
     def _sample(self, distribution: Any, randomness: Any) -> Any:
         return specs.map_structure(lambda leaf: leaf.mode(), distribution)
@@ -67,26 +67,40 @@ class GreedyPolicy(WrappedPolicy):
 class ScheduledPolicy(WrappedPolicy):
     """A wrapped policy with one number that may follow a schedule."""
 
+    changing_attributes = ("step",)
     _kind = BanditPolicyType.UNKNOWN
-    """What a row is reported as whose action is not the greedy one."""
+    """The policy type that is reported for a row whose action is not the greedy one."""
 
     def __init__(
         self, policy: Policy, schedule: Schedule, range_text: str, in_range: Callable[[float], bool], name: str | None
     ):
         super().__init__(policy, clip=False, emit_log_probability=policy.emit_log_probability, name=name)
         self.step = 0
+        self._schedule = schedule if callable(schedule) else None
         read: Any = schedule
-        self._value: Callable[[Any], Any] | None = None  # of a function without arguments: read on the host
+        self._value: Callable[[Any], Any] | None = None  # None: a function without arguments, called on the host
         if not callable(schedule):
             if schedule is None or not np.ndim(schedule) == 0 or not in_range(float(schedule)):
                 raise ConfigError(
                     f"{self.name} was given a number outside its range", expected=range_text, got=repr(schedule)
                 )
-            number = np.float32(schedule)  # of NumPy: a number of JAX would be a program of its own in every call
+            number = np.float32(schedule)  # a JAX scalar would be a compiled program of its own in every call
             self._value = lambda step: number
         elif inspect.signature(schedule).parameters:
             self._value = lambda step: jnp.asarray(read(step), jnp.float32)
         self._read = read
+
+    def number_now(self) -> float:
+        """Returns what the schedule gives now."""
+        return float(ScheduledPolicy.weights_now(self, ())[1])
+
+    def arguments_now(self) -> dict[str, Any]:
+        """Returns all arguments of the constructor by name, a schedule as the number that it gives now."""
+        arguments = super().arguments_now()
+        return {
+            name: self.number_now() if value is self._schedule is not None else value
+            for name, value in arguments.items()
+        }
 
     def _explore(self, choice: Any, number: Any) -> Any:
         """Returns the distribution over the same values and mask that explores by `number`; pure."""

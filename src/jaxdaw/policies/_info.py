@@ -1,4 +1,4 @@
-"""What a policy reports beside its action."""
+"""PolicyInfo: what a policy reports beside its action."""
 
 from __future__ import annotations
 

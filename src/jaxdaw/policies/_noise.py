@@ -1,4 +1,4 @@
-"""Noise around continuous actions: independent at every step, or with a memory of its own."""
+"""Gaussian and Ornstein-Uhlenbeck noise around continuous actions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jaxdaw.trajectories import PolicyStep, TimeStep
 
 
 class _NoisyPolicy(WrappedPolicy):
-    """The wrapped policy's actions and standard normal numbers to disturb them with."""
+    """Base class of both: draws the wrapped policy's randomness and standard normal noise."""
 
     def __init__(
         self, policy: Policy, policy_state_spec: Any, clip: bool, name: str | None, emit_log_probability: bool = False
@@ -108,10 +108,6 @@ class GaussianPolicy(_NoisyPolicy):
                 fix="GaussianPolicy(GreedyPolicy(policy), scale, emit_log_probability=True)",
             )
 
-    def options(self) -> dict[str, Any]:
-        """Returns the constructor's arguments beside the policy and the name, as plain numbers."""
-        return {"scale": self._scale, "clip": self._clip, "emit_log_probability": self._emit_log_probability}
-
     def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
         """Chooses an action; pure. Arguments as for `Policy.act`."""
         randomness, noise = randomness
@@ -136,7 +132,7 @@ class GaussianPolicy(_NoisyPolicy):
         return Normal(action, self._scale, len(spec.shape))
 
     def _is_certain(self, distribution: Any) -> bool:
-        if isinstance(self._wrapped, OUNoisePolicy):  # whose distribution leaves its own noise out
+        if isinstance(self._wrapped, OUNoisePolicy):  # its distribution does not include its own noise
             return False
         return all(isinstance(leaf, Deterministic) for leaf in specs.flatten(distribution))
 
@@ -191,10 +187,6 @@ class OUNoisePolicy(_NoisyPolicy):
         super().__init__(policy, OUNoiseState(noise_spec, policy.policy_state_spec), clip, name)
         self._stddev = _in_range(self.name, "ou_stddev", ou_stddev, math.inf)
         self._damping = _in_range(self.name, "ou_damping", ou_damping, 1.0)
-
-    def options(self) -> dict[str, Any]:
-        """Returns the constructor's arguments beside the policy and the name, as plain numbers."""
-        return {"ou_stddev": self._stddev, "ou_damping": self._damping, "clip": self._clip}
 
     def act(self, weights: Any, time_step: TimeStep, policy_state: Any, randomness: Any) -> PolicyStep:
         """Chooses an action; pure. Arguments as for `Policy.act`."""

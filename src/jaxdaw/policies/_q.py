@@ -68,7 +68,7 @@ class QPolicy(Policy):
         return self._q_network.get_weights()
 
     def _weight_leaves(self) -> list[Any]:
-        own = type(self).get_weights is QPolicy.get_weights  # an heir may have others
+        own = type(self).get_weights is QPolicy.get_weights  # a subclass may override get_weights
         return self._q_network.weight_leaves() if own else super()._weight_leaves()
 
     def draw(self, key: Any, num_steps: int, batch_size: int) -> Any:

@@ -1,4 +1,4 @@
-"""RandomPolicy: uniform over what is allowed."""
+"""RandomPolicy: uniform over the allowed actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GreedyRewardPredictionPolicy: a reward model's values, and what is allowed, as a distribution over actions."""
+"""GreedyRewardPredictionPolicy: takes the allowed action with the highest predicted reward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constraints on values that networks predict, and that an agent trains along with its reward network."""
+"""Constraints on predicted values; an agent trains their networks together with its reward network."""
 
 from __future__ import annotations
 

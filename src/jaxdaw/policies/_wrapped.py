@@ -1,4 +1,4 @@
-"""WrappedPolicy: what every policy around a policy takes over from it."""
+"""Base class of policies that wrap another policy (greedy, epsilon-greedy, Boltzmann, noise)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class WrappedPolicy(Policy):
         return self._wrapped.get_weights()
 
     def _weight_leaves(self) -> list[Any]:
-        own = type(self).get_weights is WrappedPolicy.get_weights  # an heir may have others
+        own = type(self).get_weights is WrappedPolicy.get_weights  # a subclass may override get_weights
         return self._wrapped._weight_leaves() if own else super()._weight_leaves()
 
     def _no_action(self, rows: str) -> Exception:

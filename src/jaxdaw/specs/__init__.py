@@ -1,4 +1,4 @@
-"""Specs: what arrays promise to be, nests of them, and the ways in and out of other libraries.
+"""Specs of arrays (shape, dtype, bounds), nests of specs, and conversions from and to other libraries.
 
 Spec objects are leaves of every nest. `None` is not: nothing is `()`.
 """

@@ -1,4 +1,4 @@
-"""The axes that a value has before those of its spec: batch, or batch and time."""
+"""Outer axes: the batch and time axes that a value has in front of the axes of its spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a value keep the promise of its spec?"""
+"""`check`: whether a nest of arrays matches a nest of specs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxdaw.specs._nest import assert_same_structure, dissect, flatten_with_path
 from jaxdaw.specs._spec import BoundedTensorSpec, bounds_as, has_dtype
 
 _PYTHON_NUMBERS = frozenset({bool, int, float})
-_OUTER_NAMES = ("B", "T")  # how messages write batch and time where only their number is known
+_OUTER_NAMES = ("B", "T")  # names of outer axes in messages, where only their number is known
 
 
 def check(
@@ -52,9 +52,9 @@ def check(
     for index, (leaf, leaf_spec) in enumerate(zip(leaves, specs, strict=True)):
         try:
             matches = leaf.shape == outer + leaf_spec.shape and (
-                leaf.dtype is leaf_spec.dtype or has_dtype(leaf, leaf_spec)  # the first is true of nearly all, and fast
+                leaf.dtype is leaf_spec.dtype or has_dtype(leaf, leaf_spec)  # identity is fast and nearly always true
             )
-        except AttributeError:  # the leaf is no array, or the spec no spec
+        except AttributeError:  # the leaf is not an array, or the spec not a spec
             matches = False
         if not matches or (
             check_bounds and isinstance(leaf_spec, BoundedTensorSpec) and not _in_range(leaf, leaf_spec)

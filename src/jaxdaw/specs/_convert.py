@@ -1,4 +1,4 @@
-"""Specs from and to the spaces of Gymnasium, and from the specs of dm_env."""
+"""Conversions between specs and Gymnasium spaces, and from dm_env specs."""
 
 from __future__ import annotations
 

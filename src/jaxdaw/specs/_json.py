@@ -1,4 +1,4 @@
-"""Specs as JSON, and back."""
+"""Nests of specs to JSON and back."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _describe(spec: TensorSpec) -> dict[str, Any]:
 def _restore(described: Mapping[str, Any]) -> TensorSpec:
     shape, name = tuple(described["shape"]), described["dtype"]
     dtype = jnp.dtype(name)
-    if dtype.name != name:  # NumPy takes other spellings too: "f4", ">i2", ...
+    if dtype.name != name:  # NumPy also accepts other spellings: "f4", ">i2", ...
         raise ValueError(f"no dtype {name!r}")
     if "minimum" not in described:
         return TensorSpec(shape, dtype, described["name"])

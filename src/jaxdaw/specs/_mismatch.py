@@ -1,4 +1,4 @@
-"""What is wrong with an array that does not match its spec: the message of `check`, with likely cause and fix."""
+"""The error message for an array that does not match its spec, with likely cause and fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, bound_text, bounds
 
 _MAX_NAMED_VALUES = 3
 
-Axes = Sequence[int | str | None]  # an int has to match, anything else stands for any size
+Axes = Sequence[int | str | None]  # an int has to match; anything else matches any size
 
 
 def explain_leaf(leaf: Any, spec: Any, outer: Axes, headline: str) -> SpecError:
@@ -83,7 +83,7 @@ def _shape_advice(
         height, width, channels = inner
         if shape_fits(shape, outer, (channels, height, width)):
             return "channels first, where the spec has them last.", "numpy.moveaxis(value, -3, -1)"
-        if shape_fits(shape, outer, (width, channels, height)):  # of a spec (channels, height, width)
+        if shape_fits(shape, outer, (width, channels, height)):  # the spec is (channels, height, width)
             return "channels last, where the spec has them first.", "numpy.moveaxis(value, -1, -3)"
     return None, None
 
@@ -111,5 +111,5 @@ def _offenders(leaf: np.ndarray, spec: TensorSpec, got: str) -> tuple[str, str |
 
 
 def _value_text(array: np.ndarray, place: tuple[int, ...]) -> str:
-    value = str(array[place])  # not format(): it would show a float32 with the digits of a float64
+    value = str(array[place])  # format() would print a float32 with the digits of a float64
     return f"[{','.join(map(str, place))}]={value}" if place else value

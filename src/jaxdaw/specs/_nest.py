@@ -7,6 +7,10 @@ depth is bounded by memory only, and every function takes time linear in the num
 
 All Mappings are one kind, visited in the order of their sorted keys; all lists are one kind; every tuple class is its
 own.
+
+`jax.tree_util` cannot take this place: to it an OrderedDict differs from a dict and a MappingProxyType is a leaf, a
+mapped dict comes back with its keys sorted, a registered class such as a distribution is a container, and a nest that
+holds itself or is 2,000 levels deep ends in a SystemError.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ from jaxdaw.errors import SpecError, SpecTypeError
 
 Entry = tuple[type, Sequence[Any]] | None
 
-_MAX_NAMED_KEYS = 6  # of a mapping, in a message
-_MIN_LIKENESS = 0.5  # of two keys, for one to count as a misspelling of the other; "vel" for "velocity" has 0.55
+_MAX_NAMED_KEYS = 6  # keys of a mapping that a message lists
+_MIN_LIKENESS = 0.5  # similarity from which a key counts as a misspelling; "vel" for "velocity" has 0.55
 
 
 class Anatomy(NamedTuple):
@@ -43,7 +47,7 @@ def dissect(nest: Any) -> Anatomy:
     leaves: list[Any] = []
     skeleton: list[Entry] = []
     containers: list[Any] = []
-    open_containers: list[int] = []  # ids, outermost first: what a cycle would come back to
+    open_containers: list[int] = []  # ids, outermost first; a cycle would reach one of them again
     open_ids: set[int] = set()
     stack = [nest]
     while stack:
@@ -182,7 +186,7 @@ def prune_extra_keys(narrow: Any, wide: Any) -> Any:
     >>> prune_extra_keys({"a": 0}, {"a": 1, "b": 2})
     {'a': 1}
     """
-    dissect(narrow)  # refuses cycles, which would keep the walk below from ending
+    dissect(narrow)  # refuses cycles, on which the walk below would not end
     leaves: list[Any] = []
     skeleton: list[Entry] = []
     containers: list[Any] = []

@@ -1,4 +1,4 @@
-"""Random values of a spec."""
+"""`sample`: random values that match a spec."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sample(spec: Any, key: jax.Array, outer_dims: Sequence[int] = ()) -> Any:
 def _sample_leaf(spec: TensorSpec, key: jax.Array, outer_dims: tuple[int, ...]) -> jax.Array:
     dtype, shape = device_dtype(spec), outer_dims + spec.shape
     bounds = (spec.minimum, spec.maximum) if isinstance(spec, BoundedTensorSpec) else extremes(dtype)
-    low, high = (np.array(bound, ndmin=len(shape)) for bound in bounds)  # axes of 1 in front: no rank is promoted below
+    low, high = (np.array(bound, ndmin=len(shape)) for bound in bounds)  # so that ranks agree below
     if is_continuous(spec):
         return _sample_float(key, shape, dtype, low, high)
     return _sample_integer(key, shape, dtype, low, high)
@@ -51,7 +51,7 @@ def _sample_float(
     least, greatest = (np.float64(extreme) for extreme in extremes(dtype))
     low, high = (np.clip(bound.astype(np.float64), least, greatest) for bound in (low, high))
     inner_low, inner_high = np.maximum(low, least / 8), np.minimum(high, greatest / 8)
-    is_far_out = inner_low > inner_high  # both bounds beyond an eighth of the range: their difference cannot overflow
+    is_far_out = inner_low > inner_high  # both bounds are on one side: their difference cannot overflow
     low, high = np.where(is_far_out, low, inner_low).astype(dtype), np.where(is_far_out, high, inner_high).astype(dtype)
     draw = jax.random.uniform(key, shape, dtype, low, high)
     return jnp.clip(draw, low, high)  # high - low is rounded, so the sum may pass a bound

@@ -1,4 +1,4 @@
-"""Specs: the shape, dtype and range that an array promises to have."""
+"""TensorSpec and BoundedTensorSpec: the shape, dtype and bounds of an array."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from jaxdaw.errors import SpecError, SpecTypeError
 
 _BFLOAT16 = np.dtype(jax.dtypes.bfloat16)
-_MAX_SHOWN_BOUNDS = 4  # elements of a bound that messages spell out
-_ROUNDING_STEPS = 8  # bounds of a float spec count as equal when closer than so many times the dtype's epsilon
+_MAX_SHOWN_BOUNDS = 4  # elements of a bound that a message lists
+_ROUNDING_STEPS = 8  # float bounds are equal if they differ by less than this many epsilons of the dtype
 
 
 @dataclasses.dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -119,7 +119,7 @@ class BoundedTensorSpec(TensorSpec):
 
     __hash__ = TensorSpec.__hash__
 
-    def __reduce__(self) -> Any:  # copies come from the constructor, which makes their bounds read-only again
+    def __reduce__(self) -> Any:  # a copy is made by the constructor, so that its bounds are read-only too
         return type(self), (self.shape, self.dtype, self.minimum, self.maximum, self.name)
 
     def __repr__(self) -> str:
@@ -178,7 +178,7 @@ def bounds_as(spec: BoundedTensorSpec, dtype: np.dtype) -> tuple[np.ndarray, np.
     """Returns minimum and maximum in the dtype of an array that `has_dtype`, for a comparison without promotion."""
     if dtype == spec.dtype:
         return spec.minimum, spec.maximum
-    with np.errstate(over="ignore"):  # what float32 cannot hold is beyond its range anyway
+    with np.errstate(over="ignore"):  # what float32 cannot hold is outside its range anyway
         return spec.minimum.astype(dtype), spec.maximum.astype(dtype)
 
 

@@ -1,4 +1,4 @@
-"""Where in an episode a step stands."""
+"""StepType: the first, middle or last step of an episode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zeros of a spec, and what their arrays are like."""
+"""Zeros that match a spec, and `jax.ShapeDtypeStruct` of it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxdaw.metrics import RegretState
 from jaxdaw.training._bandit_loop import BanditLoop, OnlineState
-from jaxdaw.training._dealing import cores, num_programs
+from jaxdaw.training._dealing import cores, num_programs, waits_for_cores
 
 
 class BanditSeeds:
@@ -39,6 +39,7 @@ class BanditSeeds:
         self.states: list[OnlineState] = [initialize(part if self._many else part[0]) for part in keys]
         self._compiled: dict[Any, Any] = {}
         self._threads = ThreadPoolExecutor(min(programs, cores()), "jaxdaw-seeds")
+        self._in_turn = False
 
     def prepare(self, updates: np.ndarray, decisions: int) -> Any:
         """Compiles what `advance` runs with these arguments, unless that was done, and returns it."""
@@ -50,7 +51,9 @@ class BanditSeeds:
         if kind not in self._compiled:
             run = jax.vmap(run, in_axes=(0, None)) if self._many else run
             jitted = jax.jit(run, donate_argnums=0, compiler_options=self._loop.agent.compiler_options())
-            self._compiled[kind] = jitted.lower(self.states[0], updates).compile()
+            lowered = jitted.lower(self.states[0], updates)
+            self._in_turn |= waits_for_cores(lowered)
+            self._compiled[kind] = lowered.compile()
         return self._compiled[kind]
 
     def advance(self, updates: np.ndarray, decisions: int) -> RegretState:
@@ -66,8 +69,13 @@ class BanditSeeds:
             self.states[number], sums = program(self.states[number], updates)
             return jax.device_get(sums)
 
-        told = list(self._threads.map(advance, range(len(self.states))))
+        run = map if self._in_turn else self._threads.map
+        told = list(run(advance, range(len(self.states))))
         return jax.tree.map(lambda *parts: np.asarray(self._together(parts), np.float64), *told)
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._threads.shutdown()
 
     @property
     def counts(self) -> tuple[int, int]:

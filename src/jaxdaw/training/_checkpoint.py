@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,11 @@ def load_tree(directory: str | Path, like: Any) -> tuple[Any, dict[str, Any]]:
       StorageError: a missing, damaged or foreign file, a newer format, or another structure, shown path by path.
     """
     document = read_document(Path(directory), CHECKPOINT)
-    refusal = _refusal(Path(directory), document, like)
+    leaves = named_leaves(like)
+    refusal = _refusal(Path(directory), document, leaves)
     if refusal is not None:
         raise refusal
-    return _read(Path(directory), document, like)
+    return _with_leaves(like, _read(Path(directory), document, leaves)), document["metadata"]
 
 
 class Checkpointer:
@@ -92,36 +94,52 @@ class Checkpointer:
         """Returns the newest checkpoint, or None; whether it is whole is found out by reading it."""
         return next(reversed(self._steps().values()), None)
 
-    def restore(self, like: Any, step: int | None = None, strict: bool = False) -> tuple[int, Any, dict[str, Any]]:
+    def restore(
+        self,
+        like: Any,
+        step: int | None = None,
+        strict: bool = False,
+        names: Callable[[str], str] | None = None,
+        may_lack: Callable[[str], bool] | None = None,
+    ) -> tuple[int, Any, dict[str, Any]]:
         """Returns the step, tree and metadata of a checkpoint.
 
         If the newest is damaged, the next one that is whole is taken, with a warning that says so.
 
         Args:
-          like: see `load_tree`.
+          like: see `load_tree`; or a function that returns it, given the metadata.
           step: which; None for the newest.
           strict: refuse the newest if it is damaged.
+          names: the path in `like` of a leaf that is saved, for checkpoints of earlier versions.
+          may_lack: whether a checkpoint may lack a leaf, which then stays as it is in `like`.
 
         Raises:
           StorageError: there is none, or none is whole; or, whether or not an older one would do, the newest comes from
             another structure or a newer format.
         """
         steps = self._steps()
+        names = names or _same
         wanted = list(steps) if step is None else [step] if step in steps else []
         if not wanted:
             raise StorageError(
                 f"{self._directory} holds no checkpoint" + ("" if step is None else f" of step {step}"),
                 got=f"steps {', '.join(map(str, steps))}" if steps else "nothing",
-                fix=f"step={max(steps)}" if steps else "jaxdaw train dqn ENVIRONMENT --out RUN",
+                fix=f"step={max(steps)}" if steps else None,
             )
         while True:
             candidate = wanted.pop()
             directory = steps[candidate]
             try:
                 document = read_document(directory, CHECKPOINT)
-                refusal = _refusal(directory, document, like)
+                wanted_tree = like(document["metadata"]) if callable(like) else like
+                leaves = named_leaves(wanted_tree)
+                saved = {names(name) for name in document["leaves"]}
+                lacking = {n: x for n, x in leaves.items() if may_lack is not None and may_lack(n) and n not in saved}
+                stored = {name: leaf for name, leaf in leaves.items() if name not in lacking}
+                refusal = _refusal(directory, document, stored, names)
                 if refusal is None:
-                    return candidate, *_read(directory, document, like)
+                    found = lacking | _read(directory, document, stored, names)
+                    return candidate, _with_leaves(wanted_tree, found), document["metadata"]
             except StorageError as damage:
                 if strict or not wanted:
                     raise
@@ -140,21 +158,34 @@ class Checkpointer:
         return dict(sorted(found.items()))
 
 
-def _refusal(directory: Path, document: dict[str, Any], like: Any) -> StorageError | None:
+def _same(name: str) -> str:
+    return name
+
+
+def _refusal(
+    directory: Path, document: dict[str, Any], leaves: dict[str, Any], names: Callable[[str], str] = _same
+) -> StorageError | None:
     """Returns the error for a whole checkpoint that is not what was asked for; None if it is."""
     newer = format_refusal(directory, document)
     if newer is not None:
         return newer
     return structure_refusal(
         f"{directory} does not fit what is to be restored",
-        document["leaves"],
-        table(named_leaves(like)),
+        {names(name): text for name, text in document["leaves"].items()},
+        table(leaves),
         "resume with the options in the run's config.json",
     )
 
 
-def _read(directory: Path, document: dict[str, Any], like: Any) -> tuple[Any, dict[str, Any]]:
-    leaves = named_leaves(like)
-    arrays = read_arrays(directory, CHECKPOINT, document, {name: plain(leaf) for name, leaf in leaves.items()})
-    values = [restored(arrays.pop(name), leaf) for name, leaf in leaves.items()]
-    return jax.tree.unflatten(jax.tree.structure(like), values), document["metadata"]
+def _read(
+    directory: Path, document: dict[str, Any], leaves: dict[str, Any], names: Callable[[str], str] = _same
+) -> dict[str, Any]:
+    """Returns what is stored of each leaf, by its path in `leaves`."""
+    saved = {names(name): name for name in document["leaves"]}
+    stored = {saved[name]: plain(leaf) for name, leaf in leaves.items()}
+    arrays = read_arrays(directory, CHECKPOINT, document, stored)
+    return {name: restored(arrays.pop(saved[name]), leaf) for name, leaf in leaves.items()}
+
+
+def _with_leaves(like: Any, values: dict[str, Any]) -> Any:
+    return jax.tree.unflatten(jax.tree.structure(like), [values[name] for name in named_leaves(like)])

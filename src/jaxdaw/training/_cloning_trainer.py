@@ -19,6 +19,7 @@ from jaxdaw.data import Demonstrations, check
 from jaxdaw.networks import Weights
 from jaxdaw.policies import is_distribution
 from jaxdaw.replay import RecordedSource
+from jaxdaw.training._loop import learn_phase
 from jaxdaw.training._trainer import seeded
 from jaxdaw.trajectories import Trajectory
 
@@ -225,14 +226,11 @@ class CloningTrainer:
             yield jax.device_get(info.loss)
 
     def _update_indexed(self, state: AgentState, recorded: Any, rows: Any) -> tuple[AgentState, Any]:
-        source = RecordedSource(len(recorded[1]), self._batch_size, self._updates)
-
-        def step(state: AgentState, rows: Any) -> tuple[AgentState, Any]:
-            experience, weights, _ = source.batch(recorded, rows, None)
-            state, info = self.agent.update(state, experience, weights if self._length > 1 else None)
-            return state, info.loss
-
-        return jax.lax.scan(step, state, rows)
+        experience, weights = recorded
+        data = experience, weights if self._length > 1 else None
+        source = RecordedSource(len(weights), self._batch_size, self._updates)
+        state, _, losses = learn_phase(self.agent, source, state, data, rows)
+        return state, losses
 
     def _stacked(self, seed: int) -> Iterator[Any]:
         """Yields the batches of one epoch from where it stands, as many as one call takes at a time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxdaw.agents import Agent
 from jaxdaw.environments import JaxEnvironment
 from jaxdaw.errors import ConfigError
-from jaxdaw.training._dealing import cores, num_programs
+from jaxdaw.training._dealing import cores, num_programs, waits_for_cores
 from jaxdaw.training._loop import LoopState, Losses
 from jaxdaw.training._trainer import LoopOptions, Report, Trainer, mean_loss, seeded
 
@@ -83,6 +84,7 @@ class JaxTrainer(Trainer):
             self._chunk_keys = lambda keys, chunk: jax.random.fold_in(keys[0], chunk)
         self._keys = keys
         self._threads = ThreadPoolExecutor(min(len(keys), cores()), "jaxdaw-seeds")
+        self._in_turn: dict[tuple[int, int], bool] = {}
         self.chunk = 0
         self.env_steps = 0
 
@@ -103,7 +105,7 @@ class JaxTrainer(Trainer):
             self._shards[shard] = self._clear(state), states
             return told
 
-        told = list(self._threads.map(advance, range(len(self._keys))))
+        told = list(self._map(advance, phases, learn))
         self.chunk += 1
         metrics, losses, train_step = jax.tree.map(lambda *x: np.concatenate(x) if self._population else x[0], *told)
         compute = self.loop.metrics.compute
@@ -124,6 +126,14 @@ class JaxTrainer(Trainer):
             exploration=self._exploration(self.env_steps),
             learning=bool(np.any(losses.updates)),
         )
+
+    def _map(self, advance: Callable[[int], Any], phases: int, learn: int) -> Iterable[Any]:
+        """Advances every program: side by side, but for those that would wait for one another's cores."""
+        if len(self._keys) > 1 and (phases, learn) not in self._in_turn:
+            lowered = self._advance.lower(*self._shards[0], self._chunk_keys(self._keys[0], 0), phases, learn)
+            self._in_turn[phases, learn] = waits_for_cores(lowered)
+        run = map if self._in_turn.get((phases, learn)) else self._threads.map
+        return run(advance, range(len(self._keys)))
 
     def member(self, index: int) -> Any:
         """Returns the agent state of one member of the population."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxdaw.agents import Agent, AgentState
 from jaxdaw.environments import JaxEnvironment
 from jaxdaw.metrics import EpisodeMetrics, EpisodeMetricsState
-from jaxdaw.replay import Source
+from jaxdaw.replay import Experience, Source
 from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, Trajectory, from_transition
 
 
@@ -34,10 +34,39 @@ class Losses(NamedTuple):
         """Returns the counts before the first update."""
         return Losses(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
-    def counted(self, loss: jax.Array) -> Losses:
-        """Returns the sums with the loss of one more gradient step, which is NaN if the step was refused."""
-        finite = jnp.isfinite(loss)
-        return Losses(self.total + jnp.where(finite, loss, 0.0), self.updates + 1, self.refused + ~finite)
+    def counted(self, losses: jax.Array) -> Losses:
+        """Returns the sums with the losses of more gradient steps, `[K]`; that of a refused step is NaN."""
+        finite = jnp.isfinite(losses)
+        return Losses(
+            total=self.total + jnp.sum(losses, where=finite),
+            updates=self.updates + losses.size,
+            refused=self.refused + jnp.sum(~finite, dtype=jnp.int32),
+        )
+
+
+def learn_phase(
+    agent: Agent, source: Experience, state: AgentState, kept: Any, xs: Any, env_steps: Any = 0
+) -> tuple[AgentState, Any, jax.Array]:
+    """Returns the agent's and the source's states after one learning phase, and its losses `[K]`; pure.
+
+    Args:
+      agent, source: who learns, and what from.
+      state, kept: theirs.
+      xs: what the source's `batches` returned.
+      env_steps: taken so far.
+    """
+
+    def update(carry: tuple[AgentState, Any], x: Any) -> tuple[Any, jax.Array]:
+        state, kept = carry
+        experience, weights, drawn = source.batch(kept, x, env_steps)
+        state, info = agent.update(state, experience, weights)
+        return (state, source.feedback(kept, drawn, info.extra)), info.loss
+
+    if source.updates == 1:  # without the loop, which takes longer to run
+        (state, kept), loss = update((state, kept), jax.tree.map(lambda x: x[0], xs))
+        return state, kept, loss[None]
+    (state, kept), losses = jax.lax.scan(update, (state, kept), xs)
+    return state, kept, losses
 
 
 class LoopState(NamedTuple):
@@ -128,21 +157,8 @@ class Loop:
 
     def learn(self, loop: LoopState, xs: Any) -> LoopState:
         """Returns the state after one learning phase; `xs` is what the source's `batches` returned; pure."""
-        source, env_steps = self.source, loop.metrics.env_steps
-
-        def update(carry: tuple[AgentState, Losses, Any], x: Any) -> tuple[Any, None]:
-            agent, losses, state = carry
-            experience, weights, drawn = source.batch(state, x, env_steps)
-            agent, info = self.agent.update(agent, experience, weights)
-            return (agent, losses.counted(info.loss), source.feedback(state, drawn, info.extra)), None
-
-        carry = (loop.agent, loop.losses, loop.source)
-        if source.updates == 1:
-            carry, _ = update(carry, jax.tree.map(lambda x: x[0], xs))
-        else:
-            carry, _ = jax.lax.scan(update, carry, xs)
-        agent, losses, state = carry
-        return loop._replace(agent=agent, losses=losses, source=state)
+        agent, kept, losses = learn_phase(self.agent, self.source, loop.agent, loop.source, xs, loop.metrics.env_steps)
+        return loop._replace(agent=agent, source=kept, losses=loop.losses.counted(losses))
 
     def act(self, loop: LoopState, time_step: TimeStep, randomness: Any) -> LoopState:
         """Returns the state with the next action chosen at `time_step`; pure."""

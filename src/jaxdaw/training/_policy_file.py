@@ -1,71 +1,21 @@
-"""A policy on disk: what it is made of in JSON, its weights in safetensors. No code is stored, and none is run."""
+"""Policies on disk: classes and constructor arguments in JSON, weights in safetensors; no code is stored or run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.networks import Network
-from jaxdaw.policies import (
-    ActorPolicy,
-    BoltzmannPolicy,
-    Constraint,
-    EnsembleThompsonSamplingPolicy,
-    EpsilonGreedyPolicy,
-    FalconPolicy,
-    FastCBPolicy,
-    GaussianPolicy,
-    GreedyPolicy,
-    GreedyRewardPredictionPolicy,
-    LinearThompsonSamplingPolicy,
-    LinearUCBPolicy,
-    OUNoisePolicy,
-    Policy,
-    PolicyInfo,
-    QPolicy,
-    RandomPolicy,
-    Splitter,
-    SquareCBPolicy,
-)
+from jaxdaw.policies import Constraint, Policy, Splitter
 from jaxdaw.storage import Kind, format_refusal, read_arrays, read_document, write_directory
-from jaxdaw.training._description import describe, describe_network, make_network, restore
+from jaxdaw.training._description import Given, check_size, describe_policy, make_policy
 from jaxdaw.training._tree import named_leaves, plain, restored, structure_refusal, table
 
 POLICY = Kind("policy", "policy.json", "weights.safetensors", {"policy": dict, "leaves": dict, "metadata": dict})
-
-_POLICIES: Mapping[str, type[Policy]] = {
-    cls.__name__: cls
-    for cls in (
-        ActorPolicy,
-        BoltzmannPolicy,
-        EnsembleThompsonSamplingPolicy,
-        EpsilonGreedyPolicy,
-        FalconPolicy,
-        FastCBPolicy,
-        GaussianPolicy,
-        GreedyPolicy,
-        GreedyRewardPredictionPolicy,
-        LinearThompsonSamplingPolicy,
-        LinearUCBPolicy,
-        OUNoisePolicy,
-        QPolicy,
-        RandomPolicy,
-        SquareCBPolicy,
-    )
-}
-"""What can be saved, by name; a subclass behaves differently and cannot."""
-
-
-class _Given(NamedTuple):
-    """What `load_policy` is given, because no file can hold it: code."""
-
-    own: Mapping[str, type[Network]]
-    splitter: Splitter | None
-    constraints: Sequence[Constraint]
 
 
 def save_policy(policy: Policy, directory: str | Path, metadata: dict[str, Any] | None = None) -> Path:
@@ -76,8 +26,7 @@ def save_policy(policy: Policy, directory: str | Path, metadata: dict[str, Any] 
     them.
 
     Args:
-      policy: a QPolicy, GreedyRewardPredictionPolicy, ActorPolicy or RandomPolicy, or a policy of greed, exploration or
-        noise around one.
+      policy: of a class that `jaxdaw.policies` exports.
       directory: a policy that lies there is replaced.
       metadata: JSON values to keep beside it.
 
@@ -88,7 +37,9 @@ def save_policy(policy: Policy, directory: str | Path, metadata: dict[str, Any] 
       StorageError: a part that cannot be described without code, named; a full disk; `directory` holds other files.
     """
     leaves = named_leaves(_weights(policy))
-    contents = {"policy": _describe_policy(policy), "leaves": table(leaves), "metadata": metadata or {}}
+    described = describe_policy(policy)
+    check_size(described, type(policy).__name__)
+    contents = {"policy": described, "leaves": table(leaves), "metadata": metadata or {}}
     write_directory(Path(directory), POLICY, {name: plain(leaf) for name, leaf in leaves.items()}, contents)
     return Path(directory)
 
@@ -109,21 +60,27 @@ def load_policy(
       constraints: those that the policy had, in their order.
 
     Raises:
-      StorageError: not a policy, a damaged file, a newer format, an unknown class, or a splitter or constraint missing
-        or too many.
+      StorageError: not a policy, a damaged file, a newer format, a description of more than a policy can be made of, an
+        unknown class, or a splitter or constraint missing or too many.
       ConfigError: `networks` holds something else than classes of networks, or two of the same name.
     """
     directory = Path(directory)
-    given = _Given(_by_name(networks), observation_and_action_constraint_splitter, constraints)
+    given = Given(_by_name(networks), observation_and_action_constraint_splitter, constraints)
     document = read_document(directory, POLICY)
     refusal = format_refusal(directory, document)
     if refusal is not None:
         raise refusal
-
-    def make() -> Policy:
-        return _make_policy(document["policy"], given)
+    where = f"{directory / POLICY.document}: policy"
+    check_size(document.get("policy"), where)
 
     try:
+        described = document["policy"]
+        if "arguments" not in described:
+            described = _from_format_1(described)
+
+        def make() -> Policy:
+            return make_policy(described, given, where)
+
         # Traced first, which tells the shapes of the weights without making any: those in the file have to agree.
         like = named_leaves(jax.eval_shape(lambda: _weights(make())))
         refusal = structure_refusal(
@@ -167,110 +124,37 @@ def _by_name(networks: Sequence[type[Network]]) -> dict[str, type[Network]]:
     return own
 
 
-def _describe_policy(policy: Policy) -> dict[str, Any]:
-    kind = type(policy)
-    if _POLICIES.get(kind.__name__) is not kind:
-        raise StorageError(
-            f"a {kind.__name__} cannot be saved", expected=", ".join(sorted(_POLICIES)), got=kind.__name__
-        )
-    described: dict[str, Any] = {"class": kind.__name__, "name": policy.name}
-    if isinstance(policy, GreedyPolicy | EpsilonGreedyPolicy | BoltzmannPolicy | SquareCBPolicy):
-        described["policy"] = _describe_policy(policy.wrapped_policy)
-        if not isinstance(policy, GreedyPolicy):
-            described["number"] = float(policy.get_weights()[1])
-        if isinstance(policy, FalconPolicy):  # its rate is a coefficient at a step
-            described |= {"number": policy.coefficient_now(), "step": policy.step}
-        return described
-    if isinstance(policy, GaussianPolicy | OUNoisePolicy):
-        return described | {"policy": _describe_policy(policy.wrapped_policy), "options": policy.options()}
-    described |= {
-        "time_step_spec": describe(policy.time_step_spec, "time_step_spec"),
-        "action_spec": describe(policy.action_spec, "action_spec"),
-        "emit_log_probability": policy.emit_log_probability,
-        "splitter": policy.observation_and_action_constraint_splitter is not None,
-    }
-    if isinstance(policy, QPolicy):
-        described["q_network"] = describe_network(policy._networks()[0])
-    if isinstance(policy, GreedyRewardPredictionPolicy):
-        described |= {
-            "reward_network": describe_network(policy.reward_network),
-            "accepts_per_arm_features": policy.accepts_per_arm_features,
-            "constraints": len(policy.constraints),
-            "emit_policy_info": list(policy.emit_policy_info),
-        }
-    if isinstance(policy, LinearUCBPolicy | LinearThompsonSamplingPolicy):
-        described["alpha"] = policy.alpha
-    if isinstance(policy, ActorPolicy):
-        normalizer = policy.observation_normalizer
-        reported = () if isinstance(policy.info_spec, PolicyInfo) else policy.info_spec
-        described |= {
-            "actor_network": describe_network(policy._networks()[0]),
-            "observation_normalizer": None if normalizer is None else describe_network(normalizer),
-            "info_spec": describe(reported, "info_spec"),
-            "clip": policy.clip,
-            "training": policy.training,
-        }
-    return described
+_SCHEDULES = {
+    "EpsilonGreedyPolicy": "epsilon",
+    "BoltzmannPolicy": "temperature",
+    "SquareCBPolicy": "gamma",
+    "FastCBPolicy": "gamma",
+    "FalconPolicy": "exploitation_coefficient",
+}
+"""The constructor argument that jaxdaw 0.1 wrote as `number`."""
 
 
-def _make_policy(described: Mapping[str, Any], given: _Given) -> Policy:
-    own, splitter, constraints = given
-    kind, name = _POLICIES[described["class"]], described["name"]
-    if kind is GreedyPolicy:
-        return GreedyPolicy(_make_policy(described["policy"], given), name)
-    if kind in (EpsilonGreedyPolicy, BoltzmannPolicy, SquareCBPolicy, FalconPolicy, FastCBPolicy):
-        explorer: Any = kind(_make_policy(described["policy"], given), described["number"], name)  # pyright: ignore
-        explorer.step = int(described.get("step", 0))
-        return explorer
-    if kind is GaussianPolicy or kind is OUNoisePolicy:
-        return kind(_make_policy(described["policy"], given), name=name, **described["options"])
-    if described["splitter"] != (splitter is not None):
-        saved_with = bool(described["splitter"])
-        raise StorageError(
-            f"the policy was saved {'with' if saved_with else 'without'} a splitter",
-            expected="a splitter" if saved_with else "no splitter",
-            got="none" if saved_with else "a splitter",
-            cause="a splitter is code, which is not saved." if saved_with else None,
-            fix="load_policy(path, observation_and_action_constraint_splitter=split)"
-            if saved_with
-            else "load_policy(path)",
-        )
-    common: dict[str, Any] = {
-        "time_step_spec": restore(described["time_step_spec"], own),
-        "action_spec": restore(described["action_spec"], own),
-        "emit_log_probability": described["emit_log_probability"],
-        "observation_and_action_constraint_splitter": splitter,
-        "name": name,
-    }
-    if issubclass(kind, GreedyRewardPredictionPolicy):
-        if described["constraints"] != len(constraints):
-            raise StorageError(
-                "the policy was saved with another number of constraints",
-                expected=str(described["constraints"]),
-                got=str(len(constraints)),
-                cause="constraints are code, which is not saved.",
-                fix="load_policy(path, constraints=(is_feasible,))",
-            )
-        del common["emit_log_probability"]  # it is one of the names
-        return kind(
-            reward_network=make_network(described["reward_network"], own),
-            accepts_per_arm_features=described["accepts_per_arm_features"],
-            constraints=constraints,
-            emit_policy_info=tuple(described["emit_policy_info"]),
-            **({"alpha": described["alpha"]} if "alpha" in described else {}),
-            **common,
-        )
-    if kind is RandomPolicy:
-        return RandomPolicy(**common)
-    if kind is ActorPolicy:
-        normalizer = described["observation_normalizer"]
-        return ActorPolicy(
-            actor_network=make_network(described["actor_network"], own),
-            observation_normalizer=None if normalizer is None else make_network(normalizer, own),
-            info_spec=restore(described["info_spec"], own),
-            clip=described["clip"],
-            training=described["training"],
-            **common,
-        )
-    network = make_network(described["q_network"], own)
-    return QPolicy(q_network=network, validate_action_spec_and_network=False, **common)  # it was valid when saved
+def _from_format_1(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the description of a policy written by jaxdaw 0.1, which had fields of its own for each class."""
+    fields = dict(described)
+    kind = fields.pop("class")
+    step, splitter, constraints = fields.pop("step", 0), fields.pop("splitter", False), fields.pop("constraints", 0)
+    arguments = {**fields, **fields.pop("options", {})}
+    arguments.pop("options", None)
+    if "policy" in arguments:
+        arguments["policy"] = {"policy": _from_format_1(arguments["policy"])}
+    if "number" in arguments:
+        arguments[_SCHEDULES[kind]] = arguments.pop("number")
+    for name in ("q_network", "reward_network", "actor_network", "observation_normalizer"):
+        if arguments.get(name) is not None:
+            arguments[name] = {"network": arguments[name]}
+    if "reward_network" in arguments:
+        arguments["emit_policy_info"] = {"tuple": arguments["emit_policy_info"]}
+        del arguments["emit_log_probability"]  # one of the names
+    if "q_network" in arguments:
+        arguments["validate_action_spec_and_network"] = False  # it was valid when saved
+    if splitter:
+        arguments["observation_and_action_constraint_splitter"] = {"code": 1}
+    if constraints:
+        arguments["constraints"] = {"code": constraints}
+    return {"class": kind, "arguments": arguments, "state": {"step": step} if kind in _SCHEDULES else {}}

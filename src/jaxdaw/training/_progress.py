@@ -68,27 +68,39 @@ class Progress:
         if self._quiet:
             return
         kind = row["kind"]
+        self._steps = row.get("total", self._steps)
+        if kind == "note":
+            self._print(f"note: {row['text']}")
+            return
+        if kind == "evaluating":
+            done = f"{row['episodes']} episodes have ended after {count(row['actions'])} actions each"
+            line = f"{row['unit']} {count(row['step'])}  evaluating: {done}"
+            self._print(line) if self._live is None else self._show(row["step"], line)
+            return
         if kind == "resume":
             self._print(f"resumed at {row.get('unit', 'step')} {row['step']}: {row['restored']}")
             if row["lost"]:
                 self._print(f"not restored: {row['lost']}")
             return
         if kind == "warning":
-            self._print(f"step {row['step']}: {row['refused']} of {row['updates']} updates refused: not finite")
+            self._print(f"at {row['step']}: {row['refused']} of {row['updates']} updates refused: not finite")
             return
         if kind == "eval":
             mark = "  best so far, saved" if row["best"] else ""
+            cut = f", {row['cut']} cut" if row.get("cut") else ""
             self._print(
                 f"{count(row['step']):>7}  evaluation: return {row['mean_return']:.1f} "
-                f"over {row['episodes']} episodes{mark}"
+                f"over {row['episodes']} episodes{cut}{mark}"
             )
             return
         if kind == "epoch":
             self._show(row["step"], self._epoch_line(row))
             return
         if kind == "bandit":
-            self._steps = row["rounds"]
             self._show(row["step"], self._bandit_line(row))
+            return
+        if kind == "log":
+            self._show(row["step"], f"{count(row['step'])}/{count(self._steps)} updates  loss {row['loss']:.3g}")
             return
         now = time.perf_counter()
         self._first = self._first or (now, row["step"])
@@ -109,7 +121,7 @@ class Progress:
         for name, label in (("validation_loss", "validation"), ("match", "match"), ("error", "error")):
             if row[name] == row[name]:
                 parts.append(f"{label} {row[name]:.3g}")
-        return "  ".join([*parts, f"{row['seconds']:.1f} s an epoch"])
+        return "  ".join([*parts, f"{row['epoch_seconds']:.1f} s an epoch"])
 
     def _bandit_line(self, row: dict[str, Any]) -> str:
         parts = [

@@ -23,6 +23,7 @@ class MetricsWriter:
         self._lines = (directory / "metrics.jsonl").open("a", encoding="utf-8")
         self._directory = directory / "tensorboard"
         self._events: Any = None
+        self._purge_step: int | None = None
 
     def write(self, row: dict[str, Any]) -> None:
         """Appends one row; numbers that are not finite become null."""
@@ -34,10 +35,16 @@ class MetricsWriter:
         """Bytes of `metrics.jsonl` so far."""
         return self._lines.tell()
 
-    def go_back(self, position: int) -> None:
-        """Drops the rows behind a position: they belong to a history that was left by restoring an earlier state."""
+    def go_back(self, position: int, step: int) -> None:
+        """Drops the rows behind a position: they belong to a history that was left by restoring an earlier state.
+
+        Args:
+          position: in bytes.
+          step: of that state; TensorBoard hides what was written for later ones.
+        """
         if self._lines.tell() > position:
             self._lines.truncate(position)
+            self._purge_step = step + 1
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Writes scalars by tag; those that are not finite are left out."""
@@ -51,7 +58,7 @@ class MetricsWriter:
         if self._events is None:
             from tensorboardX import SummaryWriter
 
-            self._events = SummaryWriter(str(self._directory))
+            self._events = SummaryWriter(str(self._directory), purge_step=self._purge_step)
         return self._events
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The five records that flow between environments, policies and agents, and what is made from them.
+"""The five records exchanged by environments, policies and agents, and conversions between them.
 
 `docs/semantics.md` holds the tables: what each field means at FIRST, MID and LAST, and what n-step windows do at the
 end of an episode.

@@ -1,4 +1,4 @@
-"""Which frames of a stream count: 1.0 for those that do, 0.0 for the others."""
+"""Masks of valid frames: 1.0 for frames that count in a loss, 0.0 for the others."""
 
 from __future__ import annotations
 

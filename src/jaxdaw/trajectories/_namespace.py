@@ -1,4 +1,4 @@
-"""NumPy in, NumPy out; JAX in, JAX out."""
+"""Chooses `numpy` or `jax.numpy` by the type of the arguments."""
 
 from __future__ import annotations
 

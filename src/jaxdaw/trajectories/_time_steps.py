@@ -1,4 +1,4 @@
-"""The four ways in which an environment's step can end: restart, transition, termination, truncation."""
+"""Constructors of time steps: restart, transition, termination, truncation."""
 
 from __future__ import annotations
 

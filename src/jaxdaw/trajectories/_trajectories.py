@@ -1,4 +1,4 @@
-"""Frames made from steps, and episodes made from arrays."""
+"""Constructors of trajectories: frames from steps, episodes from arrays."""
 
 from __future__ import annotations
 

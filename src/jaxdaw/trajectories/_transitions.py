@@ -1,4 +1,4 @@
-"""From recorded frames `[B, T]` to the transitions that learners read."""
+"""Conversion of recorded frames `[B, T]` to the transitions that agents learn from."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ def to_n_step_transition(trajectory: Trajectory, gamma: float) -> Transition:
     _require_frames(trajectory, "to_n_step_transition")
     n = np.shape(trajectory.discount)[1] - 1
     ends = (jnp.asarray(trajectory.next_step_type)[:, :n] == StepType.LAST) | (
-        jnp.asarray(trajectory.step_type)[:, 1:] == StepType.LAST  # a recording that was interrupted says it only here
+        jnp.asarray(trajectory.step_type)[:, 1:] == StepType.LAST  # an interrupted recording is marked only here
     )
     reward, discount = jnp.asarray(trajectory.reward)[:, :n], jnp.asarray(trajectory.discount)[:, :n]
-    if n == 1:  # the commonest window: nothing to sum
+    if n == 1:  # the most common case: nothing to sum
         window = math.NStepReturn(reward[:, 0], discount[:, 0], jnp.ones(len(reward), jnp.int32))
     else:
         window = jax.vmap(math.n_step_return, in_axes=(0, 0, 0, None))(reward, discount, ends, gamma)

@@ -1,4 +1,4 @@
-"""Host-side checks of a recorded stream: too dear for the hot path, right for data that comes from elsewhere."""
+"""Host-side checks of a recorded stream, for data from elsewhere; too slow for every training step."""
 
 from __future__ import annotations
 

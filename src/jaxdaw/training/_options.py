@@ -1,0 +1,131 @@
+"""Options of a run: those that a user gives, those that a file tells, and what of them may change."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from jaxdaw.errors import ConfigError, StorageError
+
+Config = TypeVar("Config", bound=Any)
+
+
+def replaced(config: Config, options: Mapping[str, Any]) -> Config:
+    """Returns the config with some options replaced.
+
+    Raises:
+      ConfigError: an unknown option, with the closest known one, or a value outside its range.
+    """
+    refuse_unknown(options, names_of(config))
+    return dataclasses.replace(config, **options)
+
+
+def names_of(config: Any) -> list[str]:
+    """Returns the names of the options of a config, or of a class of them."""
+    return [field.name for field in dataclasses.fields(config)]
+
+
+def refuse_unknown(options: Collection[str], known: Collection[str]) -> None:
+    """Refuses an option that is not known, with the closest one that is."""
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            raise ConfigError(
+                f"unknown option '{name}'", expected=close[0] if close else ", ".join(known)[:200], got=name
+            )
+
+
+def refuse_fixed(algorithm: str, changes: Collection[str], resumable: Collection[str], known: Collection[str]) -> None:
+    """Refuses to change what cannot be changed when a run is resumed.
+
+    Raises:
+      ConfigError: an option that has shaped what was learned so far; or one that does not exist.
+    """
+    refuse_unknown(changes, known)
+    fixed = [name for name in changes if name not in resumable]
+    if fixed:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
+        allowed = ", ".join(f"--{name.replace('_', '-')}" for name in resumable)
+        raise ConfigError(
+            f"a run is resumed with the options that it has: {flags} cannot change",
+            expected=f"{allowed}, or none" if allowed else "none",
+            got=flags,
+            fix=f"another run: jaxdaw train {algorithm} ... {flags} ...",
+        )
+
+
+def refuse_idle(config: Any, given: Collection[str], depends: Mapping[str, tuple[str, tuple[Any, ...]]]) -> None:
+    """Refuses options that were given and have no effect beside the others.
+
+    Raises:
+      ConfigError: such an option, and the value of which other one gives it an effect.
+    """
+    for name in given:
+        if name in depends:
+            other, values = depends[name]
+            value = getattr(config, other)
+            if value not in values:
+                flag, needed = (f"--{text.replace('_', '-')}" for text in (name, other))
+                raise ConfigError(
+                    f"{flag} has no effect with {needed} {value}",
+                    expected=f"{needed} {' or '.join(map(str, values))}",
+                    got=f"{needed} {value}",
+                    fix=f"leave {flag} out, or {needed} {values[-1]}",
+                )
+
+
+def config_from_json(kind: type, contents: Mapping[str, Any], where: str) -> Any:
+    """Returns the options that a run's `config.json` tells, its lists as tuples; those that it lacks are the defaults.
+
+    Raises:
+      StorageError: an unknown option, a value of another type, or outside its range; the message names `where`.
+    """
+    hints = typing.get_type_hints(kind)
+    known = names_of(kind)
+    values = {}
+    for name, value in contents.items():
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, 1)
+            raise StorageError(
+                f"{where} holds an unknown option",
+                expected=close[0] if close else ", ".join(known)[:200],
+                got=str(name)[:60],
+            )
+        made = _as_tuple(value)
+        if not _fits(made, hints[name]):
+            raise StorageError(
+                f"{where} holds an option of another type: {name}", expected=str(hints[name]), got=str(value)[:60]
+            )
+        values[name] = made
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise StorageError(f"{where} holds options that cannot be: {error}") from error
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(part) for part in value) if isinstance(value, list) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Returns whether a value read from JSON has an option's type."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in arguments)
+    if origin is typing.Literal:
+        return value in arguments and isinstance(value, str)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return all(_fits(part, arguments[0]) for part in value)
+        return len(value) == len(arguments) and all(map(_fits, value, arguments))
+    if hint is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint if isinstance(hint, type) else object)

@@ -1,0 +1,108 @@
+"""ALGORITHMS: one row an algorithm. `train`, `resume`, the command line, the documentation and the tests read it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxdaw.data import Decisions
+from jaxdaw.training._bandit_job import BanditSource
+from jaxdaw.training._demonstrations_job import DemonstrationsSource
+from jaxdaw.training._environment_job import EnvironmentSource
+from jaxdaw.training._job import Source
+from jaxdaw.training._log_job import LogSource
+from jaxdaw.training.algorithms._bandit import BanditConfig
+from jaxdaw.training.algorithms._bc import BcConfig
+from jaxdaw.training.algorithms._dqn import DqnConfig
+from jaxdaw.training.algorithms._reinforce import ReinforceConfig
+
+LearnsFrom = Literal["environment", "demonstrations", "bandit"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """A row of the table.
+
+    Attributes:
+      summary: one line, for the command line and the documentation.
+      config: a frozen dataclass of options, whose `make_agent` returns the agent.
+      learns_from: what it is given: an environment, demonstrations, or a bandit (in its place a log of decisions).
+      total: the option that says how long a run is.
+      resumable: options that may change when a run is resumed. All others shape what was learned so far.
+      depends: options that have an effect only beside certain values of another:
+        `{"lstm_size": ("network", ("rnn",))}`.
+    """
+
+    summary: str
+    config: type
+    learns_from: LearnsFrom
+    total: str
+    resumable: tuple[str, ...] = ()
+    depends: Mapping[str, tuple[str, tuple[Any, ...]]] = dataclasses.field(default_factory=dict)
+
+    def source_of(self, what: Any, is_log: bool = False) -> type[Source]:
+        """Returns the class of what is learned from: of a bandit's algorithm, decisions and files of logs are a log."""
+        if self.learns_from == "bandit":
+            is_log |= isinstance(what, Decisions) or (isinstance(what, str | Path) and Path(what).suffix in _LOGS)
+            return LogSource if is_log else BanditSource
+        return EnvironmentSource if self.learns_from == "environment" else DemonstrationsSource
+
+
+_LOGS = (".jsonl", ".dsjson", ".parquet")
+"""Endings of the files that are logs. A .csv is a table: its log is read by `read_decisions`."""
+
+_IN_AN_ENVIRONMENT = ("steps", "eval_every", "eval_episodes", "report_every", "checkpoint_every")
+_OF_NETWORKS = {"lstm_size": ("network", ("rnn",)), "sequence_length": ("network", ("rnn",))}
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "dqn": Algorithm(
+        summary="Learn discrete actions by reward: DQN, double and duelling, with uniform or prioritized replay.",
+        config=DqnConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends={
+            **_OF_NETWORKS,
+            "priority_exponent": ("replay", ("prioritized",)),
+            "importance_exponent": ("replay", ("prioritized",)),
+            "frame_stack": ("replay", ("host",)),
+            "epsilon_start": ("boltzmann_temperature", (0.0,)),
+            "epsilon_end": ("boltzmann_temperature", (0.0,)),
+            "epsilon_steps": ("boltzmann_temperature", (0.0,)),
+        },
+    ),
+    "reinforce": Algorithm(
+        summary="Learn any actions by the returns of whole episodes: REINFORCE, with a baseline.",
+        config=ReinforceConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends={"lstm_size": ("network", ("rnn",)), "value_estimation_loss_coef": ("baseline", (True,))},
+    ),
+    "bc": Algorithm(
+        summary="Clone a policy from demonstrations: of any actions, from single steps or from sequences.",
+        config=BcConfig,
+        learns_from="demonstrations",
+        total="epochs",
+        resumable=("epochs", "patience", "eval_every", "eval_episodes", "checkpoint_every"),
+        depends=_OF_NETWORKS,
+    ),
+    "bandit": Algorithm(
+        summary="Learn a contextual bandit online, or from a log of decisions alone.",
+        config=BanditConfig,
+        learns_from="bandit",
+        total="horizon",
+        depends={
+            "gamma_scale": ("exploration", ("auto", "squarecb", "fastcb")),
+            "exploitation": ("exploration", ("falcon",)),
+            "epsilon_scale": ("exploration", ("epsilon_greedy",)),
+            "epsilon_end": ("exploration", ("epsilon_greedy",)),
+            "temperature": ("exploration", ("boltzmann",)),
+            "num_members": ("exploration", ("ensemble",)),
+            "alpha": ("exploration", ("linucb", "lints")),
+        },
+    ),
+}
+"""Algorithms by name."""

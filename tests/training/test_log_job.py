@@ -1,0 +1,89 @@
+"""Policies from logs alone, against the best arm of a world that is known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxdaw.data import Decisions
+from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, StorageError
+from jaxdaw.evaluation import evaluate_off_policy
+from jaxdaw.training import run_policy, train
+
+
+def world(rows, seed=0, scale=1.0):
+    """Returns a log of uniform choices among 3 arms, the best of which is told by the context."""
+    random = np.random.default_rng(seed)
+    kind = random.integers(0, 3, rows)
+    context = np.eye(3, dtype=np.float32)[kind] + 0.1 * random.normal(size=(rows, 3)).astype(np.float32)
+    action = random.integers(0, 3, rows)
+    reward = (random.random(rows) < np.where(action == kind, 0.9, 0.1)) * scale
+    return Decisions(action, reward, np.full(rows, 1 / 3), context, num_arms=3), kind
+
+
+@pytest.mark.parametrize("exploration", ["greedy", "squarecb", "ensemble", "linucb", "lints"])
+@pytest.mark.parametrize("scale", [1.0, 50.0])
+def test_the_best_arm_is_learned_from_a_log_alone(exploration, scale):
+    decisions, _ = world(1500, scale=scale)
+    run = train("bandit", decisions, exploration=exploration, updates=4)
+    other, kind = world(300, seed=1)
+    chosen = np.asarray(run.policy.greedy().action(other.context, seed=0).action)
+    assert np.mean(chosen == kind) > 0.9
+    assert run.rows[-1]["loss"] is not None
+
+
+def test_a_run_is_saved_and_worth_what_it_is(tmp_path):
+    learned_from, _ = world(1500)
+    run = train("bandit", learned_from, exploration="greedy", updates=4, out=tmp_path / "run", source="log.jsonl")
+    policy = run_policy(tmp_path / "run")
+    held, _ = world(3000, seed=2)
+    report = evaluate_off_policy(held, {"learned": policy})
+    estimate = report.candidates[0].estimates["dr"]
+    assert estimate.value == pytest.approx(0.9, abs=0.05)  # .9 is what the best arm earns
+    assert report.candidates[0].gain.interval.low > 0.4
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["log"] == "log.jsonl"
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == len(run.rows)
+    with pytest.raises(StorageError, match="already holds a run"):
+        train("bandit", learned_from, out=tmp_path / "run")
+
+
+def test_the_same_seed_gives_the_same_policy():
+    decisions, _ = world(300)
+    one, other = (train("bandit", decisions, updates=2, seed=5, importance="uniform") for _ in range(2))
+    assert [row["loss"] for row in one.rows] == [row["loss"] for row in other.rows]
+
+
+def test_what_cannot_be_learned_from_is_refused():
+    decisions, _ = world(50)
+    with pytest.raises(SpecError, match="without a reward"):
+        train("bandit", decisions.replace(reward=np.full(50, np.nan)))
+    with pytest.raises(SpecError, match="features of arms"):
+        train("bandit", decisions.replace(arm_features=np.zeros((50, 3, 2))))
+    with pytest.raises(SpecError, match="no contexts"):
+        train("bandit", decisions.replace(context=()))
+    with pytest.raises(ConfigError, match="take no weights"):
+        train("bandit", decisions, exploration="linucb", importance="uniform")
+    with pytest.raises(ConfigError):
+        train("bandit", decisions, exploraton="linucb")
+    for column, value, match in (
+        ("context", np.nan, "NaN or infinity"),
+        ("action", 7, "do not exist"),
+        ("probability", 0.0, r"with a probability that cannot be\n.*got  0.0 in row 3"),
+        ("probability", 1.5, r"got  1.5 in row 3"),
+        ("reward", np.inf, "rewards that are infinite"),
+    ):
+        changed = getattr(decisions, column).copy()
+        changed[3] = value
+        with pytest.raises(SpecError, match=match):
+            train("bandit", decisions.replace(**{column: changed}))
+
+
+def test_rewards_whose_squares_overflow_are_learned_in_their_units_or_refused():
+    """1e30 is the mean of arm 0, and its square no float32; exact models square it."""
+    context = np.ones((64, 1), np.float32)
+    decisions = Decisions(np.arange(64) % 2, np.where(np.arange(64) % 2, 0.0, 1e30), np.full(64, 0.5), context)
+    run = train("bandit", decisions, exploration="greedy", updates=64, learning_rate=0.05, fc_layer_params=(4,))
+    values = run.policy.distribution(context[:1]).action.logits[0]
+    np.testing.assert_allclose(values / 1e30, [1.0, 0.0], atol=0.1)
+    with pytest.raises(NonFiniteError, match="every gradient step since the last report was refused"):
+        train("bandit", decisions, exploration="linucb")
