@@ -1,4 +1,4 @@
-"""Settings of all tests: annotated shapes are checked, programs are kept once compiled, garbage is left for longer."""
+"""What all tests share: shapes are checked where they are annotated, programs are kept, garbage is collected seldom."""
 
 import gc
 import os
@@ -12,7 +12,7 @@ jaxtyping.install_import_hook(["jaxdaw.math", "jaxdaw.distributions"], "shape_ch
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["XDG_CONFIG_HOME"] = str(config.cache.mkdir("config"))  # runs are signed with a key of the tests' own
-    # Many tests build the same programs, and so do the workers and the next run.
+    # Many tests build the same programs, and so do the workers and the next run: compiled programs are kept on disk.
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
