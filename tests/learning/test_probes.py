@@ -10,7 +10,7 @@ import pytest
 
 from jaxdaw import networks
 from jaxdaw.agents import DdqnAgent, DqnAgent
-from jaxdaw.testing import PROBES, Probe
+from jaxdaw.testing import PROBES, CutEpisode, Probe
 from jaxdaw.training import LoopOptions
 from jaxdaw.training._jax_trainer import JaxTrainer
 
@@ -26,7 +26,9 @@ GAMMA = 0.8
 def test_finds_the_action_values(kind: Any, options: dict[str, Any], probe: Probe):
     network = networks.QNetwork(probe.observation_spec, probe.action_spec, fc_layer_params=(32,))
     period = 1 if "target_update_tau" in options else 20
-    optimizer = optax.adam(optax.linear_schedule(1e-2, 0.0, 3000))
+    # The largest error of any seed is below 1e-4 after 1500 steps as after 3000; where episodes are cut, 0.5 and 0.004.
+    steps = 3000 if isinstance(probe, CutEpisode) else 1500
+    optimizer = optax.adam(optax.linear_schedule(1e-2, 0.0, steps))
     agent = kind(
         probe.time_step_spec(),
         probe.action_spec,
@@ -39,7 +41,7 @@ def test_finds_the_action_values(kind: Any, options: dict[str, Any], probe: Prob
     )
     loop = LoopOptions(replay_capacity=2_000, learning_starts=400, updates=1, report_every=500)
     trainer = JaxTrainer(agent, probe, loop, seeds=tuple(range(16)))
-    for _ in range(7):
+    for _ in range(steps // 500 + 1):
         trainer.run()
     wanted = probe.action_values(GAMMA)
     for seed in range(16):
