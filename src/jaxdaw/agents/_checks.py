@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -114,6 +115,28 @@ def check_example_weights(weights: Any) -> None:
         )
 
 
+def nan_unless_valid(experience: Any, weights: Any, lead: int) -> Any:
+    """Returns the weights, or NaN where the batch holds step types that do not exist or weights that are none; pure.
+
+    NaN weights make the step be refused: what `BatchChecks` refuses of a NumPy batch is refused on the device too.
+
+    Args:
+      experience, weights: of one train step, or with a leading axis for several.
+      lead: the number of leading axes.
+    """
+    steps = experience[::2] if isinstance(experience, Transition) else (experience,)
+    types = [step.step_type for step in steps]
+    types += [] if isinstance(experience, Transition) else [experience.next_step_type]
+    is_valid = jnp.ones(jnp.shape(types[0])[:lead], bool)
+    for values in types:
+        exists = (values >= StepType.FIRST) & (values <= StepType.LAST)
+        is_valid &= jnp.all(exists, axis=tuple(range(lead, jnp.ndim(values))))
+    if weights is None:
+        return jnp.where(is_valid, 1.0, jnp.nan)
+    is_valid = is_valid.reshape(*is_valid.shape, *(1,) * (jnp.ndim(weights) - lead))
+    return jnp.where(is_valid & (jnp.asarray(weights) >= 0), weights, jnp.nan)
+
+
 def explain_refusal(
     experience: Any, action_spec: Any, splitter: Splitter | None = None, weights: Any = None, by_frame: bool = True
 ) -> None:
@@ -122,6 +145,8 @@ def explain_refusal(
     Float actions may lie outside their bounds: environments clip what policies drew. Integer actions may where nothing
     is learned from them: in boundary frames, in rows of weight 0, and in the last frame of a window.
     """
+    if weights is not None:
+        check_example_weights(weights)
     for path, leaf in specs.flatten_with_path(experience):
         values = np.asarray(leaf)
         if isinstance(experience, Transition) and path in (".time_step.reward", ".time_step.discount"):

@@ -13,6 +13,7 @@ import optax
 
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._checks import check_range
+from jaxdaw.agents._guard import step_unless_refused
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.distributions import Joint
 from jaxdaw.errors import SpecError
@@ -44,7 +45,8 @@ class ReinforceAgent(Agent):
     ```
 
     `A` is `R - v` with a value network, otherwise `R`; no gradient flows through it. An episode that was cut by a time
-    limit is bootstrapped with the value of its last observation, if there is a value network.
+    limit is bootstrapped with the value of its last observation, if there is a value network and the row holds it: an
+    episode that was cut at the very end of a row counts as terminated.
 
     Args:
       time_step_spec: a TimeStep of specs.
@@ -172,6 +174,7 @@ class ReinforceAgent(Agent):
     def learn(self, state: AgentState, experience: Any, weights: Any, key: jax.Array) -> tuple[AgentState, LossInfo]:
         """Returns the state after one gradient step, and the loss before it, in its parts; pure."""
         stepped, info = super().learn(state, experience, weights, key)
+        stepped = step_unless_refused(jnp.any(episode_ends(experience)), stepped, state)  # no end, nothing to learn
         return stepped, info._replace(extra=self._parts(state, info.extra, weights))
 
     def loss_info(self, state: AgentState, experience: Any, weights: Any = None, training: bool = False) -> LossInfo:
@@ -228,8 +231,8 @@ class ReinforceAgent(Agent):
         Raises:
           SpecError: no episode ends in a NumPy batch: there is no return to learn from.
         """
-        following = experience.next_step_type if isinstance(experience, Trajectory) else None
-        if isinstance(following, np.ndarray) and not (following == StepType.LAST).any():
+        is_numpy = isinstance(experience, Trajectory) and isinstance(experience.next_step_type, np.ndarray)
+        if is_numpy and experience.next_step_type.ndim == 2 and not episode_ends(experience).any():
             raise SpecError(
                 f"no episode ends in this batch, from which {self.name} learns",
                 expected="next_step_type LAST (2) somewhere",

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxdaw.agents._checks import BatchChecks, check_choice
+from jaxdaw.agents._checks import BatchChecks, check_choice, nan_unless_valid
 from jaxdaw.agents._state import AgentState, StepCounter
 from jaxdaw.errors import ConfigError, JaxdawWarning, NonFiniteError, SpecTypeError
 from jaxdaw.networks import Module, Network, read_arrays, write_arrays
@@ -106,9 +106,9 @@ class Shell(Module):
         given = ("state", "experience", "weights", "key")
         self._learn_arguments = [name for name in inspect.signature(self.learn).parameters if name not in given]
         options = self.compiler_options()
-        self._compiled_update = jax.jit(self._on_leaves(self.update), donate_argnums=1, compiler_options=options)
+        self._compiled_update = jax.jit(self._on_leaves(self.update, 0), donate_argnums=1, compiler_options=options)
         self._compiled_update_many = jax.jit(
-            self._on_leaves(self.update_many), donate_argnums=1, compiler_options=options
+            self._on_leaves(self.update_many, 1), donate_argnums=1, compiler_options=options
         )
         self._compiled_loss = jax.jit(self.loss_info, static_argnums=3)
 
@@ -228,7 +228,11 @@ class Shell(Module):
         places = self.shown_weights(self._structure.unflatten(range(len(leaves))))
         shown = dict(pair for net, own in places for pair in zip(jax.tree.leaves(own), net.stored_variables()))
         self._places, self._variables = list(shown), list(shown.values())
-        self._hidden = [jnp.asarray(leaf) for place, leaf in enumerate(leaves) if place not in shown]
+        self._hidden, known = [], {id(leaves[place]) for place in shown}
+        for leaf in (leaf for place, leaf in enumerate(leaves) if place not in shown):
+            array = jnp.asarray(leaf) if id(leaf) not in known else jnp.copy(leaf)  # a buffer is donated once
+            known.add(id(array))
+            self._hidden.append(array)
 
     def compiler_options(self) -> dict[str, Any]:
         """Returns options for `jax.jit` of programs that train this agent.
@@ -257,11 +261,19 @@ class Shell(Module):
         count = len(shown) + len(hidden)
         return self._structure.unflatten([at[place] if place in at else next(others) for place in range(count)])
 
-    def _on_leaves(self, update: Callable[..., tuple[AgentState, LossInfo]]) -> Callable[..., Any]:
-        """Returns an update of lists of leaves: nests are built when it is compiled, not when it is called."""
+    def _on_leaves(self, update: Callable[..., tuple[AgentState, LossInfo]], lead: int) -> Callable[..., Any]:
+        """Returns an update of lists of leaves: nests are built when it is compiled, not when it is called.
 
-        def from_leaves(shown: Any, hidden: Any, *batch: Any, **kwargs: Any) -> tuple[list[Any], list[Any], LossInfo]:
-            state, info = update(self._state_of(shown, hidden), *batch, **kwargs)
+        Args:
+          update: `update`, or `update_many` with one leading axis.
+          lead: the number of leading axes.
+        """
+
+        def from_leaves(
+            shown: Any, hidden: Any, experience: Any, weights: Any, **kwargs: Any
+        ) -> tuple[list[Any], list[Any], LossInfo]:
+            weights = nan_unless_valid(experience, weights, lead)
+            state, info = update(self._state_of(shown, hidden), experience, weights, **kwargs)
             leaves, places = jax.tree.leaves(state), set(self._places)
             rest = [leaf for place, leaf in enumerate(leaves) if place not in places]
             return [leaves[place] for place in self._places], rest, info
@@ -270,6 +282,9 @@ class Shell(Module):
 
     def _prepared(self, experience: Any) -> Any:
         return self.prepare(self._gathered(), experience) if self._prepares else experience
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)  # two agents cannot share arrays that training donates
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         with warnings.catch_warnings():  # the original's constructor has already warned
@@ -290,8 +305,10 @@ class Shell(Module):
         self._training_thread = threading.get_ident()
         self._train_step_counter.value += steps
         self._batches += 1
-        self._report_refused()
-        self._in_flight.append((self._batches, info.loss, experience, weights))
+        try:
+            self._report_refused()
+        finally:  # an earlier batch's error does not keep this one from being looked at
+            self._in_flight.append((self._batches, info.loss, experience, weights))
         return info
 
     def _report_refused(self, wait: bool = False) -> None:
@@ -307,18 +324,25 @@ class Shell(Module):
                 return
             self._in_flight.popleft()
             losses = np.asarray(loss)
-            refused = losses.size - (math.isfinite(losses) if losses.ndim == 0 else int(np.isfinite(losses).sum()))
-            if not refused:
-                self._refused_in_a_row = 0
+            if losses.ndim == 0:
+                self._account(math.isfinite(losses), experience, weights, f"batch {number}")
                 continue
-            self._train_step_counter.value -= refused
-            self._refused_steps += refused
-            self._refused_in_a_row += refused
-            error = self._why_refused(experience, weights)
-            patient = self._on_nan == "skip" and self._refused_in_a_row < _REFUSED_IN_A_ROW
-            if not isinstance(error, NonFiniteError) or not (patient or self._on_nan == "ignore"):
-                error.add_note(f"  It was batch {number} of those given to {self.name}; later ones were trained on.")
-                raise error
+            for k, is_finite in enumerate(np.isfinite(losses)):
+                one = (experience, weights) if is_finite else jax.tree.map(lambda x: x[k], (experience, weights))  # noqa: B023
+                self._account(is_finite, *one, f"step {k} of batch {number}")
+
+    def _account(self, is_finite: bool, experience: Any, weights: Any, which: str) -> None:
+        if is_finite:
+            self._refused_in_a_row = 0
+            return
+        self._train_step_counter.value -= 1
+        self._refused_steps += 1
+        self._refused_in_a_row += 1
+        error = self._why_refused(experience, weights)
+        patient = self._on_nan == "skip" and self._refused_in_a_row < _REFUSED_IN_A_ROW
+        if not isinstance(error, NonFiniteError) or not (patient or self._on_nan == "ignore"):
+            error.add_note(f"  It was {which} of those given to {self.name}; later ones were trained on.")
+            raise error
 
     def _report_to_trainer(self) -> None:
         """Reports all refused steps to the thread that trains; others, which serve policies, neither wait nor raise."""

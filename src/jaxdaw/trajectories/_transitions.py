@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxdaw import math, specs
 from jaxdaw.errors import SpecError
+from jaxdaw.trajectories._masks import episode_ends
 from jaxdaw.trajectories._namespace import namespace_of
 from jaxdaw.trajectories._records import PolicyStep, TimeStep, Trajectory, Transition
 
