@@ -121,10 +121,8 @@ def main() -> None:
         if arguments.list:
             for module in sorted(read, key=raw_lines_of, reverse=True):
                 print(f"{raw_lines_of(module):6d}  {module}")
-        print(
-            f"to follow {dotted}: {sum(map(raw_lines_of, read))} lines in {len(read)} modules, "
-            f"{sum(map(lines_of, read))} of them code; Python loads {sum(map(lines_of, loaded))} of code in {len(loaded)}"
-        )
+        raw, code, on_the_way = sum(map(raw_lines_of, read)), sum(map(lines_of, read)), sum(map(lines_of, loaded))
+        print(f"to follow {dotted}: {raw} lines in {len(read)} modules, {code} of them code; Python loads {on_the_way}")
 
 
 if __name__ == "__main__":

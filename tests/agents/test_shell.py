@@ -337,10 +337,36 @@ def test_extra_entries_are_dropped_with_a_warning():
         agent.train(batch(observation=observation))  # found before the step, like NaN in a batch without them
 
 
+def test_every_refused_batch_is_reported_with_its_own_number_and_no_other():
+    agent = make(on_nan="skip")
+    bad = jax.tree.map(jnp.asarray, batch(reward=np.full((4, 2), np.nan, np.float32)))
+    wrong = jax.tree.map(jnp.asarray, batch(step_type=np.full((4, 2), 7, np.int32)))
+    agent.train(wrong).loss.block_until_ready()
+    with pytest.raises(SpecError, match="step type") as first:
+        agent.train(jax.tree.map(jnp.asarray, batch(action=np.full((4, 2), 9, np.int32))))
+    with pytest.raises(SpecError, match="action") as second:
+        agent.get_state()
+    numbers = [error.value.__notes__[0].split(" of those")[0].strip() for error in (first, second)]
+    assert numbers == ["It was batch 1", "It was batch 2"]
+    agent.train(bad)
+    agent.train(batch(), jnp.array([1.0, -1.0, 1.0, 1.0]))
+    with pytest.raises(SpecError, match="weights must be finite and not negative"):
+        agent.get_state()
+    assert (agent.refused_steps, int(agent.train_step_counter)) == (4, 0)
+
+
+def test_refused_steps_of_several_are_counted_one_by_one():
+    agent = make(on_nan="skip")
+    batches = [batch(seed=s) if s % 2 else batch(reward=np.full((4, 2), np.nan, np.float32)) for s in range(24)]
+    agent.train_many(jax.tree.map(lambda *x: jnp.stack(x), *batches))
+    agent.get_state()  # never ten in a row
+    assert (agent.refused_steps, int(agent.train_step_counter)) == (12, 12)
+
+
 def test_a_deep_copy_is_an_agent_of_its_own_in_the_same_state():
     agent = make(optimizer=optax.adam(1e-2))
     agent.train(batch())
-    twin = copy.deepcopy(agent)
+    twin = copy.copy(copy.deepcopy(agent))
     assert_same(weights_of(twin), weights_of(agent))
     assert (int(twin.train_step_counter), twin.train_step_counter is agent.train_step_counter) == (1, False)
     before = weights_of(agent)
@@ -368,11 +394,13 @@ def test_policies_act_in_other_threads_while_the_agent_trains():
     threads = [threading.Thread(target=act, args=(policy,)) for policy in policies]
     for thread in threads:
         thread.start()
-    for step in range(300):
-        agent.train(batch(seed=step))
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for step in range(300):
+            agent.train(batch(seed=step))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert seen == [None] * 4
 
 

@@ -17,6 +17,7 @@ from jaxdaw import drivers, environments, storage, training
 from jaxdaw.errors import ConfigError, EnvironmentFault, StorageError
 from jaxdaw.training import _session
 
+from . import demonstrations
 from .worlds import SMALL
 
 
@@ -106,6 +107,23 @@ def test_a_population_lies_in_directories_of_its_own(tmp_path):
     assert training.read_config(tmp_path / "many")["seeds"] == 3
     in_turn = training.train("dqn", "CartPole-v1", seeds=2, config=SMALL, steps=600, out=tmp_path / "turn")
     assert len(in_turn.members) == 2
+
+
+def test_a_population_needs_no_directory():
+    run = training.train("dqn", "jax:CartPole-v1", seeds=2, config=SMALL, steps=600, eval_every=0)
+    assert [member.directory for member in run.members] == [None, None]
+
+
+def test_the_best_member_is_the_one_that_its_policies_were_chosen_by(tmp_path):
+    """Of demonstrations that is the loss, in the run and in its directory."""
+    options = {"epochs": 2, "fc_layer_params": (4,), "validation": 0.5, "patience": 0, "batch_size": 8}
+    run = training.train("bc", demonstrations.discrete(seed=3), seeds=3, out=tmp_path / "run", **options)
+    chosen = max(run.members, key=lambda member: member.score)
+    saved = training.run_policy(tmp_path / "run")
+    for mine, its in zip(run.policy.variables(), chosen.policy.variables(), strict=True):
+        np.testing.assert_array_equal(mine.get_value(), its.get_value())
+    for mine, its in zip(run.policy.variables(), saved.variables(), strict=True):
+        np.testing.assert_array_equal(mine.get_value(), its.get_value())
 
 
 @pytest.mark.parametrize(
@@ -477,6 +495,18 @@ def test_a_run_of_somebody_else_names_no_code(foreign):
     training.resume(foreign, "CartPole-v1", steps=900)  # the environment is typed, so nothing is imported
     with pytest.raises(ConfigError, match="--trust evilmod"):  # and the run is no more one's own than it was
         training.run_recipe(foreign)
+
+
+def test_a_population_goes_on_with_its_own_members_alone(tmp_path):
+    options = {"config": SMALL, "steps": 400, "eval_every": 0, "seeds": 2}
+    run = training.train("dqn", "CartPole-v1", out=tmp_path / "run", **options).directory
+    described = storage.read_json(run / "seed_0" / "config.json")
+    described["recipe"]["id"] = "evilmod:CartPole-v1"
+    storage.write_json(run / "seed_0" / "config.json", described)
+    before = files_of(run / "seed_0")
+    with pytest.raises(StorageError, match="seed_0 is not a member of this population: its recipe differs"):
+        training.resume(run, steps=900)
+    assert files_of(run / "seed_0") == before
 
 
 def test_a_run_of_ones_own_names_code_that_was_typed(tmp_path, monkeypatch):

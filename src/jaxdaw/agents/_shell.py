@@ -328,8 +328,10 @@ class Shell(Module):
                 self._account(math.isfinite(losses), experience, weights, f"batch {number}")
                 continue
             for k, is_finite in enumerate(np.isfinite(losses)):
-                one = (experience, weights) if is_finite else jax.tree.map(lambda x: x[k], (experience, weights))  # noqa: B023
-                self._account(is_finite, *one, f"step {k} of batch {number}")
+                batch: Any = (experience, weights)
+                if not is_finite:
+                    batch = jax.tree.map(lambda x, k=k: x[k], batch)
+                self._account(bool(is_finite), batch[0], batch[1], f"step {k} of batch {number}")
 
     def _account(self, is_finite: bool, experience: Any, weights: Any, which: str) -> None:
         if is_finite:

@@ -333,7 +333,7 @@ class _Plan:
                     return self._go(session)
                 except BaseException:
                     session.close()
-                    if not session.log.rows and not (directory / CHECKPOINTS).is_dir():
+                    if not session.has_begun:
                         _remove_begun(directory, made)
                     raise
 
@@ -367,10 +367,9 @@ class _Plan:
         if session.job.members > 1:
             for place, log, one, last in zip(session.places, session.member_logs, best, final, strict=True):
                 rows, evaluations = _sorted_rows(log.rows, kinds)
-                where = place if session.directory is not None else None
                 score = _or_lowest(session.best[len(members)].score)
                 members.append(
-                    Run(one, last, None, self.config, where, rows, evaluations, session.interrupted, score=score)
+                    Run(one, last, None, self.config, place, rows, evaluations, session.interrupted, score=score)
                 )
         rows, evaluations = _sorted_rows(session.log.rows, kinds)
         chosen = max(range(len(best)), key=lambda i: _or_lowest(session.best[i].score))
@@ -439,7 +438,17 @@ class _Plan:
         return Run(best, final, None, self.config, place, [], [], score=_saved_score(place))
 
     def _resumed_member(self, seed: int, place: Path) -> Run:
-        member = dataclasses.replace(self, seed=seed, seeds=1, described=read_config(place))
+        described = read_config(place)
+        for name in ("algorithm", "environment", "recipe", "options"):  # what was trusted of the population
+            assert self.described is not None
+            if described.get(name) != self.described.get(name):
+                raise StorageError(
+                    f"{place} is not a member of this population: its {name} differs",
+                    expected=str(self.described.get(name))[:80],
+                    got=str(described.get(name))[:80],
+                    cause="a config.json that was changed or copied there.",
+                )
+        member = dataclasses.replace(self, seed=seed, seeds=1, described=described)
         with DirectoryLock(place):
             return member.resume(place)
 

@@ -149,13 +149,19 @@ class Session:
           members: those of a population's members, with their policies and rows.
         """
         self.directory = directory
-        self._members = list(members) or [directory]
+        self._members = [*(members or [directory])]
         self._checkpointer = Checkpointer(directory / CHECKPOINTS, keep=2)
 
     @property
-    def places(self) -> list[Path]:
-        """The directories of the policies that are saved: the run's, or its members'."""
-        return [place for place in self._members if place is not None]
+    def places(self) -> list[Path | None]:
+        """The directories of the policies that are saved: the run's, or its members'; None where nothing is written."""
+        return self._members
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something to go on with: a report, or a checkpoint."""
+        has_checkpoint = self.directory is not None and (self.directory / CHECKPOINTS).is_dir()
+        return has_checkpoint or any(row["kind"] != "note" for row in self.log.rows)
 
     def open(self) -> None:
         """Opens the metrics for appending."""
