@@ -1,8 +1,10 @@
 """A run from its id to its policy, its directory, and going on after an interruption."""
 
+import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
 from jaxdaw import drivers, environments, storage, training
 from jaxdaw.errors import ConfigError, EnvironmentFault, StorageError
-from jaxdaw.training import _session
+from jaxdaw.training import _run, _session
 
 from . import demonstrations
 from .worlds import SMALL
@@ -233,6 +235,7 @@ REFUSED = [
     ("dqn", "CartPole-v9", {}),
     ("dqn", "Pendulum-v1", {}),
     ("dqn", "CartPole-v1", {"seeds": 2, "gamma": 2.0}),
+    ("reinforce", "jax:CartPole-v1", {"rollout_steps": 0}),
     ("bc", "no/such/data", {}),
     ("bandit", "one_armed", {}),
     ("bandit", "wheel", {"bandit_options": {"dleta": 1}}),
@@ -390,6 +393,82 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path)
     assert run.rows[-1]["step"] >= 900
     whole = training.train("dqn", "jax:CartPole-v1", config=SMALL, steps=900)
     assert [row["loss"] for row in run.rows[1:]] == [row["loss"] for row in whole.rows[1:]]
+
+
+def test_a_population_that_was_killed_while_its_members_were_made_begins_anew(tmp_path, monkeypatch):
+    config = dataclasses.replace(SMALL, steps=900)
+    write = _run._Plan._write_member
+
+    def kill(plan, seed, place):
+        if seed == 1:
+            raise SystemExit
+        write(plan, seed, place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_run._Plan, "_write_member", kill)
+        patched.setattr(_run, "_remove_begun", lambda *_: None)  # nothing is tidied up by a process that is killed
+        with pytest.raises(SystemExit):
+            training.train("dqn", "jax:CartPole-v1", seeds=3, config=config, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "seed_1" / "config.json").exists()
+    run = training.resume(tmp_path / "run")
+    assert [member.directory.name for member in run.members] == ["seed_0", "seed_1", "seed_2"]
+    assert [training.read_config(member.directory)["seed"] for member in run.members] == [0, 1, 2]
+    assert training.run_policy(tmp_path / "run") is not None
+
+
+def test_a_population_killed_again_right_after_it_was_resumed_has_every_row_once(tmp_path):
+    config = dataclasses.replace(SMALL, steps=2_500, report_every=500, checkpoint_every=1_000, eval_every=0)
+
+    def stop_after(step):
+        def watch(row):
+            if row["kind"] == "train" and row["step"] > step:
+                raise SystemExit
+
+        return watch
+
+    with pytest.raises(SystemExit):
+        training.train(
+            "dqn", "jax:CartPole-v1", seeds=2, config=config, out=tmp_path / "run", watch=stop_after(1_900)
+        )  # the rows behind the checkpoint at 1,000 are written, and left
+    for step in (900, 1_400, 1_900):
+        with pytest.raises(SystemExit):
+            training.resume(tmp_path / "run", watch=stop_after(step))
+    run = training.resume(tmp_path / "run")
+    for place in (run.directory, *(member.directory for member in run.members)):
+        rows = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+        steps = [row["step"] for row in rows if row["kind"] == "train"]
+        assert steps == sorted(set(steps))
+        assert len(steps) == len(run.rows)
+
+
+def test_checkpoints_of_a_resumed_run_come_when_they_would_have_come(tmp_path, monkeypatch):
+    saved, save = [], training.Checkpointer.save
+    monkeypatch.setattr(
+        training.Checkpointer, "save", lambda self, step, *rest: (saved.append(step), save(self, step, *rest))
+    )
+
+    def kill(row):
+        if row["kind"] == "train" and row["step"] > 1_400:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        training.train("dqn", "jax:CartPole-v1", config=SMALL, out=tmp_path / "run", watch=kill)
+    training.resume(tmp_path / "run")
+    resumed = list(saved)
+    saved.clear()
+    training.train("dqn", "jax:CartPole-v1", config=SMALL, out=tmp_path / "whole")
+    assert resumed == saved
+
+
+def test_what_a_kill_left_in_a_finished_run_is_removed(tmp_path):
+    training.train("bandit", "bernoulli", horizon=200, updates=1, out=tmp_path / "run")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = tmp_path / "run" / f".jaxdaw-{socket.gethostname()}-{gone.pid}-0123abcd-0.tmp"
+    left.mkdir()
+    with pytest.raises(ConfigError, match="has come to its end"):
+        training.resume(tmp_path / "run")
+    assert not left.exists()
 
 
 class Counted(CartPoleEnv):

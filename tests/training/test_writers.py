@@ -10,3 +10,15 @@ def test_every_row_is_on_disk_when_write_returns_and_nan_is_null(tmp_path):
     writer.scalars({"a": 1.0, "b": float("inf")}, 3)
     writer.close()
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_the_position_after_going_back_is_the_end_of_the_file(tmp_path):
+    writer = MetricsWriter(tmp_path)
+    writer.write({"kind": "train", "step": 1})
+    kept = writer.position
+    writer.write({"kind": "train", "step": 2})
+    writer.go_back(kept, 1)
+    assert writer.position == kept  # a checkpoint may come before the next row
+    writer.write({"kind": "train", "step": 3})
+    assert writer.position == (tmp_path / "metrics.jsonl").stat().st_size
+    writer.close()

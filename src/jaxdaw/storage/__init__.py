@@ -11,6 +11,7 @@ from jaxdaw.storage._atomic_directory import (
     read_arrays,
     read_document,
     remove_directory,
+    remove_leftovers,
     write_directory,
 )
 from jaxdaw.storage._files import (
@@ -69,6 +70,7 @@ __all__ = [
     "refuse_expansion",
     "refuse_too_large",
     "remove_directory",
+    "remove_leftovers",
     "replace",
     "seal",
     "sha256_of",

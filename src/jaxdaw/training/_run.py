@@ -15,7 +15,7 @@ from jaxdaw.environments import EnvironmentRecipe
 from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.metrics import RegretSummary
 from jaxdaw.policies import Policy
-from jaxdaw.storage import DirectoryLock, read_document
+from jaxdaw.storage import DirectoryLock, read_document, remove_leftovers
 from jaxdaw.training._job import Source, Watcher
 from jaxdaw.training._options import config_from_json, names_of, refuse_fixed, refuse_unknown, replaced
 from jaxdaw.training._policy_file import POLICY, load_policy
@@ -176,6 +176,7 @@ def resume(
     if type(seeds) is not int or not 1 <= seeds <= 100_000:
         raise StorageError(f"{where} describes no run", expected="'seeds'", got=str(seeds)[:40])
     with DirectoryLock(directory):
+        remove_leftovers(directory)
         _refuse_ended(directory, described, row)
         source = _reopened(row, directory, described, what, environment, config, trust)
         plan = _Plan(algorithm, row, source, config, config if reschedule else started, described["seed"], seeds, watch)
@@ -295,6 +296,11 @@ class _Plan:
             **more,
         }
 
+    def _write_member(self, seed: int, place: Path) -> None:
+        member = dataclasses.replace(self, seed=seed)
+        write_versions(place)
+        write_config(place, member._describe(1, is_member=True), self.signs)
+
     def _session(self, seeds: Sequence[int]) -> Session:
         job = self.source.job(self.config, self.started, seeds)
         described = {"options": dataclasses.asdict(self.config), "algorithm": self.algorithm}
@@ -320,14 +326,12 @@ class _Plan:
                 made = []
                 try:
                     places = self._member_places(session, directory)
+                    write_versions(directory)
+                    write_config(directory, self._describe(self.seeds, **({"together": True} if places else {})))
                     for seed, place in zip(self._seeds(), places, strict=False):
                         place.mkdir()
                         made.append(place)
-                        member = dataclasses.replace(self, seed=seed)
-                        write_config(place, member._describe(1, is_member=True))
-                        write_versions(place)
-                    write_versions(directory)
-                    write_config(directory, self._describe(self.seeds, **({"together": True} if places else {})))
+                        self._write_member(seed, place)
                     session.write_to(directory, places)
                     session.open()
                     return self._go(session)
@@ -348,6 +352,10 @@ class _Plan:
             bring_files = session.read_checkpoint()
             if self.changed != self.described["changed"] or self.reschedules:
                 write_config(directory, self.redescribed(), self.signs)
+            for seed, place in zip(self._seeds(), session.places, strict=False):
+                if place != directory and not (place / "config.json").is_file():  # killed while it made them
+                    place.mkdir(exist_ok=True)
+                    self._write_member(seed, place)
             if bring_files is None:
                 session.begin_again()
             else:

@@ -193,6 +193,7 @@ class Session:
                 best.score, best.step = told["score"], told["step"]
                 best.weights = jax.device_get(tree["best"][str(member)]) if told["weights"] else None
         self._since_best, self._seconds_before = kept["since_best"], kept["seconds"]
+        self._saved_at = time.perf_counter(), self.job.position
 
         def bring_files() -> None:
             self.open()

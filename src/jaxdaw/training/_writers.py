@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class MetricsWriter:
         """
         if self._lines.tell() > position:
             self._lines.truncate(position)
+            self._lines.seek(0, os.SEEK_END)  # else `position` stays where it was until the next row
             self._purge_step = step + 1
 
     def scalars(self, values: dict[str, float], step: int) -> None:
