@@ -16,7 +16,7 @@ DEMO := runs/demo
 COMPILE_FAST := --xla_backend_optimization_level=0 $(if $(filter 3.11,$(VERSION)),\
 	--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1)
 
-.PHONY: help demo test lint format docs bench clean
+.PHONY: help demo test lint format docs bench soak clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo 'make format  put the code in its usual form'
 	@echo 'make docs    build docs/_build/html'
 	@echo 'make bench   measure speed against hand-written JAX'
+	@echo 'make soak    half an hour of kills: runs of every algorithm, killed and resumed, must lose nothing'
 	@echo 'make clean   remove everything that these made, but for runs/'
 
 demo: $(VENV)/.installed
@@ -55,6 +56,9 @@ docs: $(VENV)/.docs
 bench: $(VENV)/.installed
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/act.py --sync
+
+soak: $(VENV)/.installed
+	XLA_FLAGS="$(COMPILE_FAST)" $(BIN)/python scripts/soak.py --kills 300 $(ARGS)
 
 clean:
 	rm -rf .venv .venv-* build src/*.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -299,7 +299,7 @@ class _Plan:
     def _write_member(self, seed: int, place: Path) -> None:
         member = dataclasses.replace(self, seed=seed)
         write_versions(place)
-        write_config(place, member._describe(1, is_member=True))
+        write_config(place, member._describe(1, is_member=True), self.signs)
 
     def _session(self, seeds: Sequence[int]) -> Session:
         job = self.source.job(self.config, self.started, seeds)
