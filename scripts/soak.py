@@ -42,6 +42,7 @@ _COMMAND = "import sys; from jaxdaw.cli import main; sys.exit(main())"
 # Bandits save by the clock, every minute: these runs last a second.
 _OFTEN = "from jaxdaw.training import _session; _session._CHECKPOINT_SECONDS = 0.05; "
 _LOADED = ("jaxdaw.cli", "jaxdaw.evaluation", "matplotlib.pyplot", "tensorboardX", "jaxdaw.recording")
+_STAGES = ("start-up", "set-up", "training", "drawing")
 _SEED = 3  # of all runs: a killed one is compared with the one that was not
 _CLOCK = ("seconds", "epoch_seconds", "steps_per_second")
 _PLACE = {"config.json", "versions.json", "metrics.jsonl", "tensorboard", "policy", "best_policy"}
@@ -87,7 +88,7 @@ KINDS = (
     Kind("population in turn", "dqn", f"CartPole-v1 --seeds 2 {_DQN.replace('2400', '1200')}", is_exact=False),
     Kind("bc", "bc", f"{{data}}/demonstrations --env jax:CartPole-v1 {_BC}"),
     Kind("bandit online", "bandit", "wheel --horizon 4000 --fc-layer-params 16 --reports 40"),
-    Kind("bandit from a log", "bandit", "--log {data}/log.jsonl --fc-layer-params 16 --reports 40"),
+    Kind("bandit from a log", "bandit", "--log {data}/log.jsonl --fc-layer-params 16 --reports 80 --updates 64"),
 )
 
 
@@ -96,7 +97,7 @@ class Tally:
     """What happened to the runs of a kind.
 
     Attributes:
-      kills: by what the process was doing: start-up (no lock yet), set-up (nothing written yet), training.
+      kills: by what the process was doing: start-up (no lock yet), set-up (no row yet), training, drawing.
       faults: what was lost or differs, in words.
     """
 
@@ -164,7 +165,7 @@ class Launched:
 
     def has_written(self) -> bool:
         """Returns whether the process has written a row."""
-        return self.is_locked() and self._written() != self._before
+        return self._written() != self._before
 
     def wait_for(self, condition: Callable[[], bool]) -> float:
         """Waits until a condition holds or the process ends; returns the seconds since its start."""
@@ -179,7 +180,7 @@ class Launched:
 
     def kill(self, times: Times, chance: random.Random) -> str:
         """Kills the process at a random moment; returns what it was doing, or "" if it ended before."""
-        stage = chance.choices(("start-up", "set-up", "training"), (15, 15, 70))[0]
+        stage = chance.choices(_STAGES[:3], (15, 15, 70))[0]
         if stage == "start-up":
             self.wait_until(chance.uniform(0, times.locked))
         elif stage == "set-up":
@@ -188,7 +189,8 @@ class Launched:
         else:
             self.wait_for(self.has_written)
             self.wait_until(chance.uniform(0, times.ended - times.first))
-        doing = "training" if self.has_written() else "set-up" if self.is_locked() else "start-up"
+        written, locked = self.has_written(), self.is_locked()
+        doing = ("training" if locked else "drawing") if written else "set-up" if locked else "start-up"
         self._process.kill()
         return doing if self.ended()[0] == -signal.SIGKILL else ""
 
@@ -366,9 +368,9 @@ def make_data(folder: Path) -> None:
             seen = chance.normal(0, 0.05, (41, 4)).astype(np.float32)
             actions = (seen[:-1, 2] + seen[:-1, 3] > 0).astype(np.int32)
             writer.add(data.Episode(seen, actions, np.ones(40, np.float32), truncated=True))
-    context, action = chance.normal(size=(600, 3)).astype(np.float32), chance.integers(0, 3, 600)
-    reward = (context[np.arange(600), action] > 0).astype(np.float32)
-    decisions = data.Decisions(action, context=context, probabilities=np.full((600, 3), 1 / 3), reward=reward)
+    context, action = chance.normal(size=(3000, 3)).astype(np.float32), chance.integers(0, 3, 3000)
+    reward = (context[np.arange(3000), action] > 0).astype(np.float32)
+    decisions = data.Decisions(action, context=context, probabilities=np.full((3000, 3), 1 / 3), reward=reward)
     data.write_decisions(decisions, folder / "log.jsonl")
 
 
@@ -460,7 +462,7 @@ def soak(kinds: Sequence[Kind], kills: int, seed: int, folder: Path, is_forked: 
             killed_run(kind, run, whole, times, left, chance, is_forked, tally)
             if not tally.faults:
                 shutil.rmtree(run)
-        stages = ", ".join(f"{tally.kills[stage]} {stage}" for stage in ("start-up", "set-up", "training"))
+        stages = ", ".join(f"{tally.kills[stage]} {stage}" for stage in _STAGES)
         print(
             f"{kind.name:20s} {tally.kills.total():4d} kills ({stages}), {tally.runs} runs, "
             f"{tally.resumed} resumptions, {tally.anew} begun again, {len(tally.faults)} faults, "
