@@ -96,7 +96,7 @@ def test_uneven_scales_are_learned_only_when_normalized(tmp_path, monkeypatch, w
     np.testing.assert_array_equal(saved.action(probe).action, [3, 2])
     if where == "on the device":
         plain = training.train("bc", demonstrations, normalize=False, **options)
-        assert max(row["match"] for row in plain.epochs) < 0.75  # guessing gives a half
+        assert max(row["match"] for row in plain.rows) < 0.75  # guessing gives a half
 
 
 def test_nested_observations_are_cloned_with_memory_and_saved(tmp_path):

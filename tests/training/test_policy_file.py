@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdaw import networks, policies, specs, trajectories
+from jaxdaw import networks, policies, specs, storage, trajectories
 from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.policies import (
     AbsoluteConstraint,
@@ -405,7 +405,7 @@ def rewrite(place: Path, change: Callable[[Any], Any]) -> None:
     document = json.loads((place / "policy.json").read_text())
     del document["digest"]
     document["policy"] = change(document["policy"])
-    (place / "policy.json").write_bytes(specs.seal(document))
+    (place / "policy.json").write_bytes(storage.seal(document))
 
 
 def test_description_of_more_than_a_policy_can_be_is_refused_before_anything_is_made(tmp_path: Path):
@@ -434,8 +434,6 @@ def test_description_of_more_than_a_policy_can_be_is_refused_before_anything_is_
 
     for change, place in (
         (thousand_layers, r"policy\.arguments\.q_network\.network\.arguments\.fc_layer_params\.tuple\[\d+\]"),
-        (nested, r"policy\.arguments\.policy.*"),
-        (nested_in_format_1, r"policy\.policy\.policy.*"),
         (many_networks, r"policy\.arguments\.q_network\.list\[\d+\].*"),
         (many_specs, r"policy\.arguments\.time_step_spec\.time_step\[3\].*"),
     ):
@@ -445,6 +443,13 @@ def test_description_of_more_than_a_policy_can_be_is_refused_before_anything_is_
         with pytest.raises(StorageError, match=rf"p/policy\.json: {place} is more than a policy can be made of"):
             load_policy(tmp_path / "p")
         assert time.perf_counter() - started < 1.0
+    for change in (nested, nested_in_format_1):  # deeper than any JSON that is read
+        save_policy(q_policy(), tmp_path / "p")
+        document = json.loads((tmp_path / "p" / "policy.json").read_text())
+        document["policy"] = change(document["policy"])
+        (tmp_path / "p" / "policy.json").write_text(json.dumps(document))
+        with pytest.raises(StorageError, match=r"p/policy\.json is damaged(?s:.*)levels"):
+            load_policy(tmp_path / "p")
 
 
 def test_policy_that_could_not_be_loaded_again_is_not_saved(tmp_path: Path):

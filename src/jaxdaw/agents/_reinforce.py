@@ -174,7 +174,9 @@ class ReinforceAgent(Agent):
     def learn(self, state: AgentState, experience: Any, weights: Any, key: jax.Array) -> tuple[AgentState, LossInfo]:
         """Returns the state after one gradient step, and the loss before it, in its parts; pure."""
         stepped, info = super().learn(state, experience, weights, key)
-        stepped = step_unless_refused(jnp.any(episode_ends(experience)), stepped, state)  # no end, nothing to learn
+        moved, still = (part._replace(summaries={}) for part in (stepped, state))
+        kept = step_unless_refused(jnp.any(episode_ends(experience)), moved, still)  # no end, nothing to learn
+        stepped = kept._replace(summaries=stepped.summaries)
         return stepped, info._replace(extra=self._parts(state, info.extra, weights))
 
     def loss_info(self, state: AgentState, experience: Any, weights: Any = None, training: bool = False) -> LossInfo:
