@@ -348,12 +348,13 @@ class _Plan:
             return self._resume_in_turn(directory)
         session = self._session(self._seeds())
         with contextlib.closing(session):
-            session.write_to(directory, self._member_places(session, directory))
+            places = self._member_places(session, directory)
+            session.write_to(directory, places)
             bring_files = session.read_checkpoint()
             if self.changed != self.described["changed"] or self.reschedules:
                 write_config(directory, self.redescribed(), self.signs)
-            for seed, place in zip(self._seeds(), session.places, strict=False):
-                if place != directory and not (place / "config.json").is_file():  # killed while it made them
+            for seed, place in zip(self._seeds(), places, strict=False):
+                if not (place / "config.json").is_file():  # killed while it made them
                     place.mkdir(exist_ok=True)
                     self._write_member(seed, place)
             if bring_files is None:
