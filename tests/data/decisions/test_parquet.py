@@ -134,7 +134,7 @@ def test_damaged_pages_are_found(tmp_path: Path):
     assert found >= 18
 
 
-@settings(derandomize=True)  # Arrow itself aborts the process on about one damaged file in ten thousand
+@settings(derandomize=True)  # one file that was damaged at random made Arrow abort the process, which ends the tests
 @given(st.data())
 def test_damage_at_any_place_is_a_typed_error(drawn):
     with tempfile.TemporaryDirectory() as directory:
