@@ -3,9 +3,14 @@
 import gc
 import os
 
+import hypothesis
 import jax
 import jaxtyping
 import pytest
+
+# The first example of a test imports and compiles, which may take longer than Hypothesis allows for one.
+hypothesis.settings.register_profile("no_deadline", deadline=None)
+hypothesis.settings.load_profile("no_deadline")
 
 jaxtyping.install_import_hook(["jaxdaw.math", "jaxdaw.distributions"], "shape_checks.checked")
 
