@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
+import sys
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +54,36 @@ def test_map_npz_takes_what_numpy_wrote(tmp_path: Path):
     arrays = map_npz(tmp_path / "x.npz")
     np.testing.assert_array_equal(arrays["fortran"], ARRAYS["a"])
     np.testing.assert_array_equal(arrays["a"], ARRAYS["a"])
+
+
+class SlowToForget:
+    """Lets another thread in whenever the garbage collector runs, as any object whose `__del__` does input or output."""
+
+    def __init__(self) -> None:
+        self.myself = self
+
+    def __del__(self) -> None:
+        with open(__file__, "rb"):
+            pass
+
+
+def test_sound_files_are_read_in_many_threads(tmp_path: Path):
+    with (tmp_path / "a.npz").open("w+b") as file:
+        write_npz(file, {f"a{index}": np.full(3, index) for index in range(20)})
+
+    def read(_: int) -> float:
+        SlowToForget()
+        return sum(array.sum() for array in map_npz(tmp_path / "a.npz").values())
+
+    interval, threshold = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(50)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert set(threads.map(read, range(300))) == {3 * sum(range(20))}
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*threshold)
 
 
 def test_map_npz_refuses_what_cannot_be_mapped(tmp_path: Path):

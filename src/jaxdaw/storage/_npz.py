@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ _CHUNK = 2**20
 _MAX_MEMBERS = 10_000
 _MAX_RANK = 32
 _MAX_BYTES = 2**62
+_HEADER_LOCK = threading.Lock()  # Python up to 3.11.7 and 3.12.1 parses literals wrongly in two threads (gh-106905)
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a zip member: its mark, then the lengths of its name and extra field
 
 
@@ -211,7 +213,8 @@ def _read_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], b
     try:
         version = npy.read_magic(stream)
         reader = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-        shape, fortran, dtype = reader(stream)
+        with _HEADER_LOCK:
+            shape, fortran, dtype = reader(stream)
     except Exception as error:  # NumPy parses Python text: SyntaxError, TokenError, RecursionError, MemoryError, ...
         raise damaged(path, f"an array in {name}", f"{type(error).__name__}: {error}"[:80]) from error
     if dtype.hasobject:
