@@ -9,18 +9,27 @@ import pytest
 
 from jaxdaw import testing
 from jaxdaw.environments import (
+    Acrobot,
     CartPole,
     Catch,
     EnvironmentRecipe,
     GymnasiumEnvironment,
     JaxToHost,
+    MountainCar,
+    MountainCarContinuous,
+    Pendulum,
     Recall,
     check_environment,
 )
 
 ENVIRONMENTS: dict[str, Callable[[], Any]] = {
+    "jax Acrobot": lambda: Acrobot(max_episode_steps=40),
     "jax CartPole": CartPole,
+    "jax CartPole without velocities": lambda: CartPole(velocities=False),
     "jax Catch": Catch,
+    "jax MountainCar": lambda: MountainCar(max_episode_steps=40),
+    "jax MountainCarContinuous": lambda: MountainCarContinuous(max_episode_steps=40),
+    "jax Pendulum": lambda: Pendulum(max_episode_steps=40),
     "jax Recall": Recall,
     "jax CartPole on the host": lambda: JaxToHost(CartPole(), 3),
     "Gymnasium CartPole-v1": lambda: GymnasiumEnvironment.make("CartPole-v1", num_envs=2),

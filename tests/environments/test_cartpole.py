@@ -100,3 +100,11 @@ def test_starts_are_uniform_and_differ_between_episodes_and_keys():
     assert np.abs(starts).max() <= 0.05
     correlation = np.corrcoef(np.concatenate([first.observation, second.observation], axis=1).T)
     assert np.abs(correlation - np.eye(8)).max() < 0.12  # 5 / sqrt(2000)
+
+
+def test_without_velocities_the_positions_alone_are_seen():
+    hidden, seen = CartPole(velocities=False), CartPole()
+    state, time_step = hidden.init(jax.random.key(0))
+    assert hidden.observation_spec.shape == time_step.observation.shape == (2,)
+    after = hidden.step(state, 1)[1].observation
+    np.testing.assert_array_equal(after, seen.step(state, 1)[1].observation[jnp.array([0, 2])])

@@ -67,7 +67,7 @@ def test_make_unchecked_gives_what_find_faults_takes():
         ("ALE/Pong-v5", ["'ale_py:ALE/Pong-v5' imports ale_py first"]),
         ("nowhere_to_be_found:Thing-v0", ["names a module that cannot be imported", "pip install nowhere_to_be_found"]),
         ("jax:Cartpole-v1", ["Did you mean jax:CartPole-v1"]),
-        ("jax:Nothing", ["jax:CartPole-v1, jax:Catch-v0, jax:Recall-v0"]),
+        ("jax:Nothing", ["one of jax:Acrobot-v1, jax:CartPole-v1, jax:Catch-v0", "jax:Recall-v0"]),
         ("Not/an/id", ["unknown environment id"]),
     ],
 )

@@ -57,7 +57,7 @@ def test_map_npz_takes_what_numpy_wrote(tmp_path: Path):
 
 
 class SlowToForget:
-    """Lets another thread in whenever the garbage collector runs, as any object whose `__del__` does input or output."""
+    """Lets another thread in whenever the garbage collector runs, as an object does whose `__del__` reads a file."""
 
     def __init__(self) -> None:
         self.myself = self

@@ -1,5 +1,6 @@
 """Environments: batched ones on the host, pure ones for the device, adapters, bandits by name, and checks."""
 
+from jaxdaw.environments._acrobot import Acrobot
 from jaxdaw.environments._bandit import BanditEnvironment, BanditRound, BanditState
 from jaxdaw.environments._bandits_by_name import BANDITS, make_bandit
 from jaxdaw.environments._base import Environment, JaxEnvironment
@@ -14,6 +15,8 @@ from jaxdaw.environments._jax_to_host import JaxToHost
 from jaxdaw.environments._linear_bandits import BernoulliBandit, DriftingLinearBandit, LinearBandit, PerArmBandit
 from jaxdaw.environments._make import is_pure, jax_environment, make
 from jaxdaw.environments._make import make_unchecked as make_unchecked
+from jaxdaw.environments._mountain_car import MountainCar, MountainCarContinuous
+from jaxdaw.environments._pendulum import Pendulum
 from jaxdaw.environments._recall import Recall
 from jaxdaw.environments._recipe import EnvironmentRecipe
 from jaxdaw.environments._table_bandits import ClassificationBandit, MushroomBandit, RewardTableBandit
@@ -21,6 +24,7 @@ from jaxdaw.environments._wheel import Wheel
 
 __all__ = [
     "BANDITS",
+    "Acrobot",
     "BanditEnvironment",
     "BanditRound",
     "BanditState",
@@ -38,7 +42,10 @@ __all__ = [
     "JaxEnvironment",
     "JaxToHost",
     "LinearBandit",
+    "MountainCar",
+    "MountainCarContinuous",
     "MushroomBandit",
+    "Pendulum",
     "PerArmBandit",
     "Recall",
     "RewardTableBandit",

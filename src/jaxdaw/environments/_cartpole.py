@@ -30,11 +30,13 @@ class CartPole(EpisodicEnvironment):
     Equal to Gymnasium's CartPole-v1 step by step, up to float32 rounding (Gymnasium computes in float64); starts are
     drawn from the same distribution, not the same numbers.
 
-    Observation: float32 `[4]`: position in m, velocity in m/s, angle in rad, angular velocity in rad/s. Action: 1
-    pushes to the right, anything else to the left. Terminates beyond 12 degrees or 2.4 m.
+    Observation: float32 `[4]`: position in m, velocity in m/s, angle in rad, angular velocity in rad/s; without
+    `velocities` position and angle. Action: 1 pushes to the right, anything else to the left. Terminates beyond 12
+    degrees or 2.4 m.
 
     Args:
       max_episode_steps: after which an episode is cut; None cuts never.
+      velocities: whether the velocities are observed. Without them a policy needs memory.
 
     Source: Barto, Sutton & Anderson 1983; Gymnasium `envs/classic_control/cartpole.py`.
 
@@ -45,13 +47,15 @@ class CartPole(EpisodicEnvironment):
     """
 
     max_episode_steps: int | None = 500
+    velocities: bool = True
     random_words: ClassVar[int] = 4
 
     @property
     def observation_spec(self) -> specs.BoundedTensorSpec:
-        """float32 `[4]`; bounds are twice the limits, so the final observation lies within them."""
+        """float32 `[4]`, `[2]` without velocities; bounds are twice the limits, so they hold the final observation."""
         high = np.array([2 * _POSITION_LIMIT, np.inf, 2 * _ANGLE_LIMIT, np.inf], np.float32)
-        return specs.BoundedTensorSpec((4,), np.float32, -high, high, "observation")
+        high = high if self.velocities else high[::2]
+        return specs.BoundedTensorSpec(high.shape, np.float32, -high, high, "observation")
 
     @property
     def action_spec(self) -> specs.BoundedTensorSpec:
@@ -76,5 +80,5 @@ class CartPole(EpisodicEnvironment):
         return world, 1.0, fallen
 
     def observe(self, world: jax.Array) -> jax.Array:
-        """Returns the state itself."""
-        return world
+        """Returns the state itself, or its positions alone."""
+        return world if self.velocities else world[::2]

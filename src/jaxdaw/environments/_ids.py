@@ -63,5 +63,7 @@ def unknown_id(env_id: str, known: Any, reason: str = "") -> ConfigError:
         got=reason[:160] or None,
         cause="a typing error"
         + ("." if env_id.startswith("jax:") else ", or a package that registers it and has not been imported."),
-        fix=None if env_id.startswith("jax:") else f"'{package}:{env_id}' imports {package} first",
+        fix="one of " + ", ".join(known)
+        if env_id.startswith("jax:")
+        else f"'{package}:{env_id}' imports {package} first",
     )

@@ -7,18 +7,25 @@ from typing import Any
 
 import gymnasium
 
+from jaxdaw.environments._acrobot import Acrobot
 from jaxdaw.environments._base import Environment, JaxEnvironment
 from jaxdaw.environments._cartpole import CartPole
 from jaxdaw.environments._catch import Catch
 from jaxdaw.environments._gymnasium import GymnasiumEnvironment
 from jaxdaw.environments._ids import build, unknown_id
+from jaxdaw.environments._mountain_car import MountainCar, MountainCarContinuous
+from jaxdaw.environments._pendulum import Pendulum
 from jaxdaw.environments._recall import Recall
 from jaxdaw.errors import ConfigError
 
 PURE_PREFIX = "jax:"
 JAX_ENVIRONMENTS: dict[str, type[JaxEnvironment]] = {
+    "jax:Acrobot-v1": Acrobot,
     "jax:CartPole-v1": CartPole,
     "jax:Catch-v0": Catch,
+    "jax:MountainCar-v0": MountainCar,
+    "jax:MountainCarContinuous-v0": MountainCarContinuous,
+    "jax:Pendulum-v1": Pendulum,
     "jax:Recall-v0": Recall,
 }
 """The pure environments by their ids."""
@@ -82,11 +89,11 @@ def jax_environment(name: str, **options: Any) -> JaxEnvironment:
       ConfigError: an unknown id or option.
 
     >>> jax_environment("jax:CartPole-v1")
-    CartPole(max_episode_steps=500)
+    CartPole(max_episode_steps=500, velocities=True)
     """
     env_id = name if name.startswith(PURE_PREFIX) else PURE_PREFIX + name
     if env_id not in JAX_ENVIRONMENTS:
-        raise unknown_id(env_id, JAX_ENVIRONMENTS, "pure environments: " + ", ".join(JAX_ENVIRONMENTS))
+        raise unknown_id(env_id, JAX_ENVIRONMENTS)
     kind = JAX_ENVIRONMENTS[env_id]
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # all of ours are dataclasses
     for option in options:
