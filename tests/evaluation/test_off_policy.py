@@ -8,7 +8,10 @@ import pytest
 from data.logs import log
 from jaxdaw.data import Decisions
 from jaxdaw.errors import ConfigError, SpecError
-from jaxdaw.evaluation import evaluate_off_policy
+from jaxdaw.evaluation import describe_off_policy, evaluate_off_policy
+from jaxdaw.policies import GreedyPolicy, RandomPolicy
+from jaxdaw.specs import BoundedTensorSpec
+from jaxdaw.trajectories import time_step_spec
 
 
 def test_the_logged_policy_is_worth_what_it_earned():
@@ -139,3 +142,28 @@ def test_an_empty_log_is_refused():
 def test_options_outside_their_ranges_are_refused(options, error, text):
     with pytest.raises(error, match=text):
         evaluate_off_policy(log(50), **({"candidates": {"u": "uniform"}} | options))
+
+
+def test_no_candidate_is_judged_by_what_one_of_them_learned_from():
+    decisions = log(3000)
+    table = np.full((3000, 4), 0.25)
+    policy = RandomPolicy(time_step_spec(decisions.context_spec), BoundedTensorSpec((), np.int32, 0, 3))
+    policy.learned_keys = np.sort(decisions.keys[:2000])
+    rest = decisions.select(slice(2000, None))
+    candidates = {"policy": GreedyPolicy(policy), "table": table, "function": lambda rows: np.full((len(rows), 4), 0.25)}
+    report = evaluate_off_policy(decisions, candidates, reward_model=np.ones((3000, 4)))
+    assert (report.num_decisions, report.num_learned) == (1000, 2000)
+    assert report.to_json()["num_learned"] == 2000
+    assert "1,000 decisions among 4 arms" in describe_off_policy(report)
+    assert "2,000 more were learned from, and judge nothing" in describe_off_policy(report)
+    alone = evaluate_off_policy(rest, {"table": table[2000:]}, reward_model=np.ones((1000, 4)))
+    assert report.logged == alone.logged
+    assert report.candidates[1].estimates["ips"].value == alone.candidates[0].estimates["ips"].value
+
+
+def test_a_policy_that_learned_from_the_whole_log_is_not_judged():
+    decisions = log(300)
+    policy = RandomPolicy(time_step_spec(decisions.context_spec), BoundedTensorSpec((), np.int32, 0, 3))
+    policy.learned_keys = np.sort(decisions.keys)
+    with pytest.raises(SpecError, match="every decision of this log was learned from by new"):
+        evaluate_off_policy(decisions, {"new": policy, "uniform": "uniform"})

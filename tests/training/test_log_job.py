@@ -1,14 +1,16 @@
 """Policies from logs alone, against the best arm of a world that is known."""
 
+import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
 
-from jaxdaw.data import Decisions
+from jaxdaw.data import Decisions, hold_out
 from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, StorageError
 from jaxdaw.evaluation import evaluate_off_policy
-from jaxdaw.training import run_policy, train
+from jaxdaw.training import load_policy, run_policy, train
 
 
 def world(rows, seed=0, scale=1.0):
@@ -45,6 +47,20 @@ def test_a_run_is_saved_and_worth_what_it_is(tmp_path):
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == len(run.rows)
     with pytest.raises(StorageError, match="already holds a run"):
         train("bandit", learned_from, out=tmp_path / "run")
+
+
+def test_a_policy_tells_what_it_learned_from_wherever_it_goes(tmp_path):
+    decisions, _ = world(600)
+    learned, rest = hold_out(decisions, 0.5)
+    run = train("bandit", learned, exploration="linucb", reports=1, out=tmp_path / "run", source="log")
+    copied = shutil.copytree(tmp_path / "run" / "policy", tmp_path / "elsewhere")
+    for policy in (run.policy, run.final_policy, run.policy.greedy(), copy.deepcopy(run.policy), load_policy(copied)):
+        np.testing.assert_array_equal(policy.learned_keys, np.sort(learned.keys))
+        assert evaluate_off_policy(decisions, {"new": policy}, estimators=["ips"]).num_decisions == len(rest)
+    with pytest.raises(SpecError, match="every decision of this log was learned from by new"):
+        evaluate_off_policy(learned, {"new": run.policy})
+    again = train("bandit", rest, exploration="linucb", reports=1, warm_start=tmp_path / "run")
+    np.testing.assert_array_equal(again.policy.learned_keys, np.sort(decisions.keys))
 
 
 def test_the_same_seed_gives_the_same_policy():

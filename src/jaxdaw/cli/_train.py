@@ -219,7 +219,7 @@ class TrainBandit(Train):
     importance: Literal["none", "uniform"] = "none"
     """Of a log: weight rows as if all arms had been chosen equally often."""
     aside: float = 0.3
-    """Of a log: share of the decisions, drawn at random, that is not learned from."""
+    """Of a log: share of the decisions that is not learned from: the latest, or drawn at random where none has a time."""
     warm_start: Path | None = None
     """Start with the weights of this run or saved policy, of the same contexts, actions and network."""
 
@@ -258,7 +258,7 @@ class TrainBandit(Train):
                 got=", ".join([*got, f"--aside {self.aside}"]),
                 fix="jaxdaw train bandit --log LOG",
             )
-        reading = {"joining": dataclasses.asdict(self.joining), "aside": self.aside, "seed": self.seed}
+        reading = {"joining": dataclasses.asdict(self.joining), "aside": self.aside, "seed": self.seed, "by": "time"}
         learned, aside = _read_log(self.log, reading)
         place = Path(self.log)
         options = {
@@ -290,11 +290,10 @@ class TrainBandit(Train):
 
 def _read_log(path: str, reading: dict[str, Any]) -> tuple[Any, Any]:
     """Returns the decisions that are learned from, and those that are kept aside."""
-    import numpy as np
+    from jaxdaw.data import hold_out
 
     decisions = Joining(**reading["joining"]).read(path)
-    is_aside = np.random.default_rng(reading["seed"]).random(len(decisions)) < reading["aside"]
-    return decisions.select(~is_aside), decisions.select(is_aside)
+    return hold_out(decisions, reading["aside"], reading["seed"], by_time=reading.get("by") == "time")
 
 
 _COMMANDS: dict[str, type[Train]] = {

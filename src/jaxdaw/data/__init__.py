@@ -13,6 +13,7 @@ from jaxdaw.data.decisions._convert import write_decisions
 from jaxdaw.data.decisions._decisions import Decisions
 from jaxdaw.data.decisions._dsjson import write_dsjson
 from jaxdaw.data.decisions._experience import DecisionExperience, decision_experience
+from jaxdaw.data.decisions._hold_out import hold_out
 from jaxdaw.data.decisions._open_bandit import read_open_bandit
 from jaxdaw.data.decisions._outcomes import Outcomes, OutcomeTable, join_outcomes
 from jaxdaw.data.decisions._read import read_decisions
@@ -53,6 +54,7 @@ __all__ = [
     "convert",
     "decision_experience",
     "from_arrays",
+    "hold_out",
     "join_outcomes",
     "load_movielens",
     "load_table",

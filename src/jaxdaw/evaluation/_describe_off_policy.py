@@ -19,6 +19,8 @@ def describe_off_policy(report: OffPolicyReport) -> str:
         f"{report.num_decisions:,} decisions among {report.num_arms} arms, {report.confidence:.0%} bootstrap intervals",
         f"logged      {report.logged.value:.6g}  [{low:.6g}, {high:.6g}]",
     ]
+    if report.num_learned:
+        lines[0] += f"; {report.num_learned:,} more were learned from, and judge nothing"
     for one in report.candidates:
         lines += ["", one.name]
         for name, estimate in one.estimates.items():

@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeGuard, cast
 
 import numpy as np
 
 from jaxdaw import math
 from jaxdaw.data import Decisions, check_decisions
-from jaxdaw.errors import ConfigError
+from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.evaluation._candidates import Candidate, candidate_probabilities
 from jaxdaw.evaluation._estimators import ESTIMATORS, LoggedRows, Thresholds
 from jaxdaw.evaluation._overlap import Overlap, measure_overlap
 from jaxdaw.evaluation._reward_model import ridge_rewards
 from jaxdaw.evaluation._statistics import Interval
+from jaxdaw.policies import Policy
 
 _COLUMNS_AT_ONCE = 8_000_000
 
@@ -74,7 +75,8 @@ class OffPolicyReport:
     """What candidates would have earned on a log.
 
     Attributes:
-      num_decisions, num_arms: of the log.
+      num_decisions, num_arms: of the log, without those that were learned from.
+      num_learned: decisions of the log that a candidate was trained on. They judge none.
       logged: the mean reward of the log, with bootstrap and empirical Bernstein intervals.
       estimator: the main one, by which candidates are compared and gated.
       confidence: of all intervals.
@@ -84,6 +86,7 @@ class OffPolicyReport:
 
     num_decisions: int
     num_arms: int
+    num_learned: int
     logged: Estimate
     estimator: str
     confidence: float
@@ -115,6 +118,7 @@ class OffPolicyReport:
         return {
             "num_decisions": self.num_decisions,
             "num_arms": self.num_arms,
+            "num_learned": self.num_learned,
             "estimator": self.estimator,
             "confidence": self.confidence,
             "logged": _estimate_json(self.logged),
@@ -154,6 +158,9 @@ def evaluate_off_policy(
 
     Rows are taken to be independent: decisions about one person many times in a row make the intervals too narrow.
 
+    No policy is judged by what it learned from: decisions that one of the candidates was trained on (see
+    `Policy.learned_keys`) are left out for all of them.
+
     Args:
       decisions: with rewards and probabilities in all rows.
       candidates: by name; `{"name": policy}`, see `Candidate` for what else can be one.
@@ -169,7 +176,8 @@ def evaluate_off_policy(
       seed: of the resampling and of the folds.
 
     Raises:
-      SpecError: the log has faults (see `check_decisions`), or a candidate does not fit it.
+      SpecError: the log has faults (see `check_decisions`), a candidate does not fit it, or candidates were trained on
+        all of it.
       ConfigError: an argument outside its range.
 
     >>> random = np.random.default_rng(0)
@@ -183,6 +191,11 @@ def evaluate_off_policy(
     _check_options(candidates, estimators, main, confidence, resamples, thresholds)
     check_decisions(decisions).raise_if_faulty("the logged decisions")
     main = main or ("dr" if "dr" in estimators else estimators[0])
+    whole, is_new = len(decisions), _not_learned(decisions, candidates)
+    if not is_new.all():
+        decisions = decisions.select(is_new)
+        candidates = {name: one[is_new] if _fits(one, whole) else one for name, one in candidates.items()}
+        reward_model = reward_model[is_new] if _fits(reward_model, whole) else reward_model
     count, reward = len(decisions), decisions.reward
     if isinstance(reward_model, str):
         is_greedy = any(isinstance(candidate, str) and candidate == "greedy" for candidate in candidates.values())
@@ -235,7 +248,45 @@ def evaluate_off_policy(
         )
         for a, b in itertools.combinations(range(len(reports)), 2)
     )
-    return OffPolicyReport(count, decisions.num_arms or 0, logged, main, confidence, tuple(reports), comparisons)
+    return OffPolicyReport(
+        num_decisions=count,
+        num_arms=decisions.num_arms or 0,
+        num_learned=whole - count,
+        logged=logged,
+        estimator=main,
+        confidence=confidence,
+        candidates=tuple(reports),
+        comparisons=comparisons,
+    )
+
+
+def _not_learned(decisions: Decisions, candidates: Mapping[str, Candidate]) -> np.ndarray:
+    """Returns `[N]` bool, which decisions no candidate was trained on.
+
+    Raises:
+      SpecError: none.
+    """
+    learned = {
+        name: one.learned_keys
+        for name, one in candidates.items()
+        if isinstance(one, Policy) and one.learned_keys is not None
+    }
+    is_new = np.ones(len(decisions), bool)
+    for keys in learned.values():
+        is_new &= ~np.isin(decisions.keys, keys)
+    if not is_new.any():
+        names = ", ".join(learned)
+        raise SpecError(
+            f"every decision of this log was learned from by {names}: a policy looks better there than it is",
+            expected="decisions that it was not trained on",
+            got=f"{len(decisions):,} decisions, all of them known to it",
+            fix="newer decisions, or `jaxdaw train bandit --log LOG`, which keeps a part aside and judges by it",
+        )
+    return is_new
+
+
+def _fits(rows: Any, count: int) -> TypeGuard[np.ndarray]:
+    return isinstance(rows, np.ndarray) and rows.shape[:1] == (count,)
 
 
 def _check_options(

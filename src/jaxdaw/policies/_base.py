@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -43,9 +43,12 @@ class Policy(Module):
     Attributes:
       draws: whether an action depends on the seed; False for the greedy choice.
       compiled_act: `(weights, time_step, policy_state, seed) -> PolicyStep`, `act` as one compiled call for host loops.
+      learned_keys: `[N]` uint64, sorted, the `Decisions.keys` of the logged decisions that it was trained on; None if
+        it was not trained on a log. `save_policy` keeps them, and `evaluate_off_policy` does not judge it by these.
     """
 
     draws = True
+    learned_keys: np.ndarray | None = None
     changing_attributes: tuple[str, ...] = ()  # type: ignore[assignment]  # narrower than a Module's, and not assigned
     _how_to_save = "jaxdaw.training.save_policy(policy, directory)"
 
@@ -123,6 +126,11 @@ class Policy(Module):
         for network in self._networks():
             own = network.get_weights()
             network.set_weights(jax.tree.map(lambda array: jnp.asarray(given[id(array)]), own))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = super().__deepcopy__(memo)
+        twin.learned_keys = self.learned_keys
+        return twin
 
     def _networks(self) -> tuple[Network, ...]:
         """The networks whose variables are this policy's."""

@@ -208,7 +208,7 @@ class EnsembleThompsonSamplingPolicy(_DrawingPolicy):
 def plain_greedy(policy: GreedyRewardPredictionPolicy) -> GreedyRewardPredictionPolicy:
     """Returns the policy of the highest expected reward, with the same network, mask and constraints."""
     known = {"log_probability", "predicted_rewards_mean", "bandit_policy_type"}
-    return GreedyRewardPredictionPolicy(
+    greedy = GreedyRewardPredictionPolicy(
         policy.time_step_spec,
         policy.action_spec,
         policy.reward_network,
@@ -217,6 +217,8 @@ def plain_greedy(policy: GreedyRewardPredictionPolicy) -> GreedyRewardPrediction
         policy.constraints,
         tuple(field for field in policy.emit_policy_info if field in known),
     )
+    greedy.learned_keys = policy.learned_keys
+    return greedy
 
 
 def _check_beliefs(network: Network, owner: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from jaxdaw.networks import Network
 from jaxdaw.policies._base import Policy
 from jaxdaw.trajectories import PolicyStep, TimeStep
@@ -44,6 +46,15 @@ class WrappedPolicy(Policy):
     def wrapped_policy(self) -> Policy:
         """The policy inside."""
         return self._wrapped
+
+    @property
+    def learned_keys(self) -> np.ndarray | None:  # type: ignore[override]  # the wrapped policy's
+        """See `Policy`."""
+        return self._wrapped.learned_keys
+
+    @learned_keys.setter
+    def learned_keys(self, keys: np.ndarray | None) -> None:
+        self._wrapped.learned_keys = keys
 
     def greedy(self) -> Policy:
         """Returns the wrapped policy without its exploration."""

@@ -20,7 +20,7 @@ from jaxdaw.training._bandit_loop import OnlineState
 from jaxdaw.training._bandit_seeds import BanditSeeds
 from jaxdaw.training._job import Job, JobReport, Source, not_described
 from jaxdaw.training._stretches import Stretches
-from jaxdaw.training._warm_start import WarmStart, read_warm_start
+from jaxdaw.training._warm_start import WarmStart, learned_before, read_warm_start
 
 _MOST_WORK = 2**30
 """Multiplications in the gradient steps of one call, which nothing interrupts: a fraction of a second."""
@@ -143,6 +143,7 @@ class BanditJob(Job):
     refused_fix: ClassVar[str] = "--learning-rate 1e-3"
     restores: ClassVar[str] = "weights, optimizer, memory, random keys, regret, metrics"
     warm_start: str | Path | None = None
+    _learned_before: np.ndarray | None = None
 
     def __init__(self, world: BanditEnvironment, name: str, config: Any, rounds: int, seeds: Sequence[int]):
         self.name, self._config, self._seeds, self._rounds = name, config, seeds, rounds
@@ -191,6 +192,7 @@ class BanditJob(Job):
 
         begin = jax.jit(jax.vmap(begun) if len(self._seeds) > 1 else begun)
         self.runs.states = [begin(state) for state in self.runs.states]
+        self._learned_before = learned.learned_keys
 
     def run(self) -> JobReport | None:
         """Runs one stretch; returns a report where one is due."""
@@ -248,6 +250,7 @@ class BanditJob(Job):
     def restore(self, tree: dict[str, Any], kept: dict[str, Any]) -> str | None:
         """Goes on from a checkpoint, exactly."""
         self.runs.states, self._sums = tree["states"], tree["sums"]
+        self._learned_before = learned_before(self.warm_start, self.agent)
         self._done, self._seconds, self._measured = kept["done"], kept["seconds"], kept["measured"]
         self._refused, self._tried = kept["refused"], kept["tried"]
         return None
@@ -264,6 +267,7 @@ class BanditJob(Job):
         policy: Any = self.agent.policy
         if hasattr(policy, "step"):
             policy.step = int(first.time)
+        policy.learned_keys = self._learned_before
         return policy
 
     def new_agent(self) -> Agent:

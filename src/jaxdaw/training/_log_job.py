@@ -22,7 +22,7 @@ from jaxdaw.training._bandit_loop import in_units
 from jaxdaw.training._job import Job, JobReport, Source, not_described
 from jaxdaw.training._loop import learn_phase
 from jaxdaw.training._trainer import seeded
-from jaxdaw.training._warm_start import WarmStart, read_warm_start
+from jaxdaw.training._warm_start import WarmStart, all_keys, learned_before, read_warm_start
 from jaxdaw.trajectories import time_step_spec
 
 _MAX_ROUNDS = 50_000
@@ -158,6 +158,8 @@ class LogJob(Job):
         self._make = lambda: config.make_agent(step_spec, action_spec, seed, rounds)
         self.agent = self._make()
         self.name, self._config, self._rounds = name, config, len(decisions)
+        self._decisions = decisions
+        self._learned_before: np.ndarray | None = None
         is_linear = config.exploration in ("linucb", "lints")
         reward = rows.experience.reward
         self._scales = not is_linear and config.exploration != "ensemble"
@@ -202,6 +204,7 @@ class LogJob(Job):
         """Makes what was learned before the agent's first weights."""
         begun = learned.begun(self._state, self.scale if self._scales else None)
         self._state = jax.tree.map(jnp.copy, begun)
+        self._learned_before = learned.learned_keys
 
     def run(self) -> JobReport | None:
         """Takes the gradient steps of one call; returns a report where one is due."""
@@ -238,6 +241,7 @@ class LogJob(Job):
     def restore(self, tree: dict[str, Any], kept: dict[str, Any]) -> str | None:
         """Goes on from a checkpoint, exactly: the random numbers until then are drawn again."""
         self._state = jax.tree.map(jnp.copy, tree["agent"])
+        self._learned_before = learned_before(self.warm_start, self.agent)
         self._done, self._seconds = kept["done"], kept["seconds"]
         self._losses = [math.nan if loss is None else loss for loss in kept["losses"]]
         for entry in self._plan[: self._done]:
@@ -256,6 +260,7 @@ class LogJob(Job):
         policy: Any = self.agent.policy
         if hasattr(policy, "step"):
             policy.step = self._rounds
+        policy.learned_keys = all_keys(self._decisions.keys, self._learned_before)
         return policy
 
     def new_agent(self) -> Agent:

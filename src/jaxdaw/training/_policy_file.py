@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.networks import Network
@@ -14,6 +15,8 @@ from jaxdaw.policies import Constraint, Policy, Splitter
 from jaxdaw.storage import Kind, format_refusal, read_arrays, read_document, write_directory
 from jaxdaw.training._description import Given, check_size, describe_policy, make_policy
 from jaxdaw.training._tree import named_leaves, plain, restored, structure_refusal, table
+
+_LEARNED = "learned_keys"  # in policy.json their number, in weights.safetensors the keys
 
 POLICY = Kind("policy", "policy.json", "weights.safetensors", {"policy": dict, "leaves": dict, "metadata": dict})
 
@@ -40,7 +43,11 @@ def save_policy(policy: Policy, directory: str | Path, metadata: dict[str, Any] 
     described = describe_policy(policy)
     check_size(described, type(policy).__name__)
     contents = {"policy": described, "leaves": table(leaves), "metadata": metadata or {}}
-    write_directory(Path(directory), POLICY, {name: plain(leaf) for name, leaf in leaves.items()}, contents)
+    arrays = {name: plain(leaf) for name, leaf in leaves.items()}
+    if policy.learned_keys is not None:
+        contents[_LEARNED] = len(policy.learned_keys)
+        arrays[_LEARNED] = policy.learned_keys
+    write_directory(Path(directory), POLICY, arrays, contents)
     return Path(directory)
 
 
@@ -91,7 +98,10 @@ def load_policy(
         )
         if refusal is not None:
             raise refusal
-        arrays = read_arrays(directory, POLICY, document, {name: plain(leaf) for name, leaf in like.items()})
+        expected = {name: plain(leaf) for name, leaf in like.items()}
+        if _LEARNED in document:
+            expected[_LEARNED] = jax.ShapeDtypeStruct((_count(document[_LEARNED], directory),), np.uint64)
+        arrays = read_arrays(directory, POLICY, document, expected)
         policy = make()
     except StorageError:
         raise
@@ -104,7 +114,15 @@ def load_policy(
         policy._networks(), jax.tree.unflatten(jax.tree.structure(weights), leaves), strict=True
     ):
         network.set_weights(loaded)
+    policy.learned_keys = arrays.get(_LEARNED)
     return policy
+
+
+def _count(found: Any, directory: Path) -> int:
+    if type(found) is not int or not 0 <= found < 2**32:
+        what = f"{directory / POLICY.document}: {_LEARNED} is no number of decisions"
+        raise StorageError(what, expected="an integer of 0 or more", got=str(found)[:60])
+    return found
 
 
 def _weights(policy: Policy) -> tuple[Any, ...]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.agents import AgentState
-from jaxdaw.errors import ConfigError, SpecError, StorageError
+from jaxdaw.errors import ConfigError, JaxdawWarning, SpecError, StorageError
 from jaxdaw.networks import Network, Weights
 from jaxdaw.policies import GreedyRewardPredictionPolicy
 from jaxdaw.storage import read_document
@@ -25,10 +27,12 @@ class WarmStart(NamedTuple):
     Attributes:
       weights: of the reward network; predictions are in units of reward.
       scale: what rewards were divided by while it learned.
+      learned_keys: of the logged decisions that were learned from, see `Policy`.
     """
 
     weights: Weights
     scale: float
+    learned_keys: np.ndarray | None
 
     def begun(self, state: AgentState, scale: Any) -> AgentState:
         """Returns a fresh state with these weights instead, of a network that learns rewards divided by `scale`.
@@ -80,7 +84,32 @@ def read_warm_start(path: str | Path, agent: Any) -> WarmStart:
         )
     _refuse_other_network(path, agent.reward_network, inner.reward_network)
     scale = read_document(directory, POLICY)["metadata"].get("scale", 1.0)
-    return WarmStart(inner.reward_network.get_weights(), float(scale))
+    return WarmStart(inner.reward_network.get_weights(), float(scale), policy.learned_keys)
+
+
+def learned_before(path: str | Path | None, agent: Any) -> np.ndarray | None:
+    """Returns the keys of what was learned from before a run that is resumed; None for nothing.
+
+    Warns:
+      JaxdawWarning: what the run started with is not there any more.
+    """
+    if path is None:
+        return None
+    try:
+        return read_warm_start(path, agent).learned_keys
+    except StorageError:
+        text = (
+            f"{path}, which this run started with, is gone: what it learned from is not told from other decisions"
+            f"\n  Fix: put it back before the policy is judged on a log"
+        )
+        warnings.warn(text, JaxdawWarning, stacklevel=2)
+        return None
+
+
+def all_keys(*parts: np.ndarray | None) -> np.ndarray | None:
+    """Returns the keys of several parts, sorted, each once; None where there is no part."""
+    given = [part for part in parts if part is not None]
+    return np.unique(np.concatenate(given)) if given else None
 
 
 def _decisions_of(which: Any) -> list[str]:
