@@ -150,7 +150,11 @@ def test_no_candidate_is_judged_by_what_one_of_them_learned_from():
     policy = RandomPolicy(time_step_spec(decisions.context_spec), BoundedTensorSpec((), np.int32, 0, 3))
     policy.learned_keys = np.sort(decisions.keys[:2000])
     rest = decisions.select(slice(2000, None))
-    candidates = {"policy": GreedyPolicy(policy), "table": table, "function": lambda rows: np.full((len(rows), 4), 0.25)}
+    candidates = {
+        "policy": GreedyPolicy(policy),
+        "table": table,
+        "function": lambda rows: np.full((len(rows), 4), 0.25),
+    }
     report = evaluate_off_policy(decisions, candidates, reward_model=np.ones((3000, 4)))
     assert (report.num_decisions, report.num_learned) == (1000, 2000)
     assert report.to_json()["num_learned"] == 2000

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,29 @@ def test_what_was_added_is_read_back(tmp_path, file_format, part_rows):
     assert found.reward.tolist() == [index / 4 for index in range(40)]
     assert found.outcomes.joined == 40
     same(found.replace(reward=wanted.reward), wanted)
+
+
+def test_threads_share_a_writer_and_each_decision_is_there_once(tmp_path):
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with (
+            DecisionWriter(tmp_path / "d", 2, file_format="jsonl", part_rows=37) as writer,
+            ThreadPoolExecutor(4) as pool,
+        ):
+
+            def add(index: int) -> None:
+                writer.add(index % 2, probability=0.5, decision_id=str(index))
+                writer.add_outcome(str(index), index / 8)
+                if index % 100 == 0:
+                    writer.flush()
+
+            list(pool.map(add, range(600)))
+    finally:
+        sys.setswitchinterval(interval)
+    found = read_decisions(tmp_path / "d")
+    assert sorted(map(int, found.decision_id.tolist())) == list(range(600))
+    assert all(reward == int(made) / 8 for made, reward in zip(found.decision_id, found.reward, strict=True))
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "jsonl"])

@@ -8,9 +8,7 @@ from jaxdaw.data.decisions._decisions import Decisions
 from jaxdaw.errors import ConfigError
 
 
-def hold_out(
-    decisions: Decisions, share: float, seed: int = 0, *, by_time: bool = True
-) -> tuple[Decisions, Decisions]:
+def hold_out(decisions: Decisions, share: float, seed: int = 0, *, by_time: bool = True) -> tuple[Decisions, Decisions]:
     """Returns the decisions to learn from, and those to judge by: the latest, as those of the future will be.
 
     Where a time is missing, or all are the same, they are drawn at random.

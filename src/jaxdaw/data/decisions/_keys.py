@@ -32,7 +32,9 @@ def keys_of_rows(columns: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _digests(rows: Sequence[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in rows), "<u8").astype(np.uint64)
+    return np.frombuffer(b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in rows), "<u8").astype(
+        np.uint64
+    )
 
 
 def _equal_before(keys: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time as clock
 import uuid
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,7 @@ class DecisionWriter:
     """Writes decisions and their outcomes into a directory, which `read_decisions` reads, while it is open too.
 
     Parts are committed by rename: a process killed at any moment loses what was not flushed, and nothing else. A
-    directory is continued. One writer at a time.
+    directory is continued. One writer at a time, which many threads may share.
 
     Args:
       path: of the directory; made if it is absent.
@@ -134,6 +135,7 @@ class DecisionWriter:
             arrow(PURPOSE)
         self._directory, self._format, self._part_rows = Path(path), file_format, part_rows
         self._lock = DirectoryLock(self._directory, "writer")
+        self._turn = threading.RLock()  # of the threads that share this writer
         self._pending: list[Decisions] = []
         self._num_pending = 0
         self._outcomes: list[tuple[str, float, float]] = []
@@ -240,7 +242,6 @@ class DecisionWriter:
         All calls of a writer give the same columns: a part with probabilities of all arms cannot be read together with
         one without.
         """
-        self._require_open()
         if decisions.decision_id is None or decisions.num_arms != self._manifest.num_arms:
             raise SpecError(
                 "the decisions do not fit the log",
@@ -253,10 +254,12 @@ class DecisionWriter:
             spec = getattr(self._manifest, f"{name}_spec")
             conformed[name] = conform(getattr(decisions, name), spec, name)
             specs.check(conformed[name], spec, outer, what=name, check_bounds=False)
-        self._pending.append(decisions.replace(**conformed))
-        self._num_pending += len(decisions)
-        if self._num_pending >= self._part_rows:
-            self.flush()
+        with self._turn:
+            self._require_open()
+            self._pending.append(decisions.replace(**conformed))
+            self._num_pending += len(decisions)
+            if self._num_pending >= self._part_rows:
+                self.flush()
 
     def add_outcome(self, decision_id: str, reward: float, time: float | None = None) -> None:
         """Adds what a decision earned, of this log or of one before; joined when the log is read.
@@ -270,12 +273,14 @@ class DecisionWriter:
           SpecError: a reward that is NaN or infinite.
           StorageError: as `add`.
         """
-        self._require_open()
         if not np.isfinite(reward):
             raise SpecError(f"the reward of decision {decision_id} is not finite", expected="a number", got=str(reward))
-        self._outcomes.append((str(decision_id), float(reward), clock.time() if time is None else float(time)))
-        if len(self._outcomes) >= self._part_rows:
-            self.flush()
+        outcome = (str(decision_id), float(reward), clock.time() if time is None else float(time))
+        with self._turn:
+            self._require_open()
+            self._outcomes.append(outcome)
+            if len(self._outcomes) >= self._part_rows:
+                self.flush()
 
     def flush(self) -> None:
         """Writes everything that was added, synced to disk.
@@ -283,23 +288,25 @@ class DecisionWriter:
         Raises:
           StorageError: the disk is full or failed; what was flushed before stays, the rest can be flushed again.
         """
-        self._require_open()
-        if self._pending:
-            decisions = concatenate(self._pending)
-            if self._format == "parquet":
-                self._commit("decisions", lambda file: write_parquet_decisions(file, decisions))
-            else:
-                self._commit("decisions", lambda file: write_rows(file, decision_rows(decisions)))
-            self._pending, self._num_pending = [], 0
-        if self._outcomes:
-            ids, rewards, times = zip(*self._outcomes, strict=True)
-            table = OutcomeTable(np.array(ids, TEXT), np.array(rewards), np.array(times))
-            if self._format == "parquet":
-                self._commit("outcomes", lambda file: write_parquet_outcomes(file, table))
-            else:
-                rows = [{"decision_id": name, "reward": reward, "time": when} for name, reward, when in self._outcomes]
-                self._commit("outcomes", lambda file: write_rows(file, rows))
-            self._outcomes = []
+        with self._turn:
+            self._require_open()
+            if self._pending:
+                decisions = concatenate(self._pending)
+                if self._format == "parquet":
+                    self._commit("decisions", lambda file: write_parquet_decisions(file, decisions))
+                else:
+                    self._commit("decisions", lambda file: write_rows(file, decision_rows(decisions)))
+                self._pending, self._num_pending = [], 0
+            if self._outcomes:
+                ids, rewards, times = zip(*self._outcomes, strict=True)
+                table = OutcomeTable(np.array(ids, TEXT), np.array(rewards), np.array(times))
+                if self._format == "parquet":
+                    self._commit("outcomes", lambda file: write_parquet_outcomes(file, table))
+                else:
+                    fields = ("decision_id", "reward", "time")
+                    rows = [dict(zip(fields, outcome, strict=True)) for outcome in self._outcomes]
+                    self._commit("outcomes", lambda file: write_rows(file, rows))
+                self._outcomes = []
 
     def _commit(self, kind: str, write: Any) -> None:
         try:
@@ -310,11 +317,12 @@ class DecisionWriter:
 
     def close(self) -> None:
         """Flushes, and lets another writer in. A second call does nothing."""
-        if self._lock.is_held:
-            try:
-                self.flush()
-            finally:
-                self._release()
+        with self._turn:
+            if self._lock.is_held:
+                try:
+                    self.flush()
+                finally:
+                    self._release()
 
     def __enter__(self) -> DecisionWriter:
         return self
