@@ -1,7 +1,7 @@
-"""Of many logs in which no arm is better than another, the share whose gate lets a policy pass that learned from them.
+"""Of many logs in which no arm is better than another, the share of which a policy that learned from it passes a gate.
 
-Each log is read, learned from and judged as the README's commands do it: `jaxdaw train bandit --log` keeps a part aside,
-and `jaxdaw ope --gate "gain_lower_bound > 0"` is given the whole log. At most 2.5 % may pass.
+Each log is learned from and judged as by the commands: `jaxdaw train bandit --log LOG` keeps a part aside, and
+`jaxdaw ope LOG --policy RUN --gate "gain_lower_bound > 0"` is given the whole log. At most 2.5 % may pass.
 
     python benchmarks/noise_logs.py --logs 200
 """

@@ -7,7 +7,7 @@ import pytest
 
 from data.logs import log
 from jaxdaw.data import Decisions
-from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.errors import ConfigError, JaxdawWarning, SpecError
 from jaxdaw.evaluation import describe_off_policy, evaluate_off_policy
 from jaxdaw.policies import GreedyPolicy, RandomPolicy
 from jaxdaw.specs import BoundedTensorSpec
@@ -98,6 +98,15 @@ def test_a_log_with_faults_is_refused_with_counts(columns, text):
     decisions = log(100).replace(**({"probabilities": None} | columns))
     with pytest.raises(SpecError, match=text):
         evaluate_off_policy(decisions, {"u": "uniform"})
+
+
+def test_a_few_rows_without_reward_are_left_out_and_told():
+    decisions = log(1000)
+    part = decisions.replace(reward=np.where(np.arange(1000) % 50 == 0, np.nan, decisions.reward))
+    with pytest.warns(JaxdawWarning, match="20 of 1,000 decisions have no reward"):
+        report = evaluate_off_policy(part, {"u": np.full((1000, 4), 0.25)}, estimators=["ips"])
+    assert (report.num_decisions, report.num_learned) == (980, 0)
+    assert report.logged.value == np.nanmean(part.reward)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])

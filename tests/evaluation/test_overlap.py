@@ -50,4 +50,25 @@ def test_a_row_that_is_most_of_the_weight_is_told():
 def test_wrong_probabilities_are_told():
     decisions = Decisions([0, 1, 1, 1] * 500, np.ones(2000), np.full(2000, 0.25))  # they were .25 and .75
     (reason,) = overlap_of(decisions, np.tile([0.5, 0.5], (2000, 1))).reasons()
-    assert "the mean weight is 2.000, and should be 1.000" in reason
+    assert "the mean weight is 2.000, and should be 1, less" in reason
+
+
+@pytest.mark.parametrize(("arms", "rows"), [(50, 200), (10_000, 3_000)])
+def test_arms_that_were_not_seen_by_chance_are_not_impossible(arms, rows):
+    """Right uniform logs: every weight of a uniform candidate is 1, however many arms have not come up."""
+    for seed in range(5):
+        action = np.random.default_rng(seed).integers(0, arms, rows)
+        decisions = Decisions(action, np.ones(rows), np.full(rows, 1 / arms), num_arms=arms)
+        assert len(np.unique(action)) < arms
+        found = overlap_of(decisions, "uniform")
+        assert found.unsupported == pytest.approx(0.0, abs=1e-6)
+        assert found.reasons() == ()
+        never = next(arm for arm in range(arms) if arm not in action)
+        assert overlap_of(decisions, f"constant:{never}").unsupported == 1.0
+
+
+def test_arms_that_could_never_be_chosen_are_told_without_their_probabilities():
+    action = np.random.default_rng(0).integers(0, 4, 2_000)  # of five arms, the last one never
+    found = overlap_of(Decisions(action, np.ones(2_000), np.full(2_000, 0.25), num_arms=5), "uniform")
+    assert found.unsupported == pytest.approx(0.2)
+    assert len(found.reasons()) == 1

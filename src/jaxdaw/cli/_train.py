@@ -219,7 +219,7 @@ class TrainBandit(Train):
     importance: Literal["none", "uniform"] = "none"
     """Of a log: weight rows as if all arms had been chosen equally often."""
     aside: float = 0.3
-    """Of a log: share of the decisions that is not learned from: the latest, or drawn at random where none has a time."""
+    """Of a log: share of the decisions that is not learned from, the latest; a random draw where they have no times."""
     warm_start: Path | None = None
     """Start with the weights of this run or saved policy, of the same contexts, actions and network."""
 

@@ -9,6 +9,7 @@ a file can make its reader allocate is bounded by the size of the file.
 from jaxdaw.data._report import Fault, Report
 from jaxdaw.data.decisions._audit import Audit, AuditCheck, audit
 from jaxdaw.data.decisions._check import check_decisions as check_decisions
+from jaxdaw.data.decisions._check import is_rewarded as is_rewarded
 from jaxdaw.data.decisions._convert import write_decisions
 from jaxdaw.data.decisions._decisions import Decisions
 from jaxdaw.data.decisions._dsjson import write_dsjson

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard, cast
 import numpy as np
 
 from jaxdaw import math
-from jaxdaw.data import Decisions, check_decisions
+from jaxdaw.data import Decisions, check_decisions, is_rewarded
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.evaluation._candidates import Candidate, candidate_probabilities
 from jaxdaw.evaluation._estimators import ESTIMATORS, LoggedRows, Thresholds
@@ -162,7 +162,7 @@ def evaluate_off_policy(
     `Policy.learned_keys`) are left out for all of them.
 
     Args:
-      decisions: with rewards and probabilities in all rows.
+      decisions: with probabilities in all rows, and rewards in 95 % of them at least; the others are left out.
       candidates: by name; `{"name": policy}`, see `Candidate` for what else can be one.
       estimators: names of `ESTIMATORS`, any of them. Where none needs a reward model, none is fitted.
       main: by which candidates are compared; None is `dr` if it is among the `estimators`, else the first of them.
@@ -180,6 +180,9 @@ def evaluate_off_policy(
         all of it.
       ConfigError: an argument outside its range.
 
+    Warns:
+      JaxdawWarning: how many decisions without a reward are left out.
+
     >>> random = np.random.default_rng(0)
     >>> action = random.integers(0, 2, 4000)
     >>> decisions = Decisions(action, reward=random.random(4000) < 0.2 + 0.6 * action, probability=np.full(4000, 0.5))
@@ -189,13 +192,14 @@ def evaluate_off_policy(
     """
     thresholds = Thresholds(clip, switch_threshold, shrinkage)
     _check_options(candidates, estimators, main, confidence, resamples, thresholds)
-    check_decisions(decisions).raise_if_faulty("the logged decisions")
     main = main or ("dr" if "dr" in estimators else estimators[0])
-    whole, is_new = len(decisions), _not_learned(decisions, candidates)
-    if not is_new.all():
-        decisions = decisions.select(is_new)
-        candidates = {name: one[is_new] if _fits(one, whole) else one for name, one in candidates.items()}
-        reward_model = reward_model[is_new] if _fits(reward_model, whole) else reward_model
+    whole, has_reward, is_new = len(decisions), is_rewarded(decisions), _not_learned(decisions, candidates)
+    judges = has_reward & is_new
+    if not judges.all():
+        decisions = decisions.select(judges)
+        candidates = {name: one[judges] if _fits(one, whole) else one for name, one in candidates.items()}
+        reward_model = reward_model[judges] if _fits(reward_model, whole) else reward_model
+    check_decisions(decisions).raise_if_faulty("the logged decisions")
     count, reward = len(decisions), decisions.reward
     if isinstance(reward_model, str):
         is_greedy = any(isinstance(candidate, str) and candidate == "greedy" for candidate in candidates.values())
@@ -251,7 +255,7 @@ def evaluate_off_policy(
     return OffPolicyReport(
         num_decisions=count,
         num_arms=decisions.num_arms or 0,
-        num_learned=whole - count,
+        num_learned=int(np.sum(~is_new)),
         logged=logged,
         estimator=main,
         confidence=confidence,
@@ -274,7 +278,7 @@ def _not_learned(decisions: Decisions, candidates: Mapping[str, Candidate]) -> n
     is_new = np.ones(len(decisions), bool)
     for keys in learned.values():
         is_new &= ~np.isin(decisions.keys, keys)
-    if not is_new.any():
+    if learned and not is_new.any():
         names = ", ".join(learned)
         raise SpecError(
             f"every decision of this log was learned from by {names}: a policy looks better there than it is",

@@ -16,6 +16,7 @@ _MIN_SHARE = 0.001
 _DOMINATED = 0.1
 _UNSUPPORTED = 0.01
 _ALPHA = 1e-4
+_SURE = 2.0  # standard errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +28,11 @@ class Overlap:
       effective_sample_size: with how many unweighted rows the estimate is as sure.
       largest_weight: of all rows.
       largest_share: of the sum of the weights, that one row has.
-      mean_weight: 1, but for chance, if the logged probabilities are right.
-      mean_weight_p: the p value of that, given what is unsupported.
-      unsupported: the share of the candidate's choices that the log cannot have made.
+      mean_weight: if the logged probabilities are right, 1 less what is unsupported, but for chance.
+      mean_weight_p: the p value of that.
+      unsupported: the share of the candidate's choices that the log cannot have made. Where only the probabilities of
+        chosen arms are known, the most that it can be: the share of arms that the log never shows, if the mean weight
+        leaves room for as much.
       arm_count: `[A]`, rows of each arm.
       arm_logged: `[A]`, the mean logged probability of each arm; its frequency where only the chosen one's is known.
       arm_candidate: `[A]`, the candidate's mean probability.
@@ -71,8 +74,8 @@ class Overlap:
             )
         if self.mean_weight_p < _ALPHA and self.largest_share <= _DOMINATED:
             found.append(
-                f"the mean weight is {self.mean_weight:.3f}, and should be {1 - self.unsupported:.3f} "
-                f"(p {self.mean_weight_p:.1g}): the logged probabilities are wrong"
+                f"the mean weight is {self.mean_weight:.3f}, and should be 1, less the {self.unsupported:.1%} that "
+                f"cannot be in the log (p {self.mean_weight_p:.1g}): the logged probabilities are wrong"
             )
         return tuple(found)
 
@@ -113,7 +116,10 @@ def measure_overlap(decisions: Decisions, candidate: np.ndarray | None, weight: 
     largest = np.zeros(num_arms)
     np.maximum.at(largest, action, weight)
     mean = float(weight.mean())
-    off = abs(mean - (1.0 - unsupported))
+    highest = 1.0 - unsupported if table is not None else 1.0  # an arm that was not seen may have been possible
+    off = max(1.0 - unsupported - mean, mean - highest, 0.0)
+    if table is None:
+        unsupported = min(unsupported, max(1.0 - mean + _SURE * sqrt(variance / count), 0.0))
     p_value = 1.0 if off < 1e-6 else 0.0 if variance <= 0 else erfc(off * sqrt(count / variance / 2.0))
     return Overlap(
         num_decisions=count,

@@ -48,7 +48,7 @@ class WrappedPolicy(Policy):
         return self._wrapped
 
     @property
-    def learned_keys(self) -> np.ndarray | None:  # type: ignore[override]  # the wrapped policy's
+    def learned_keys(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleVariableOverride]  # the wrapped policy's
         """See `Policy`."""
         return self._wrapped.learned_keys
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.agents import Agent, AgentState
-from jaxdaw.data import Decisions, decision_experience, read_decisions
+from jaxdaw.data import Decisions, decision_experience, is_rewarded, read_decisions
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.policies import Policy, PolicyInfo
 from jaxdaw.replay import RecordedSource
@@ -128,7 +128,7 @@ def _refuse_faults(decisions: Any) -> None:
         )
     if not specs.flatten(decisions.context):
         raise SpecError("the log has no contexts to learn from", expected="context [N, ...]", got="none")
-    impossible = (decisions.probability <= 0.0) | (decisions.probability > 1.0)
+    impossible = ~decisions.is_possible & ~np.isnan(decisions.probability)
     if impossible.any():
         raise SpecError(
             f"{int(impossible.sum())} of {len(decisions)} actions were logged with a probability that cannot be",
@@ -149,6 +149,8 @@ class LogJob(Job):
     warm_start: str | Path | None = None
 
     def __init__(self, decisions: Decisions, importance: Literal["none", "uniform"], config: Any, seed: int, name: str):
+        has_reward = is_rewarded(decisions)
+        decisions = decisions if has_reward.all() else decisions.select(has_reward)
         rows = decision_experience(decisions, importance=importance)
         within = bool(((decisions.reward >= 0) & (decisions.reward <= 1)).all())
         reward_spec = specs.BoundedTensorSpec((), np.float32, 0.0, 1.0, "reward") if within else None
@@ -164,7 +166,7 @@ class LogJob(Job):
         reward = rows.experience.reward
         self._scales = not is_linear and config.exploration != "ensemble"
         self.scale = max(float(np.sqrt(np.mean(np.square(reward, dtype=np.float64)))), 1.0) if self._scales else 1.0
-        known = np.nan_to_num(decisions.probability, nan=1.0)
+        known = np.minimum(np.nan_to_num(decisions.probability, nan=1.0), 1.0)
         info = PolicyInfo(log_probability=np.log(known).astype(np.float32)[:, None])
         experience = rows.experience._replace(reward=reward / np.float32(self.scale), policy_info=info)
         self._recorded = jax.device_put((experience, None if is_linear else rows.weights))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data.logs import log
-from jaxdaw.data import Decisions, check_decisions
-from jaxdaw.errors import SpecError
+from jaxdaw.data import Decisions, check_decisions, is_rewarded
+from jaxdaw.errors import JaxdawWarning, SpecError
 
 
 def broken(**columns):
@@ -47,6 +47,23 @@ def test_each_fault_is_counted_and_placed(columns, text, count, where):
 def test_probabilities_of_arms_that_were_not_eligible_are_told():
     decisions = broken(probabilities=[[0.5, 0.5]] * 4, action=[0, 0, 0, 0], eligible=[[True, False]] * 4)
     assert any("of arms that were not eligible" in fault.what for fault in check_decisions(decisions).errors)
+
+
+def test_rounding_of_float32_is_no_fault():
+    half = np.float32(0.1) * 5 + np.float32(0.5)  # 1.0000000149
+    table = np.array([[1.0 + 1.2e-7, 0.0]] * 4)
+    assert not check_decisions(broken(action=[0] * 4, probability=[float(half)] * 4)).errors
+    assert not check_decisions(broken(action=[0] * 4, probability=None, probabilities=table)).errors
+    assert check_decisions(broken(probability=[1.01] * 4)).errors
+
+
+def test_a_few_decisions_without_reward_are_left_out_and_told():
+    decisions = log(100).replace(reward=np.where(np.arange(100) < 3, np.nan, 1.0))
+    with pytest.warns(JaxdawWarning, match="3 of 100 decisions have no reward, and are left out"):
+        assert is_rewarded(decisions).tolist() == [False] * 3 + [True] * 97
+    most = log(100).replace(reward=np.where(np.arange(100) < 6, np.nan, 1.0))
+    assert is_rewarded(most).all()  # and check_decisions refuses them
+    assert is_rewarded(log(0)).shape == (0,)
 
 
 def test_an_empty_log_is_a_fault():

@@ -120,7 +120,7 @@ def audit(
     if not 0 < alpha < 1:
         raise ConfigError("alpha is outside its range", expected="(0, 1)", got=str(alpha))
     faults = check_decisions(decisions, needs_reward=needs_reward)
-    sound = decisions.in_range & (decisions.probability > 0) & (decisions.probability <= 1)
+    sound = decisions.in_range & decisions.is_possible
     if decisions.eligible is not None and len(decisions):
         sound &= chosen(decisions.eligible, decisions.action) == 1
     if decisions.probabilities is not None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.data._report import Fault, Report, places
 from jaxdaw.data.decisions._columns import names_of
-from jaxdaw.data.decisions._decisions import Decisions, chosen
+from jaxdaw.data.decisions._decisions import TOLERANCE, Decisions, chosen
+from jaxdaw.errors import JaxdawWarning
 
-TOLERANCE = 1e-4
-"""Of sums of probabilities, which are often logged as float32."""
+MOST_MISSING = 0.05
+"""The share of decisions without a reward up to which they are left out."""
 
 
 def check_decisions(decisions: Decisions, *, needs_probability: bool = True, needs_reward: bool = True) -> Report:
@@ -51,12 +54,18 @@ def check_decisions(decisions: Decisions, *, needs_probability: bool = True, nee
         fix = "jaxdaw ope LOG --estimate-propensities, or select() the rows that have one"
         tell(np.isnan(value), "probabilities that were not logged", "one in each row", None, fix)
         fix = "log the probability of the arm that was taken, after masks, exploration and ties"
-        outside = ~np.isnan(value) & ~((value > 0) & (value <= 1))
+        outside = ~np.isnan(value) & ~decisions.is_possible
         tell(outside, "probabilities of the chosen arm outside (0, 1]", "above 0, at most 1", value, fix)
     if decisions.probabilities is not None:
         tables = decisions.probabilities
         fix = "log the probabilities after masks, exploration and ties"
-        tell(~((tables >= 0) & (tables <= 1)).all(axis=1), "probabilities outside [0, 1]", "0 to 1", None, fix)
+        tell(
+            ~((tables >= 0) & (tables <= 1 + TOLERANCE)).all(axis=1),
+            "probabilities outside [0, 1]",
+            "0 to 1",
+            None,
+            fix,
+        )
         total = tables.sum(axis=1)
         tell(np.abs(total - 1) > TOLERANCE, "probabilities that do not add up to 1", "1", total, fix)
         own = chosen(tables, decisions.action)
@@ -83,3 +92,21 @@ def check_decisions(decisions: Decisions, *, needs_probability: bool = True, nee
         fix = "an id for each decision; a retried row is dropped with select()"
         tell(again, "decision ids that were there before", "each once", decisions.decision_id, fix)
     return Report.of(faults)
+
+
+def is_rewarded(decisions: Decisions) -> np.ndarray:
+    """Returns `[N]` bool, which decisions have a reward, if nearly all do: those without are to be left out.
+
+    Where more than 5 % have none it is True for all, and `check_decisions` refuses them: of a log that holds good
+    outcomes only, those that are missing are the bad ones.
+
+    Warns:
+      JaxdawWarning: how many are to be left out.
+    """
+    missing = np.isnan(decisions.reward)
+    if not missing.any() or missing.mean() > MOST_MISSING:
+        return np.ones(len(decisions), bool)
+    text = f"{int(missing.sum()):,} of {len(missing):,} decisions have no reward, and are left out"
+    fix = "default_reward=0.0 and expiry_s=... (--default-reward), if no outcome means that reward"
+    warnings.warn(f"{text}\n  Fix: {fix}", JaxdawWarning, stacklevel=3)
+    return ~missing

@@ -16,6 +16,8 @@ from jaxdaw.data.decisions._outcomes import Outcomes
 from jaxdaw.errors import SpecError, SpecTypeError
 
 MAX_ARMS = 1_000_000
+TOLERANCE = 1e-4
+"""Of probabilities and their sums, which are often logged as float32."""
 _PER_ARM = (*names_of("bool", per_arm=True), *names_of("float64", per_arm=True))
 _NESTS = (*names_of("nest"), *names_of("nest", per_arm=True))
 
@@ -126,6 +128,11 @@ class Decisions:
     def in_range(self) -> np.ndarray:
         """`[N]` bool, whether the chosen arm is one of `0..A-1`."""
         return (self.action >= 0) & (self.action < self.num_arms)
+
+    @property
+    def is_possible(self) -> np.ndarray:
+        """`[N]` bool, whether the probability of the chosen arm is above 0, and not above 1 by more than rounding."""
+        return (self.probability > 0.0) & (self.probability <= 1.0 + TOLERANCE)
 
     @functools.cached_property
     def keys(self) -> np.ndarray:

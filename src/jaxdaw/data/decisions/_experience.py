@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from jaxdaw import specs
-from jaxdaw.data.decisions._check import check_decisions
+from jaxdaw.data.decisions._check import check_decisions, is_rewarded
 from jaxdaw.data.decisions._decisions import Decisions
 from jaxdaw.errors import ConfigError
 from jaxdaw.trajectories import StepType, Trajectory
@@ -34,7 +34,7 @@ def decision_experience(
     if all arms had been chosen equally often: `1 / (eligible arms * p)`, clipped, and scaled to a mean of 1.
 
     Args:
-      decisions: with rewards, and with probabilities if they weight.
+      decisions: with rewards in 95 % of the rows at least, the others are left out; with probabilities if they weight.
       importance: `none` weights all rows alike; `uniform` is the above.
       clip: the largest weight before the scaling.
 
@@ -49,6 +49,8 @@ def decision_experience(
     if importance not in ("none", "uniform") or not clip > 0:
         expected, got = "'none' or 'uniform', a clip above 0", f"{importance!r}, {clip}"
         raise ConfigError("the weights of a log are not known", expected=expected, got=got)
+    has_reward = is_rewarded(decisions)
+    decisions = decisions if has_reward.all() else decisions.select(has_reward)
     check_decisions(decisions, needs_probability=importance != "none").raise_if_faulty("the logged decisions")
     count = len(decisions)
     weights = np.ones(count)

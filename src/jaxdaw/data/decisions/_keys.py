@@ -16,7 +16,7 @@ def keys_of_ids(ids: Sequence[str]) -> np.ndarray:
 
 
 def keys_of_rows(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns a number for each row of columns `[N, ...]`, `[N]` uint64: of equal rows, the first has one, the second another.
+    """Returns a number for each row of columns `[N, ...]`, `[N]` uint64; equal rows have different numbers.
 
     Args:
       columns: one at least; floating-point numbers are compared as float32.

@@ -303,8 +303,7 @@ class DecisionWriter:
                 if self._format == "parquet":
                     self._commit("outcomes", lambda file: write_parquet_outcomes(file, table))
                 else:
-                    fields = ("decision_id", "reward", "time")
-                    rows = [dict(zip(fields, outcome, strict=True)) for outcome in self._outcomes]
+                    rows = [{"decision_id": name, "reward": each, "time": at} for name, each, at in self._outcomes]
                     self._commit("outcomes", lambda file: write_rows(file, rows))
                 self._outcomes = []
 
