@@ -109,6 +109,46 @@ def test_a_few_rows_without_reward_are_left_out_and_told():
     assert report.logged.value == np.nanmean(part.reward)
 
 
+def clicks(rows, count):
+    """Returns a uniform log of `count` clicks in `rows` decisions between two arms."""
+    return Decisions([0, 1] * (rows // 2), np.arange(rows) < count, probabilities=np.full((rows, 2), 0.5))
+
+
+def test_an_interval_that_few_clicks_decide_is_called_unreliable_and_passes_no_gate():
+    for count, is_reliable in ((0, False), (3, False), (14, False), (40, True)):
+        report = evaluate_off_policy(clicks(4000, count), {"u": "uniform", "one": "constant:1"})
+        assert report.logged.is_reliable == is_reliable
+        uniform, one = report.candidates
+        assert uniform.estimates["ips"].is_reliable == uniform.estimates["snips"].is_reliable == is_reliable
+        assert one.is_trusted == is_reliable
+        assert ("few rows decide the interval of dr" in str(one.reasons)) != is_reliable
+        assert ("interval not reliable" in describe_off_policy(report)) != is_reliable
+        assert report.to_json()["candidates"][0]["estimates"]["ips"]["reliable"] == is_reliable
+
+
+def test_bernstein_intervals_come_from_the_declared_range_alone():
+    decisions, table = clicks(400, 0), np.tile([0.9, 0.1], (400, 1))
+    plain = evaluate_off_policy(decisions, {"it": table})
+    assert all(estimate.bernstein is None for estimate in plain.candidates[0].estimates.values())
+    report = evaluate_off_policy(decisions, {"it": table}, reward_range=(0, 1), main="ips")
+    bits = np.log(4 / 0.05)  # nothing was seen, so the variance is 0 and the range decides alone
+    found = {name: estimate.bernstein for name, estimate in report.candidates[0].estimates.items()}
+    assert report.logged.bernstein == pytest.approx((0, 7 * bits / (3 * 399)))
+    assert found["ips"] == found["clipped_ips"] == pytest.approx((0, 7 * 1.8 * bits / (3 * 399)))  # .9 / .5 at most
+    assert found["dr"].high == pytest.approx(7 * (1 + 2 * 1.8) * bits / (3 * 399))
+    assert found["snips"] is found["dm"] is None
+    alone = Decisions(decisions.action, decisions.reward, decisions.probability)  # no bound of the weights is known
+    report = evaluate_off_policy(alone, {"it": table}, reward_range=(0, 1))
+    found = {name: estimate.bernstein is not None for name, estimate in report.candidates[0].estimates.items()}
+    assert {name for name, is_there in found.items() if is_there} == {"clipped_ips", "switch_dr", "shrunk_dr"}
+
+
+@pytest.mark.parametrize("reward_range", [(1, 0), (0, np.inf), (0, 0.5)])
+def test_a_range_that_is_none_or_that_the_log_leaves_is_refused(reward_range):
+    with pytest.raises(ConfigError, match="range"):
+        evaluate_off_policy(clicks(400, 3), {"u": "uniform"}, reward_range=reward_range)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_a_few_rows_are_evaluated_and_not_trusted(rows):
     report = evaluate_off_policy(log(rows), {"u": "uniform", "g": "greedy"})

@@ -34,6 +34,7 @@ def test_intervals_hold_the_true_value_in_95_of_100_logs():
             decisions,
             {"candidate": candidate},
             estimators=["ips", "snips", "dr", "switch_dr"],
+            reward_range=(0, 1),
             resamples=200,
             seed=seed,
         )

@@ -102,6 +102,8 @@ class Ope:
     """The one that is compared and gated; by default dr, or the first of --estimators."""
     estimators: tuple[str, ...] = ()
     """Some of ips, snips, clipped_ips, dm, dr, switch_dr, shrunk_dr; the first three fit no reward model."""
+    reward_range: tuple[float, float] | None = None
+    """Between which numbers every reward lies, 0 1 for clicks: for intervals that hold for every number of rows."""
     confidence: float = 0.95
     """Of the intervals."""
     resamples: int = 200
@@ -127,6 +129,7 @@ class Ope:
             {name: _candidate(name) for name in self.policy},
             estimators=self.estimators or tuple(evaluation.ESTIMATORS),
             main=self.estimator or None,
+            reward_range=self.reward_range,
             confidence=self.confidence,
             resamples=self.resamples,
             seed=self.seed,

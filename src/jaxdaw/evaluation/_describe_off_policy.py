@@ -29,6 +29,8 @@ def describe_off_policy(report: OffPolicyReport) -> str:
             told = f"  {name:11s} {estimate.value:.6g}  [{low:.6g}, {high:.6g}]"
             if estimate.bernstein is not None:
                 told += f"  empirical Bernstein [{estimate.bernstein.low:.4g}, {estimate.bernstein.high:.4g}]"
+            if not estimate.is_reliable:
+                told += "  interval not reliable: few rows decide it"
             lines.append(told + mark)
         overlap = one.overlap
         share = overlap.effective_sample_size / report.num_decisions

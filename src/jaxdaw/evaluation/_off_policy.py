@@ -20,6 +20,7 @@ from jaxdaw.evaluation._statistics import Interval
 from jaxdaw.policies import Policy
 
 _COLUMNS_AT_ONCE = 8_000_000
+_MOST_SKEWED = 0.25  # of the mean: where 16 clicks decide it
 
 
 class Estimate(NamedTuple):
@@ -28,11 +29,14 @@ class Estimate(NamedTuple):
     Attributes:
       value: in units of reward.
       interval: percentile bootstrap over the rows. That of `dm` does not know the errors of the reward model.
-      bernstein: empirical Bernstein over the range that the scores were seen to have; None for a ratio.
+      is_reliable: whether enough rows decide the interval for it to hold as often as it says: of clicks about 16.
+      bernstein: empirical Bernstein, which holds for every number of rows; None unless the range of rewards is declared
+        and that of weights is known.
     """
 
     value: float
     interval: Interval
+    is_reliable: bool
     bernstein: Interval | None
 
 
@@ -56,7 +60,7 @@ class CandidateReport:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether overlap is good enough for the estimates to be believed."""
+        """Whether overlap and rows are enough for the main estimate and its interval to be believed."""
         return not self.reasons
 
 
@@ -77,7 +81,7 @@ class OffPolicyReport:
     Attributes:
       num_decisions, num_arms: of the log, without those that were learned from.
       num_learned: decisions of the log that a candidate was trained on. They judge none.
-      logged: the mean reward of the log, with bootstrap and empirical Bernstein intervals.
+      logged: the mean reward of the log.
       estimator: the main one, by which candidates are compared and gated.
       confidence: of all intervals.
       candidates: in the order in which they were given.
@@ -150,6 +154,7 @@ def evaluate_off_policy(
     clip: float = 10.0,
     switch_threshold: float = 10.0,
     shrinkage: float = 100.0,
+    reward_range: tuple[float, float] | None = None,
     confidence: float = 0.95,
     resamples: int = 200,
     seed: int = 0,
@@ -171,6 +176,8 @@ def evaluate_off_policy(
       clip: the largest weight of `clipped_ips`.
       switch_threshold: the weight above which `switch_dr` believes the model.
       shrinkage: of `shrunk_dr`, in squares of a weight: at a weight of its root half of the weight is left.
+      reward_range: between which numbers every reward lies, also one that this log does not show: `(0, 1)` of clicks.
+        Where it is given there are empirical Bernstein intervals, and the reward model predicts nothing outside.
       confidence: of the intervals, in (0, 1).
       resamples: of the bootstrap; the same for all candidates.
       seed: of the resampling and of the folds.
@@ -178,7 +185,7 @@ def evaluate_off_policy(
     Raises:
       SpecError: the log has faults (see `check_decisions`), a candidate does not fit it, or candidates were trained on
         all of it.
-      ConfigError: an argument outside its range.
+      ConfigError: an argument outside its range, or a reward outside the declared one.
 
     Warns:
       JaxdawWarning: how many decisions without a reward are left out.
@@ -210,10 +217,14 @@ def evaluate_off_policy(
         if q.shape != (count, decisions.num_arms) or not np.isfinite(q).all():
             expected, got = f"finite ({count}, {decisions.num_arms})", str(q.shape)
             raise ConfigError("the expected rewards do not fit the log", expected=expected, got=got)
+    if reward_range is not None:
+        _check_range(reward, reward_range)
+        q = np.clip(q, *reward_range)
     q_logged = q[np.arange(count), decisions.action].astype(np.float64) if q.shape[1] else np.zeros(count)
 
     columns: list[np.ndarray] = [reward]
     overlaps: list[Overlap] = []
+    largest: list[float] = []  # weights that any row can have
     for candidate in candidates.values():
         if isinstance(candidate, str) and candidate == "logged" and decisions.probabilities is None:
             weight, q_candidate, pi = np.ones(count), q_logged, None
@@ -222,26 +233,34 @@ def evaluate_off_policy(
             weight = pi[np.arange(count), decisions.action] / decisions.probability
             q_candidate = np.einsum("na,na->n", pi, q, dtype=np.float64) if q.shape[1] else np.zeros(count)
         overlaps.append(measure_overlap(decisions, pi, weight))
+        largest.append(_largest_possible_weight(decisions, pi))
         rows = LoggedRows(reward, weight, q_logged, q_candidate)
         columns += [np.asarray(ESTIMATORS[name].scores(rows, thresholds)) for name in estimators] + [weight]
     table = np.stack(columns, axis=1)
     means, draws = table.mean(axis=0), _bootstrap_means(table, resamples, seed)
-    logged = _estimate(means[0], draws[:, 0], table[:, 0], confidence)
+    logged = _estimate(means[0], draws[:, 0], reward, confidence, reward_range)
     reports: list[CandidateReport] = []
     replicates: list[np.ndarray] = []
     for index, (name, overlap) in enumerate(zip(candidates, overlaps, strict=True)):
         start = 1 + index * (len(estimators) + 1)
         last = start + len(estimators)
-        estimates, gain = {}, None
+        estimates, gain, reasons = {}, None, overlap.reasons()
         for place, estimator in enumerate(estimators, start):
-            value, drawn, scores_of = means[place], draws[:, place], table[:, place]
-            if ESTIMATORS[estimator].is_ratio:
-                value, drawn, scores_of = _ratio(value, means[last]), _ratio(drawn, draws[:, last]), None
-            estimates[estimator] = _estimate(value, drawn, scores_of, confidence)
+            kind, value, drawn, scores = ESTIMATORS[estimator], means[place], draws[:, place], table[:, place]
+            bounds = None
+            if kind.is_ratio:
+                value, drawn = _ratio(value, means[last]), _ratio(drawn, draws[:, last])
+                scores = _ratio(scores - value * table[:, last], means[last]) + value  # what each row adds
+            elif reward_range is not None:
+                bounds = kind.range_of(*reward_range, largest[index], thresholds)
+            estimates[estimator] = _estimate(value, drawn, scores, confidence, bounds)
             if estimator == main:
-                gain = _estimate(value - means[0], drawn - draws[:, 0], None, confidence)
+                gain = _estimate(value - means[0], drawn - draws[:, 0], scores - reward, confidence)
                 replicates.append(drawn)
-        reports.append(CandidateReport(name, estimates, cast(Estimate, gain), overlap, overlap.reasons()))
+                is_same = np.allclose(scores, reward, rtol=1e-9, atol=1e-12)  # the logged policy beside itself
+                if not (estimates[main].is_reliable and (gain.is_reliable or is_same)):
+                    reasons = (*reasons, f"few rows decide the interval of {main}: it may hold less often than it says")
+        reports.append(CandidateReport(name, estimates, cast(Estimate, gain), overlap, reasons))
     comparisons = tuple(
         Comparison(
             reports[a].name,
@@ -336,12 +355,59 @@ def _bootstrap_means(table: np.ndarray, resamples: int, seed: int) -> np.ndarray
     return draws / count
 
 
-def _estimate(value: Any, drawn: np.ndarray, scores: np.ndarray | None, confidence: float) -> Estimate:
+def _estimate(
+    value: Any, drawn: np.ndarray, scores: np.ndarray, confidence: float, bounds: tuple[float, float] | None = None
+) -> Estimate:
+    """Returns an estimate with its intervals.
+
+    Args:
+      value: the estimate.
+      drawn: `[resamples]`, of the bootstrap.
+      scores: `[N]`, whose mean is the estimate.
+      confidence: of the intervals.
+      bounds: between which numbers every score lies; None if that is not known.
+    """
     bernstein = None
-    if scores is not None and len(scores) > 1:
-        radius = float(math.empirical_bernstein_radius(scores, float(np.ptp(scores)), confidence))
-        bernstein = Interval(float(value) - radius, float(value) + radius)
-    return Estimate(float(value), _percentiles(drawn, confidence), bernstein)
+    if bounds is not None and len(scores) > 1:
+        radius = float(math.empirical_bernstein_radius(scores, bounds[1] - bounds[0], confidence))
+        bernstein = Interval(max(float(value) - radius, bounds[0]), min(float(value) + radius, bounds[1]))
+    return Estimate(float(value), _percentiles(drawn, confidence), _is_reliable(scores), bernstein)
+
+
+def _is_reliable(scores: np.ndarray) -> bool:
+    """Returns whether the mean of the scores is nearly normal: its skewness is small.
+
+    Of events that happen rarely the skewness of the mean is one over the root of their number.
+    """
+    centred = scores - scores.mean()
+    deviation = float(np.sqrt(np.mean(centred**2)))
+    if not np.isfinite(deviation) or deviation <= 1e-12 * max(1.0, float(np.abs(scores).max(initial=0.0))):
+        return False
+    return bool(abs(np.mean((centred / deviation) ** 3)) <= _MOST_SKEWED * np.sqrt(len(scores)))
+
+
+def _largest_possible_weight(decisions: Decisions, candidate: np.ndarray | None) -> float:
+    """Returns the largest weight that a row in these contexts can have; infinity if not all probabilities are known."""
+    if candidate is None:
+        return 1.0
+    if decisions.probabilities is None:
+        return np.inf
+    table = decisions.probabilities
+    return float(np.max(np.divide(candidate, table, out=np.zeros(table.shape), where=table > 0)))
+
+
+def _check_range(reward: np.ndarray, reward_range: tuple[float, float]) -> None:
+    low, high = reward_range
+    if not low < high or not np.isfinite([low, high]).all():
+        raise ConfigError("reward_range is no range", expected="(low, high), low below high", got=str(reward_range))
+    outside = (reward < low) | (reward > high)
+    if outside.any():
+        raise ConfigError(
+            f"{int(outside.sum()):,} rewards lie outside the declared range",
+            expected=f"{low:g} to {high:g}",
+            got=f"{reward[outside][0]:g} in row {int(np.argmax(outside))}",
+            fix="the range of every reward that can come, not of those that have come",
+        )
 
 
 def _percentiles(drawn: np.ndarray, confidence: float) -> Interval:
@@ -364,4 +430,9 @@ def _estimate_json(estimate: Estimate) -> dict[str, Any]:
         return None if interval is None else [bound if np.isfinite(bound) else None for bound in interval]
 
     value = estimate.value if np.isfinite(estimate.value) else None
-    return {"value": value, "interval": numbers(estimate.interval), "bernstein": numbers(estimate.bernstein)}
+    return {
+        "value": value,
+        "interval": numbers(estimate.interval),
+        "reliable": estimate.is_reliable,
+        "bernstein": numbers(estimate.bernstein),
+    }
