@@ -48,12 +48,12 @@ class WrappedPolicy(Policy):
         return self._wrapped
 
     @property
-    def learned_keys(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleVariableOverride]  # the wrapped policy's
+    def learned_keys(self) -> np.ndarray | None:
         """See `Policy`."""
         return self._wrapped.learned_keys
 
     @learned_keys.setter
-    def learned_keys(self, keys: np.ndarray | None) -> None:
+    def learned_keys(self, keys: np.ndarray | None) -> None:  # type: ignore[override]  # kept by the wrapped policy
         self._wrapped.learned_keys = keys
 
     def greedy(self) -> Policy:

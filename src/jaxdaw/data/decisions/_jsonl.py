@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -26,7 +27,7 @@ from jaxdaw.data._conform import conform
 from jaxdaw.data.decisions._columns import COLUMN, TEXT, names_of, rename_hint
 from jaxdaw.data.decisions._decisions import MAX_ARMS, Decisions
 from jaxdaw.data.decisions._outcomes import OutcomeTable, empty_table
-from jaxdaw.errors import SpecError, StorageError
+from jaxdaw.errors import JaxdawWarning, SpecError, StorageError
 from jaxdaw.storage import opened, refuse_expansion, refuse_too_large, without_duplicates
 
 _DEEPEST = 100
@@ -34,6 +35,8 @@ _DEEPEST = 100
 _MAX_RANK = 32
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MAX_SHOWN = 3
+_REFUSED = {"decision_id", "error"}
+"""The keys of what `jaxdaw decide` answers to a request that it refuses."""
 _NUMBERS = {int, float}
 _NUMBERS_OR_BOOLS = {int, float, bool}
 
@@ -109,6 +112,11 @@ def read_jsonl(path: Path, shape: Shape, limit_bytes: int) -> tuple[Decisions, O
     is_decision = ["action" in row for row in lines.rows]
     made = [(row, n) for row, n, yes in zip(lines.rows, lines.numbers, is_decision, strict=True) if yes]
     apart = [(row, n) for row, n, yes in zip(lines.rows, lines.numbers, is_decision, strict=True) if not yes]
+    refused = [n for row, n in apart if row.keys() == _REFUSED]
+    if refused:
+        text = f"{path} holds {len(refused):,} requests that were refused: they are no decisions (line {refused[0]})"
+        warnings.warn(text, JaxdawWarning, stacklevel=2)
+        apart = [(row, n) for row, n in apart if row.keys() != _REFUSED]
     odd = [n for row, n in apart if "reward" not in row or "decision_id" not in row]
     if odd:
         raise refusal(path, "neither a decision nor an outcome", "action, or decision_id and reward", "others", odd)
