@@ -2,6 +2,7 @@ import json
 import os
 import signal
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
@@ -80,3 +81,9 @@ def test_a_population_on_the_host_goes_on_where_it_was_stopped(tmp_path):
     for seed in range(3):
         assert (tmp_path / "turn" / f"seed_{seed}" / "policy").is_dir()
     assert len(training.members_of(tmp_path / "turn", training.read_config(tmp_path / "turn"))) == 3
+
+
+def test_rows_of_an_environment_that_is_given_as_an_object_cannot_be_chosen(tmp_path):
+    with pytest.raises(ConfigError, match="num_envs has no effect"):
+        training.train("dqn", gymnasium.make("CartPole-v1"), num_envs=4, out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@
 import pytest
 
 from jaxdaw.errors import ConfigError, StorageError
-from jaxdaw.training import BanditConfig, BcConfig, DqnConfig, refuse_idle
+from jaxdaw.training import BanditConfig, BcConfig, DqnConfig, flag_of, refuse_idle, train
 from jaxdaw.training._options import config_from_json, names_of, refuse_fixed, replaced
 
 DEPENDS = {"lstm_size": ("network", ("rnn",))}
@@ -19,7 +19,9 @@ def test_an_option_without_effect_is_refused_only_if_it_was_given():
     refuse_idle(DqnConfig(lstm_size=3), [], DEPENDS)
     refuse_idle(DqnConfig(network="rnn"), ["lstm_size"], DEPENDS)
     with pytest.raises(ConfigError, match="--lstm-size has no effect with --network q"):
-        refuse_idle(DqnConfig(), ["lstm_size"], DEPENDS)
+        refuse_idle(DqnConfig(), ["lstm_size"], DEPENDS, flag_of)
+    with pytest.raises(ConfigError, match="lstm_size has no effect with network q"):
+        train("dqn", "jax:CartPole-v1", lstm_size=3)
 
 
 def test_what_shaped_a_run_does_not_change():

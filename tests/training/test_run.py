@@ -163,10 +163,11 @@ def test_summaries_are_written(tmp_path):
     assert any(tag.startswith("summarize_grads/") for tag in tags)
 
 
-@pytest.mark.parametrize("network", ["dueling", "rnn"])
-def test_other_networks_train(network):
-    options = {"network": network, "steps": 800, "lstm_size": 8, "double": True}
-    run = training.train("dqn", "jax:Recall-v0", config=SMALL, **options)
+@pytest.mark.parametrize(
+    "options", [{"network": "dueling"}, {"network": "rnn", "lstm_size": 8}], ids=["dueling", "rnn"]
+)
+def test_other_networks_train(options):
+    run = training.train("dqn", "jax:Recall-v0", config=SMALL, steps=800, double=True, **options)
     assert run.evaluations
 
 
@@ -286,6 +287,8 @@ def files_of(directory):
         ({"num_envs": 2}, "--num-envs cannot change"),
         ({"stpes": 9_000}, "unknown option 'stpes'"),
         ({"steps": -1}, "steps is outside its range"),
+        ({"steps": 8}, "has been trained for longer than that"),
+        ({"trust": ["nothing_of_it"]}, "imports nothing of the kind that is trusted"),
         ({"eval_every": 3}, "shorter than a learning phase"),
     ],
 )

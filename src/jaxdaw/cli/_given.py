@@ -18,7 +18,7 @@ Trust = Annotated[
 ]
 
 _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w-]*)(=.*)?", re.DOTALL)
-_OPTION = re.compile(r"--env\.(?P<name>[A-Za-z_]\w*)(=(?P<value>.*))?", re.DOTALL)
+_OPTION = re.compile(r"--env\.(?P<name>[A-Za-z_][\w-]*)(=(?P<value>.*))?", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Given:
 def without_env_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """Returns the arguments without `--env.NAME VALUE`, and what these say.
 
-    A value is JSON where it can be read so, else text.
+    A value is JSON where it can be read so, else text. Dashes in a name stand for underscores, as in other flags.
 
-    >>> without_env_options(["E", "--env.is_slippery", "false", "--env.map_name=8x8", "--seed", "1"])
+    >>> without_env_options(["E", "--env.is-slippery", "false", "--env.map_name=8x8", "--seed", "1"])
     (['E', '--seed', '1'], {'is_slippery': False, 'map_name': '8x8'})
 
     Raises:
@@ -58,13 +58,14 @@ def without_env_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, 
             rest.append(text)
             continue
         value = match["value"] if match["value"] is not None else next(waiting, None)
-        if value is None or match["name"] in options:
+        name = match["name"].replace("-", "_")
+        if value is None or name in options:
             raise ConfigError(
                 f"--env.{match['name']} takes one value, once",
                 got="none" if value is None else "two",
                 fix=f"--env.{match['name']} VALUE",
             )
-        options[match["name"]] = _value(value)
+        options[name] = _value(value)
     return rest, options
 
 

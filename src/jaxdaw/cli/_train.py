@@ -76,7 +76,7 @@ class Train:
             raise ConfigError(f"--{idle[0]} has no effect without --resume", expected="--resume RUN", got="none")
         from jaxdaw import training
 
-        training.refuse_idle(self.options, typed, row.depends)
+        training.refuse_idle(self.options, typed, row.depends, training.flag_of)
         name, what, options, after = self.source(given)
         out = self.out or default_directory(name, self.ALGORITHM, self.seed)
         with training.Progress(

@@ -7,6 +7,7 @@ and the final policy, and checkpoints from which it goes on exactly.
 from jaxdaw.training._checkpoint import Checkpointer
 from jaxdaw.training._fit import fit
 from jaxdaw.training._interrupt import exit_status as exit_status
+from jaxdaw.training._options import flag_of as flag_of
 from jaxdaw.training._options import refuse_idle as refuse_idle
 from jaxdaw.training._periodically import Periodically
 from jaxdaw.training._policy_file import load_policy, save_policy

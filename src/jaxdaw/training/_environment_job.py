@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -83,6 +83,16 @@ class EnvironmentSource(Source):
         self._rows: int | None = None
         if isinstance(self._what, EnvironmentRecipe):
             self.name, self.modules = self._what.id, self._what.modules()
+
+    def refuse_idle(self, given: Collection[str]) -> None:
+        """Refuses `num_envs` of an environment that has the rows that it has."""
+        if "num_envs" in given and isinstance(self._what, gymnasium.Env | gymnasium.vector.VectorEnv | Environment):
+            raise ConfigError(
+                "an environment that is given as an object has the rows that it has: num_envs has no effect",
+                expected="no num_envs, or an id or function of which several are made",
+                got=type(self._what).__name__,
+                fix="train(..., lambda: make_environment(), num_envs=...)",
+            )
 
     @property
     def is_one_program(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -207,6 +207,14 @@ class Source(abc.ABC):
         Raises:
           ConfigError: `described` does not say how it is made, or something else is given.
         """
+
+    def refuse_idle(self, given: Collection[str]) -> None:
+        """Refuses options that were given and have no effect on what is learned from.
+
+        Raises:
+          ConfigError: such an option.
+        """
+        del given
 
     def settled(self, config: Any) -> Any:
         """Returns the options with what depends on what is learned from."""

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from jaxdaw.errors import ConfigError, StorageError
@@ -48,8 +48,7 @@ def refuse_fixed(algorithm: str, changes: Collection[str], resumable: Collection
     refuse_unknown(changes, known)
     fixed = [name for name in changes if name not in resumable]
     if fixed:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
-        allowed = ", ".join(f"--{name.replace('_', '-')}" for name in resumable)
+        flags, allowed = ", ".join(map(flag_of, fixed)), ", ".join(map(flag_of, resumable))
         raise ConfigError(
             f"a run is resumed with the options that it has: {flags} cannot change",
             expected=f"{allowed}, or none" if allowed else "none",
@@ -58,8 +57,28 @@ def refuse_fixed(algorithm: str, changes: Collection[str], resumable: Collection
         )
 
 
-def refuse_idle(config: Any, given: Collection[str], depends: Mapping[str, tuple[str, tuple[Any, ...]]]) -> None:
+def flag_of(name: str) -> str:
+    """Returns an option as the command line spells it.
+
+    >>> flag_of("lstm_size")
+    '--lstm-size'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def refuse_idle(
+    config: Any,
+    given: Collection[str],
+    depends: Mapping[str, tuple[str, tuple[Any, ...]]],
+    spelled: Callable[[str], str] = str,
+) -> None:
     """Refuses options that were given and have no effect beside the others.
+
+    Args:
+      config: the options.
+      given: names of those that were given.
+      depends: see `Algorithm`.
+      spelled: how messages write a name; `flag_of` on the command line.
 
     Raises:
       ConfigError: such an option, and the value of which other one gives it an effect.
@@ -69,7 +88,7 @@ def refuse_idle(config: Any, given: Collection[str], depends: Mapping[str, tuple
             other, values = depends[name]
             value = getattr(config, other)
             if value not in values:
-                flag, needed = (f"--{text.replace('_', '-')}" for text in (name, other))
+                flag, needed = spelled(name), spelled(other)
                 raise ConfigError(
                     f"{flag} has no effect with {needed} {value}",
                     expected=f"{needed} {' or '.join(map(str, values))}",

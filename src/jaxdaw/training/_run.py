@@ -17,7 +17,15 @@ from jaxdaw.metrics import RegretSummary
 from jaxdaw.policies import Policy
 from jaxdaw.storage import DirectoryLock, read_document, remove_leftovers
 from jaxdaw.training._job import Source, Watcher
-from jaxdaw.training._options import config_from_json, names_of, refuse_fixed, refuse_unknown, replaced
+from jaxdaw.training._options import (
+    config_from_json,
+    flag_of,
+    names_of,
+    refuse_fixed,
+    refuse_idle,
+    refuse_unknown,
+    replaced,
+)
 from jaxdaw.training._policy_file import POLICY, load_policy
 from jaxdaw.training._run_directory import (
     CHECKPOINTS,
@@ -119,7 +127,9 @@ def train(
         check_new(directory)
     own = {name: value for name, value in options.items() if name in names_of(row.config)}
     config = replaced(row.config() if config is None else config, own)
+    refuse_idle(config, own, row.depends)
     source = _make_source(row, what, config, {name: value for name, value in options.items() if name not in own})
+    source.refuse_idle(own)
     config = source.settled(config)
     run = _Plan(algorithm, row, source, config, config, seed, seeds, watch)
     return run.start(directory)
@@ -351,6 +361,7 @@ class _Plan:
             places = self._member_places(session, directory)
             session.write_to(directory, places)
             bring_files = session.read_checkpoint()
+            self._refuse_to_shorten(session, directory)
             if self.changed != self.described["changed"] or self.reschedules:
                 write_config(directory, self.redescribed(), self.signs)
             for seed, place in zip(self._seeds(), places, strict=False):
@@ -362,6 +373,19 @@ class _Plan:
             else:
                 bring_files()
             return self._go(session)
+
+    def _refuse_to_shorten(self, session: Session, directory: Path) -> None:
+        """Refuses a total that the run has passed already."""
+        assert self.described is not None
+        name = self.row.total
+        before = {**self.described["options"], **self.described["changed"]}[name]
+        if self.changed.get(name, before) < min(before, session.job.position):
+            raise ConfigError(
+                f"{directory} has been trained for longer than that",
+                expected=f"{name} of {session.job.position} at least",
+                got=f"{name} {self.changed[name]}",
+                fix=command("jaxdaw", "resume", directory, flag_of(name), session.job.position),
+            )
 
     def redescribed(self) -> dict[str, Any]:
         """Returns the contents of `config.json` with the changes of this resumption."""
@@ -538,12 +562,17 @@ def _reopened(
     trust: Sequence[str],
 ) -> Source:
     """Returns what a run learns from, as it was or as it is given anew."""
-    recipe = None
+    recipe, modules = None, ()
     if described.get("recipe") is not None:
         recipe = _recipe(directory, described)
         is_replaced = what is not None if row.learns_from == "environment" else environment is not None
         if not is_replaced:
-            check_trust(directory, described, recipe.modules(), trust)
+            modules = recipe.modules()
+            check_trust(directory, described, modules, trust)
+    idle = [module for module in trust if module not in modules]
+    if idle:
+        named = ", ".join(modules) or "no modules: nothing of it is imported"
+        raise ConfigError("this run imports nothing of the kind that is trusted", expected=named, got=", ".join(idle))
     kind = row.source_of(what, is_log="log" in described)
     limit = getattr(config, "max_episode_steps", 0) or None
     return kind.reopen(described, what, environment if environment is not None else recipe, limit, directory)
