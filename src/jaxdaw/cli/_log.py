@@ -137,7 +137,7 @@ class Ope:
         verdicts = {}
         if self.gate:
             verdicts = {
-                one.name: one.is_trusted and evaluation.passes_gate(self.gate, report.figures(one.name))
+                one.name: evaluation.passes_gate(self.gate, report.figures(one.name)) and one.is_trusted
                 for one in report.candidates
             }
         if self.json:

@@ -225,6 +225,7 @@ def evaluate_off_policy(
     columns: list[np.ndarray] = [reward]
     overlaps: list[Overlap] = []
     largest: list[float] = []  # weights that any row can have
+    skewed: list[float] = []  # how skewed the weights are, whether or not the largest have come up
     for candidate in candidates.values():
         if isinstance(candidate, str) and candidate == "logged" and decisions.probabilities is None:
             weight, q_candidate, pi = np.ones(count), q_logged, None
@@ -234,11 +235,12 @@ def evaluate_off_policy(
             q_candidate = np.einsum("na,na->n", pi, q, dtype=np.float64) if q.shape[1] else np.zeros(count)
         overlaps.append(measure_overlap(decisions, pi, weight))
         largest.append(_largest_possible_weight(decisions, pi))
+        skewed.append(_skewness_of_weights(decisions, pi))
         rows = LoggedRows(reward, weight, q_logged, q_candidate)
         columns += [np.asarray(ESTIMATORS[name].scores(rows, thresholds)) for name in estimators] + [weight]
     table = np.stack(columns, axis=1)
     means, draws = table.mean(axis=0), _bootstrap_means(table, resamples, seed)
-    logged = _estimate(means[0], draws[:, 0], reward, confidence, reward_range)
+    logged = _estimate(means[0], draws[:, 0], reward, confidence, 0.0, reward_range)
     reports: list[CandidateReport] = []
     replicates: list[np.ndarray] = []
     for index, (name, overlap) in enumerate(zip(candidates, overlaps, strict=True)):
@@ -253,9 +255,11 @@ def evaluate_off_policy(
                 scores = _ratio(scores - value * table[:, last], means[last]) + value  # what each row adds
             elif reward_range is not None:
                 bounds = kind.range_of(*reward_range, largest[index], thresholds)
-            estimates[estimator] = _estimate(value, drawn, scores, confidence, bounds)
+            is_cut = kind.most is not None and kind.most(np.inf, thresholds) < np.inf
+            skewness = 0.0 if is_cut or estimator == "dm" else skewed[index] * _skewness_of(reward)
+            estimates[estimator] = _estimate(value, drawn, scores, confidence, skewness, bounds)
             if estimator == main:
-                gain = _estimate(value - means[0], drawn - draws[:, 0], scores - reward, confidence)
+                gain = _estimate(value - means[0], drawn - draws[:, 0], scores - reward, confidence, skewness)
                 replicates.append(drawn)
                 is_same = np.allclose(scores, reward, rtol=1e-9, atol=1e-12)  # the logged policy beside itself
                 if not (estimates[main].is_reliable and (gain.is_reliable or is_same)):
@@ -356,7 +360,12 @@ def _bootstrap_means(table: np.ndarray, resamples: int, seed: int) -> np.ndarray
 
 
 def _estimate(
-    value: Any, drawn: np.ndarray, scores: np.ndarray, confidence: float, bounds: tuple[float, float] | None = None
+    value: Any,
+    drawn: np.ndarray,
+    scores: np.ndarray,
+    confidence: float,
+    skewness: float,
+    bounds: tuple[float, float] | None = None,
 ) -> Estimate:
     """Returns an estimate with its intervals.
 
@@ -365,25 +374,48 @@ def _estimate(
       drawn: `[resamples]`, of the bootstrap.
       scores: `[N]`, whose mean is the estimate.
       confidence: of the intervals.
+      skewness: that of a score, as far as it is known without the log.
       bounds: between which numbers every score lies; None if that is not known.
     """
     bernstein = None
     if bounds is not None and len(scores) > 1:
         radius = float(math.empirical_bernstein_radius(scores, bounds[1] - bounds[0], confidence))
         bernstein = Interval(max(float(value) - radius, bounds[0]), min(float(value) + radius, bounds[1]))
-    return Estimate(float(value), _percentiles(drawn, confidence), _is_reliable(scores), bernstein)
+    return Estimate(float(value), _percentiles(drawn, confidence), _is_reliable(scores, skewness), bernstein)
 
 
-def _is_reliable(scores: np.ndarray) -> bool:
+def _is_reliable(scores: np.ndarray, skewness: float) -> bool:
     """Returns whether the mean of the scores is nearly normal: its skewness is small.
 
     Of events that happen rarely the skewness of the mean is one over the root of their number.
+
+    Args:
+      scores: `[N]`.
+      skewness: that of a score, as far as it is known without them: rows of large weight may not have come up.
     """
     centred = scores - scores.mean()
     deviation = float(np.sqrt(np.mean(centred**2)))
     if not np.isfinite(deviation) or deviation <= 1e-12 * max(1.0, float(np.abs(scores).max(initial=0.0))):
         return False
-    return bool(abs(np.mean((centred / deviation) ** 3)) <= _MOST_SKEWED * np.sqrt(len(scores)))
+    seen = abs(float(np.mean((centred / deviation) ** 3)))
+    return bool(max(seen, skewness) <= _MOST_SKEWED * np.sqrt(len(scores)))
+
+
+def _skewness_of(reward: np.ndarray) -> float:
+    """Returns the third moment of the sizes of rewards over the second one to the power of 1.5; 0 if all are 0."""
+    sizes = np.abs(reward)
+    square = float(np.mean(sizes**2))
+    return float(np.mean(sizes**3)) / square**1.5 if square > 0 else 0.0
+
+
+def _skewness_of_weights(decisions: Decisions, candidate: np.ndarray | None) -> float:
+    """Returns the same of the weights that the rows of these contexts can have; 0 if not all probabilities are known."""
+    table = decisions.probabilities
+    if candidate is None or table is None:
+        return 0.0
+    weight = np.divide(candidate, table, out=np.zeros(table.shape), where=table > 0)
+    square, cube = (float(np.einsum("na,na->", table, weight**power)) / len(table) for power in (2, 3))
+    return cube / square**1.5 if square > 0 else 0.0
 
 
 def _largest_possible_weight(decisions: Decisions, candidate: np.ndarray | None) -> float:
