@@ -1,0 +1,128 @@
+"""Critic networks, against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxdaw import specs
+from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.networks import CriticNetwork, concatenate
+
+VECTOR = specs.TensorSpec((3,), np.float32)
+STEER = specs.BoundedTensorSpec((2,), np.float32, -4, 4)
+RNG = np.random.default_rng(0)
+ROWS = RNG.normal(size=(5, 3)).astype(np.float32)
+ACTIONS = RNG.uniform(-4, 4, size=(5, 2)).astype(np.float32)
+
+
+def dense(x, weights):
+    return x @ np.asarray(weights["kernel"]) + np.asarray(weights["bias"])
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def test_a_critic_joins_what_the_layers_of_observation_and_action_give():
+    network = CriticNetwork(
+        (VECTOR, STEER),
+        observation_fc_layer_params=(4,),
+        action_fc_layer_params=(5,),
+        joint_fc_layer_params=(6,),
+        output_activation_fn=jnp.tanh,
+        last_kernel_initializer=nnx.initializers.ones,
+    )
+    w = network.get_weights().params
+    parts = [
+        relu(dense(ROWS, w["encoder"]["observation"]["layer_0"])),
+        relu(dense(ACTIONS, w["encoder"]["action"]["layer_0"])),  # as it is, not scaled to its bounds
+    ]
+    joint = relu(dense(np.concatenate(parts, axis=-1), w["encoder"]["joint"]["layer_0"]))
+    expected = np.tanh(dense(joint, w["value"]))[:, 0]
+    np.testing.assert_allclose(network((ROWS, ACTIONS))[0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(network((ROWS[None], ACTIONS[None]))[0], expected[None], rtol=1e-5, atol=1e-6)
+    assert network.create_variables() == specs.TensorSpec((), np.float32)
+
+
+def test_a_critic_without_layers_is_linear_and_starts_near_0():
+    network = CriticNetwork((VECTOR, STEER))
+    assert network.variable_names == ["value/kernel", "value/bias"]
+    kernel = np.asarray(network.get_weights().params["value"]["kernel"])
+    assert kernel.shape == (5, 1)
+    assert 0 < np.abs(kernel).max() <= 0.003
+    expected = np.concatenate([ROWS, ACTIONS], axis=-1) @ kernel
+    np.testing.assert_allclose(network((ROWS, ACTIONS))[0], expected[:, 0], rtol=1e-5, atol=1e-8)
+
+
+def test_layers_start_uniform_within_the_root_of_the_fan_in():
+    network = CriticNetwork((VECTOR, STEER), action_fc_layer_params=(400,))
+    kernel = np.asarray(network.get_weights().params["encoder"]["action"]["layer_0"]["kernel"])
+    assert 0.95 * np.sqrt(1 / 2) < np.abs(kernel).max() <= np.sqrt(1 / 2)
+
+
+@pytest.mark.parametrize(
+    ("observation_spec", "options"),
+    [
+        (specs.TensorSpec((2, 3), np.float32), {}),
+        (
+            specs.BoundedTensorSpec((6, 6, 2), np.uint8, 0, 255),
+            {"observation_conv_layer_params": ((2, 3, 1),)},
+        ),
+        ({"a": VECTOR, "b": specs.TensorSpec((), np.int32)}, {"preprocessing_combiner": concatenate}),
+    ],
+    ids=["matrix", "image", "nested"],
+)
+@pytest.mark.parametrize("shape", [(), (2, 2)], ids=str)
+def test_observations_of_any_kind_and_actions_of_any_shape(observation_spec, options, shape):
+    action_spec = {"force": specs.BoundedTensorSpec(shape, np.float32, -1, 1)}
+    network = CriticNetwork((observation_spec, action_spec), **options)
+    pair = specs.zeros((observation_spec, action_spec), (2, 3))
+    assert network(pair)[0].shape == (2, 3)
+
+
+def test_dropout_acts_in_training_only():
+    network = CriticNetwork(
+        (VECTOR, STEER),
+        joint_fc_layer_params=(64,),
+        joint_dropout_layer_params=(0.5,),
+        last_kernel_initializer=nnx.initializers.ones,
+    )
+    calm, again = (network((ROWS, ACTIONS))[0] for _ in range(2))
+    np.testing.assert_array_equal(calm, again)
+    assert np.all(network((ROWS, ACTIONS), training=True)[0] != calm)
+
+
+def test_a_last_layer_of_ones_own():
+    network = CriticNetwork((VECTOR, STEER), last_layer=lambda rngs: nnx.Linear(5, 1, rngs=rngs))
+    kernel = np.asarray(network.get_weights().params["last_layer"]["module"]["kernel"])
+    expected = np.concatenate([ROWS, ACTIONS], axis=-1) @ kernel
+    np.testing.assert_allclose(network((ROWS, ACTIONS))[0], expected[:, 0], rtol=1e-5, atol=1e-6)
+    with pytest.raises(SpecError, match=r"(?s)does not give one value.*\(2,\)"):
+        CriticNetwork((VECTOR, STEER), last_layer=lambda rngs: nnx.Linear(5, 2, rngs=rngs))
+
+
+@pytest.mark.parametrize(
+    ("input_tensor_spec", "text"),
+    [(VECTOR, "a TensorSpec"), ((VECTOR, (STEER, STEER)), "2 actions"), ((VECTOR, ()), "0 actions")],
+)
+def test_what_is_not_a_pair_with_one_action_is_refused(input_tensor_spec, text):
+    with pytest.raises(SpecError, match=f"(?s)CriticNetwork gives a value to an observation and one action.*{text}"):
+        CriticNetwork(input_tensor_spec)
+
+
+def test_several_observations_need_a_combiner():
+    with pytest.raises(ConfigError, match="CriticNetwork needs one array"):
+        CriticNetwork(((VECTOR, VECTOR), STEER))
+
+
+def test_a_copy_has_fresh_weights_and_the_same_shapes():
+    network = CriticNetwork((VECTOR, STEER), joint_fc_layer_params=(4,))
+    other = network.copy(name="second")
+    assert other.name == "second"
+    shapes = [jax.tree.map(np.shape, one.get_weights().params) for one in (network, other)]
+    assert shapes[0] == shapes[1]
+    assert np.any(other((ROWS, ACTIONS))[0] != network((ROWS, ACTIONS))[0])
+    states = jax.vmap(network.init_weights)(jax.random.split(jax.random.key(0), 2))
+    assert jax.vmap(lambda w: network.apply(w, (ROWS, ACTIONS))[0])(states).shape == (2, 5)
