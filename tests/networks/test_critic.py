@@ -8,7 +8,7 @@ from flax import nnx
 
 from jaxdaw import specs
 from jaxdaw.errors import ConfigError, SpecError
-from jaxdaw.networks import CriticNetwork, concatenate
+from jaxdaw.networks import CriticNetwork, CriticRnnNetwork, RecurrentCore, concatenate
 
 VECTOR = specs.TensorSpec((3,), np.float32)
 STEER = specs.BoundedTensorSpec((2,), np.float32, -4, 4)
@@ -126,3 +126,54 @@ def test_a_copy_has_fresh_weights_and_the_same_shapes():
     assert np.any(other((ROWS, ACTIONS))[0] != network((ROWS, ACTIONS))[0])
     states = jax.vmap(network.init_weights)(jax.random.split(jax.random.key(0), 2))
     assert jax.vmap(lambda w: network.apply(w, (ROWS, ACTIONS))[0])(states).shape == (2, 5)
+
+
+def recurrent(**options):
+    sizes = {"observation_fc_layer_params": (4,), "action_fc_layer_params": (5,), "joint_fc_layer_params": (6,)}
+    options = {"lstm_size": 3, "output_fc_layer_params": (7,), **options}
+    return CriticRnnNetwork((VECTOR, STEER), **sizes, **options)
+
+
+def test_a_recurrent_critic_remembers_within_an_episode_only():
+    network = recurrent(last_kernel_initializer=nnx.initializers.ones)
+    pair = (np.tile(ROWS[:, None], (1, 3, 1)), np.tile(ACTIONS[:, None], (1, 3, 1)))
+    step_type = np.tile(np.int32([1, 1, 0]), (5, 1))
+    values, state = network(pair, step_type)
+    assert values.shape == (5, 3)
+    assert np.all(values[:, 0] != values[:, 1])  # the same frame, with a memory of it
+    np.testing.assert_allclose(values[:, 2], values[:, 0], rtol=1e-6)  # the third begins an episode
+    by_step = None
+    for t in range(3):
+        frame, by_step = network((ROWS, ACTIONS), step_type[:, t], () if by_step is None else by_step)
+        np.testing.assert_allclose(frame, values[:, t], rtol=1e-5, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), by_step, state)
+
+
+def test_the_layers_of_a_recurrent_critic():
+    network = recurrent(cell_type="gru")
+    shapes = {name: variable.get_value().shape for name, variable in network.named_variables() if "kernel" in name}
+    assert shapes == {
+        "encoder/observation/layer_0/kernel": (3, 4),
+        "encoder/action/layer_0/kernel": (2, 5),
+        "encoder/joint/layer_0/kernel": (9, 6),
+        "memory/core/cell_0/kernel": (6, 9),  # three gates of a GRU
+        "memory/core/cell_0/recurrent_kernel": (3, 9),
+        "memory/layer_0/kernel": (3, 7),
+        "value/kernel": (7, 1),
+    }
+    assert network.create_variables() == specs.TensorSpec((), np.float32)
+    kernels = network.get_weights().params
+    assert np.abs(kernels["value"]["kernel"]).max() <= 0.003
+    assert np.abs(kernels["memory"]["layer_0"]["kernel"]).max() <= np.sqrt(1 / 3)
+
+
+def test_a_recurrent_critic_needs_one_core():
+    with pytest.raises(ConfigError, match="exactly one of lstm_size and rnn_construction_fn"):
+        recurrent(lstm_size=None)
+    core = lambda spec, rngs: RecurrentCore(spec, 2, rngs=rngs)  # noqa: E731
+    with pytest.raises(ConfigError, match="exactly one of lstm_size and rnn_construction_fn"):
+        recurrent(rnn_construction_fn=core)
+    assert recurrent(lstm_size=None, rnn_construction_fn=core).state_spec[0].cell.shape == (2,)
+    for spec in ((VECTOR, VECTOR), STEER), (VECTOR, (STEER, STEER)):
+        with pytest.raises(ValueError, match="CriticRnnNetwork"):
+            CriticRnnNetwork(spec, lstm_size=2)

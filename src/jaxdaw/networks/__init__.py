@@ -3,7 +3,7 @@
 from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionRnnNetwork, ActorRnnNetwork
 from jaxdaw.networks._borrowed_weights import holding as holding
 from jaxdaw.networks._constructor_arguments import as_rngs
-from jaxdaw.networks._critic import CriticNetwork
+from jaxdaw.networks._critic import CriticNetwork, CriticRnnNetwork
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
 from jaxdaw.networks._ensemble import EnsembleNetwork
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
@@ -37,6 +37,7 @@ __all__ = [
     "ActorRnnNetwork",
     "CategoricalProjection",
     "CriticNetwork",
+    "CriticRnnNetwork",
     "DuelingQNetwork",
     "EMANormalizer",
     "EncodingNetwork",

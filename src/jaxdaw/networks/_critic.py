@@ -1,4 +1,4 @@
-"""CriticNetwork: from an observation and an action to the value of the action."""
+"""CriticNetwork and CriticRnnNetwork: from an observation and an action to the value of the action."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from jaxdaw.networks._layers import (
     symmetric_uniform,
 )
 from jaxdaw.networks._network import Network
+from jaxdaw.networks._recurrent import CellType, RecurrentEncodingNetwork
 
 
 class _CriticEncoder(Network):
@@ -199,6 +200,91 @@ class CriticNetwork(Network):
         else:
             values, _ = self.last_layer(features, training=training)
         return jnp.squeeze(values, axis=-1), ()
+
+
+class CriticRnnNetwork(Network):
+    """An observation and an action to the value of the action, with memory.
+
+    Each frame is encoded as by `CriticNetwork`; then come a recurrent core and dense layers. A sequence `[B, T]` needs
+    `step_type` `[B, T]`: the state is zeros before every FIRST frame.
+
+    Args:
+      input_tensor_spec: `(observation_spec, action_spec)`, as for `CriticNetwork`.
+      observation_conv_layer_params, observation_fc_layer_params, action_fc_layer_params, joint_fc_layer_params,
+        preprocessing_layers, preprocessing_combiner: as for `CriticNetwork`.
+      lstm_size, output_fc_layer_params, cell_type, rnn_construction_fn: as for `RecurrentEncodingNetwork`.
+      activation_fn: after each dense layer but the last.
+      kernel_initializer: of all dense layers but the last; default uniform within sqrt(1 / fan_in).
+      last_kernel_initializer: of the last layer; default uniform in `[-0.003, 0.003]`.
+      name: defaults to the class name.
+      rngs: streams of random numbers for the weights, or a seed.
+
+    Raises:
+      SpecError: `input_tensor_spec` is not a pair, or several actions.
+      ConfigError: not exactly one of `lstm_size` and `rnn_construction_fn`; otherwise as `EncodingNetwork`.
+    """
+
+    def __init__(
+        self,
+        input_tensor_spec: Any,
+        observation_conv_layer_params: Sequence[Sequence[Any]] | None = None,
+        observation_fc_layer_params: Sequence[int] | None = (200,),
+        action_fc_layer_params: Sequence[int] | None = (200,),
+        joint_fc_layer_params: Sequence[int] | None = (100,),
+        lstm_size: Sequence[int] | int | None = None,
+        output_fc_layer_params: Sequence[int] | None = (200, 100),
+        activation_fn: Activation = jax.nn.relu,
+        kernel_initializer: Initializer | None = None,
+        last_kernel_initializer: Initializer | None = None,
+        rnn_construction_fn: Callable[[specs.TensorSpec, nnx.Rngs], Network] | None = None,
+        name: str | None = None,
+        *,
+        cell_type: CellType = "lstm",
+        preprocessing_layers: Any = None,
+        preprocessing_combiner: Callable[..., Any] | None = None,
+        rngs: nnx.Rngs | int = 0,
+    ):
+        rngs = as_rngs(rngs)
+        owner = type(self).__name__ if name is None else name
+        encoder = _CriticEncoder(
+            input_tensor_spec,
+            observation_conv_layer_params,
+            observation_fc_layer_params,
+            None,
+            action_fc_layer_params,
+            None,
+            joint_fc_layer_params,
+            None,
+            activation_fn,
+            kernel_initializer,
+            preprocessing_layers,
+            preprocessing_combiner,
+            owner,
+            rngs=rngs,
+        )
+        memory = RecurrentEncodingNetwork(
+            specs.TensorSpec((encoder.num_features,), np.float32),
+            input_fc_layer_params=None,
+            lstm_size=lstm_size,
+            output_fc_layer_params=output_fc_layer_params,
+            activation_fn=activation_fn,
+            kernel_initializer=fan_in_uniform if kernel_initializer is None else kernel_initializer,
+            cell_type=cell_type,
+            rnn_construction_fn=rnn_construction_fn,
+            rngs=rngs,
+        )
+        super().__init__(input_tensor_spec, memory.state_spec, name)
+        self.encoder = encoder
+        self.memory = memory
+        self.value = _value_layer(memory.num_features, None, last_kernel_initializer, rngs)
+
+    def call(
+        self, observation: Any, step_type: Any, network_state: Any, training: bool = False
+    ) -> tuple[jax.Array, Any]:
+        """Returns the values of a pair `(observation, action)` and the next state."""
+        features, _ = self.encoder(observation, training=training)
+        features, next_state = self.memory(features, step_type, network_state, training)
+        return jnp.squeeze(self.value(features), axis=-1), next_state
 
 
 def _value_layer(
