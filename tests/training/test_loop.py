@@ -51,6 +51,26 @@ def test_an_interruption_cuts_the_episodes_under_way():
     np.testing.assert_array_equal(np.asarray(frames.next_step_type[:, 1])[cut], 0)
 
 
+def test_actions_are_uniformly_random_in_the_first_steps_and_then_the_policy_s():
+    world = environments.make("jax:CartPole-v1")
+    config = dataclasses.replace(SMALL, epsilon_start=0.0, epsilon_end=0.0)
+    agent = config.make_agent(world.time_step_spec(), world.action_spec)
+    source = UniformSource(UniformReplay(agent.collect_data_spec, 500, 3), num_steps=2, batch_size=8, updates=1)
+    loop = Loop(agent, source, EpisodeMetrics(3, 2), random_steps=60)
+    _, first = jax.vmap(world.init)(jax.random.split(jax.random.key(0), 3))
+    state = loop.init(agent.init(jax.random.key(1)), first, jax.random.key(2))
+    randomness, _ = loop.draw(jax.random.key(3), 400, 0)
+
+    @jax.jit
+    def chosen(env_steps):
+        at = state._replace(metrics=state.metrics._replace(env_steps=env_steps))
+        return jax.vmap(lambda one: loop.act(at, first, one).action_step.action)(randomness)
+
+    assert 0.4 < np.mean(chosen(np.int32(59))) < 0.6
+    greedy = np.argmax(agent._q_network.apply(agent.policy_weights(state.agent), first.observation)[0], axis=-1)
+    np.testing.assert_array_equal(chosen(np.int32(60)), np.tile(greedy, (400, 1)))
+
+
 def prioritized_loop(changes, frames, updates=3):
     world = environments.make("jax:CartPole-v1")
     agent = dataclasses.replace(SMALL, **changes).make_agent(world.time_step_spec(), world.action_spec)

@@ -4,9 +4,11 @@ import dataclasses
 
 import jax
 import numpy as np
+import optax
 import pytest
 
-from jaxdaw import environments, training
+from jaxdaw import environments, networks, training
+from jaxdaw.agents import DqnAgent
 from jaxdaw.errors import ConfigError
 from jaxdaw.training._fit import make_trainer, reports
 from jaxdaw.trajectories import validate_trajectory
@@ -56,3 +58,19 @@ def test_recurrent_agents_must_be_told_the_length_of_a_sequence():
     agent = config.make_agent(world.time_step_spec(), world.action_spec)
     with pytest.raises(ConfigError, match="sequence_length"):
         make_trainer(agent, world, training.LoopOptions())
+
+
+def test_random_starts_last_as_long_as_nothing_is_learned():
+    world = environments.make("jax:CartPole-v1")
+    agent = SMALL.make_agent(world.time_step_spec(), world.action_spec)
+    options = training.LoopOptions(random_starts=True, learning_starts=300)
+    assert make_trainer(agent, world, options).loop.random_steps == 300
+    assert make_trainer(agent, world, dataclasses.replace(options, random_starts=False)).loop.random_steps == 0
+
+
+def test_random_starts_are_refused_where_actions_are_recorded_with_information():
+    world = environments.make("jax:CartPole-v1")
+    network = networks.QNetwork(world.observation_spec, world.action_spec, fc_layer_params=(4,))
+    agent = DqnAgent(world.time_step_spec(), world.action_spec, network, optax.sgd(0.1), emit_log_probability=True)
+    with pytest.raises(ConfigError, match="random ones have none"):
+        make_trainer(agent, world, training.LoopOptions(random_starts=True))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxdaw.agents import Agent, AgentState
 from jaxdaw.environments import JaxEnvironment
 from jaxdaw.metrics import EpisodeMetrics, EpisodeMetricsState
+from jaxdaw.policies import RandomPolicy
 from jaxdaw.replay import BatchSource, Source
 from jaxdaw.trajectories import PolicyStep, StepType, TimeStep, Trajectory, from_transition
 
@@ -97,11 +98,13 @@ class Loop:
       agent: the algorithm.
       source: of batches, for frames of `num_envs` environments.
       metrics: for as many.
+      random_steps: environment steps at the beginning whose actions are uniformly random.
     """
 
     agent: Agent
     source: Source
     metrics: EpisodeMetrics
+    random_steps: int = 0
 
     @property
     def num_envs(self) -> int:
@@ -110,15 +113,14 @@ class Loop:
 
     def init(self, agent: AgentState, time_step: TimeStep, key: jax.Array) -> LoopState:
         """Returns the state before the first action, with that action already chosen."""
-        policy = self.agent.collect_policy
-        randomness = jax.tree.map(lambda x: x[0], policy.draw(key, 1, self.num_envs))
-        weights = self.agent.collect_policy_weights(agent, jnp.zeros((), jnp.int32))
+        randomness = jax.tree.map(lambda x: x[0], self._draw_actions(key, 1))
+        state = self.agent.collect_policy.initial_state(self.num_envs)
         return LoopState(
             agent=agent,
             source=() if self.source.on_host else self.source.init(),
             metrics=self.metrics.init(),
             time_step=time_step,
-            action_step=policy.act(weights, time_step, policy.initial_state(self.num_envs), randomness),
+            action_step=self._choose(agent, time_step, state, randomness, jnp.zeros((), jnp.int32)),
             losses=Losses.zero(),
         )
 
@@ -129,8 +131,7 @@ class Loop:
           What `iterations` actions need, leading axis iterations; and what the source needs, leading axis phases.
         """
         key_action, key_source = jax.random.split(key)
-        actions = self.agent.collect_policy.draw(key_action, iterations, self.num_envs)
-        return actions, self.source.draw(key_source, phases)
+        return self._draw_actions(key_action, iterations), self.source.draw(key_source, phases)
 
     def advance(self, loop: LoopState, following: TimeStep, randomness: Any, to_learn: Any = None) -> LoopState:
         """Records the step that was taken, learns, and chooses the next action; pure.
@@ -162,9 +163,35 @@ class Loop:
 
     def act(self, loop: LoopState, time_step: TimeStep, randomness: Any) -> LoopState:
         """Returns the state with the next action chosen at `time_step`; pure."""
-        weights = self.agent.collect_policy_weights(loop.agent, loop.metrics.env_steps)
-        choice = self.agent.collect_policy.act(weights, time_step, loop.action_step.state, randomness)
+        choice = self._choose(loop.agent, time_step, loop.action_step.state, randomness, loop.metrics.env_steps)
         return loop._replace(time_step=time_step, action_step=choice)
+
+    def _draw_actions(self, key: jax.Array, iterations: int) -> Any:
+        draw = self.agent.collect_policy.draw
+        if not self.random_steps:
+            return draw(key, iterations, self.num_envs)
+        key_policy, key_random = jax.random.split(key)
+        return draw(key_policy, iterations, self.num_envs), self._random.draw(key_random, iterations, self.num_envs)
+
+    def _choose(
+        self, agent: AgentState, time_step: TimeStep, policy_state: Any, randomness: Any, env_steps: jax.Array
+    ) -> PolicyStep:
+        randomness, uniform = randomness if self.random_steps else (randomness, None)
+        weights = self.agent.collect_policy_weights(agent, env_steps)
+        choice = self.agent.collect_policy.act(weights, time_step, policy_state, randomness)
+        if not self.random_steps:
+            return choice
+        drawn = self._random.act((), time_step, (), uniform).action
+        is_random = env_steps < self.random_steps
+        return choice._replace(action=jax.tree.map(lambda x, y: jnp.where(is_random, x, y), drawn, choice.action))
+
+    @property
+    def _random(self) -> RandomPolicy:
+        policy = self.agent.collect_policy
+        splitter = policy.observation_and_action_constraint_splitter
+        return RandomPolicy(
+            policy.time_step_spec, policy.action_spec, observation_and_action_constraint_splitter=splitter
+        )
 
     def cut(self, loop: LoopState) -> LoopState:
         """Returns the state for environments that were lost: the episodes under way count as cut; pure.

@@ -37,6 +37,7 @@ class LoopOptions:
       batch_size: windows in one gradient step.
       replay_capacity: frames kept, over all environments.
       learning_starts: environment steps before the first gradient step.
+      random_starts: whether the actions of these steps are uniformly random, instead of the collect policy's.
       train_every: steps in each environment before each learning phase; of rollouts their length.
       updates: gradient steps in a learning phase; None is one for each environment step since the last phase.
       sequence_length: frames in a window; None is what the agent needs (recurrent agents must be told).
@@ -56,6 +57,7 @@ class LoopOptions:
     batch_size: int = 64
     replay_capacity: int = 50_000
     learning_starts: int = 1_000
+    random_starts: bool = False
     train_every: int = 1
     updates: int | None = None
     sequence_length: int | None = None
@@ -160,10 +162,17 @@ class Trainer(abc.ABC):
         self.num_envs = num_envs
         action = specs.flatten(agent.action_spec)
         discrete = len(action) == 1 and action[0].shape == () and specs.is_discrete(action[0])
+        if options.random_starts and specs.flatten(agent.collect_policy.info_spec):
+            raise ConfigError(
+                f"{agent.name} records information about its actions, and random ones have none",
+                expected="random_starts=False",
+                got=str(agent.collect_policy.info_spec)[:80],
+            )
         self.loop = Loop(
             agent=agent,
             source=options.make_source(agent, num_envs),
             metrics=EpisodeMetrics(num_envs, int(specs.num_values(action[0])) if discrete else 0),
+            random_steps=options.learning_starts if options.random_starts else 0,
         )
         self._key = jax.random.key(seed)
         self._stop = False
