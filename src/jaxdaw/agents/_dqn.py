@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxdaw import specs
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._checks import check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
-from jaxdaw.errors import ConfigError, JaxdawWarning, explain
-from jaxdaw.math import element_wise_huber_loss, index_with_actions, soft_update
+from jaxdaw.agents._target_networks import check_bootstrapping, own_target, updated_target
+from jaxdaw.errors import ConfigError, explain
+from jaxdaw.math import element_wise_huber_loss, index_with_actions
 from jaxdaw.networks import Network, Weights
 from jaxdaw.policies import (
     BoltzmannPolicy,
@@ -129,24 +128,8 @@ class DqnAgent(Agent):
         on_nan: str = "raise",
     ):
         check_scalar_action(action_spec, type(self).__name__)
-        check_range("target_update_tau", target_update_tau, 0.0, 1.0)
-        check_range("target_update_period", target_update_period, 1, math.inf, integer=True)
+        check_bootstrapping(gamma, target_update_tau, target_update_period)
         check_range("n_step_update", n_step_update, 1, math.inf, integer=True)
-        check_range("gamma", gamma, 0.0, 1.0)
-        if gamma == 1.0:
-            warnings.warn(
-                "gamma=1.0, the default of TF-Agents, adds up rewards without end where episodes are cut by a time "
-                "limit, and values can diverge: gamma=0.99",
-                JaxdawWarning,
-                stacklevel=2,
-            )
-        if target_update_period == 1 and target_update_tau == 1.0:
-            warnings.warn(
-                "target_update_period=1 and target_update_tau=1.0, the defaults of TF-Agents, copy the weights at "
-                "every step: there is no target network. target_update_period=200, or target_update_tau=0.005",
-                JaxdawWarning,
-                stacklevel=2,
-            )
         check_range("reward_scale_factor", reward_scale_factor, -math.inf, math.inf, low_open=True)
         if epsilon_greedy is not None and boltzmann_temperature is not None:
             raise ConfigError(
@@ -175,7 +158,9 @@ class DqnAgent(Agent):
         else:
             collect_policy = EpsilonGreedyPolicy(q_policy, 0.1 if epsilon_greedy is None else epsilon_greedy)
         self._q_network = q_network
-        self._target_q_network = self._own_target(q_network, target_q_network, action_spec)
+        if target_q_network is not None:
+            check_values_of(target_q_network, action_spec)
+        self._target_q_network = own_target("q_network", q_network, target_q_network)
         self._n_step_update = int(n_step_update)
         self._tau = float(target_update_tau)
         self._period = int(target_update_period)
@@ -200,29 +185,6 @@ class DqnAgent(Agent):
             summary_interval=summary_interval,
             on_nan=on_nan,
         )
-
-    @staticmethod
-    def _own_target(q_network: Network, target: Network | None, action_spec: Any) -> Network:
-        if target is None:
-            return q_network.clone()
-        check_values_of(target, action_spec)
-        shapes = [jax.tree.map(np.shape, network.get_weights().params) for network in (q_network, target)]
-        if shapes[0] != shapes[1]:
-            raise ConfigError(
-                "target_q_network has another structure than q_network",
-                expected=str(shapes[0])[:100],
-                got=str(shapes[1])[:100],
-                fix="target_q_network=None, which copies q_network",
-            )
-        if {id(v) for v in q_network.variables} & {id(v) for v in target.variables}:
-            warnings.warn(
-                "target_q_network shares weights with q_network; a copy is used, so that the target can lag behind. "
-                "Pass target_q_network=None or q_network.clone().",
-                UserWarning,
-                stacklevel=4,
-            )
-            return target.clone()
-        return target
 
     # The algorithm; pure.
 
@@ -286,11 +248,7 @@ class DqnAgent(Agent):
     def _updated_target(self, state: AgentState) -> Weights:
         """Returns the target network's weights after the step that `state` has just taken."""
         online, target = self.weights_of(state, "q_network"), state.memory.target_q_network
-        moved = Weights(soft_update(target.params, online.params, self._tau), online.rest)
-        if self._period == 1:
-            return moved
-        is_due = (state.train_step + 1) % self._period == 0
-        return jax.tree.map(lambda new, old: jnp.where(is_due, new, old), moved, target)
+        return updated_target(target, online, self._tau, self._period, state.train_step)
 
     def init_memory(self, weights: dict[str, Weights], fresh: bool) -> DqnMemory:
         """Returns the target network's first weights: a copy of the online ones, or those that it was given with."""
