@@ -96,6 +96,25 @@ def actor_network(doc: dict[str, Any], observation_spec: Any, action_spec: Any) 
     return network
 
 
+def critic_network(doc: dict[str, Any], observation_spec: Any, action_spec: Any) -> networks.Network:
+    """A `critic` of the families `sac` and `ddpg_td3`, with fresh weights."""
+    parts = [doc[part] for part in ("observation_layers", "action_layers", "joint_layers")]
+    hidden = [*parts[0], *parts[1], *parts[2][:-1]]
+    return networks.CriticNetwork(
+        (observation_spec, action_spec),
+        observation_fc_layer_params=_units(parts[0]),
+        action_fc_layer_params=_units(parts[1]),
+        joint_fc_layer_params=_units(parts[2][:-1]),
+        activation_fn=_activation(hidden),
+    )
+
+
+def critic_weights(doc: dict[str, Any], weights: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The stored arrays in the order of the variables of `critic_network`."""
+    layers = [layer for part in ("observation_layers", "action_layers", "joint_layers") for layer in doc[part]]
+    return [weights[f"{layer['name']}/{part}"] for layer in layers for part in ("kernel", "bias")]
+
+
 def _units(layers: list[dict[str, Any]]) -> tuple[int, ...] | None:
     return tuple(layer["units"] for layer in layers) or None
 

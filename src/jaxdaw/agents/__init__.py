@@ -5,6 +5,7 @@ from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, Behavioral
 from jaxdaw.agents._checks import check_choice as check_choice
 from jaxdaw.agents._checks import check_range as check_range
 from jaxdaw.agents._cloning_losses import nested_loss
+from jaxdaw.agents._ddpg import DdpgAgent, DdpgInfo
 from jaxdaw.agents._ddqn import DdqnAgent
 from jaxdaw.agents._dqn import DqnAgent, DqnLossInfo
 from jaxdaw.agents._ensemble import EnsembleThompsonSamplingAgent
@@ -14,6 +15,7 @@ from jaxdaw.agents._reinforce import ReinforceAgent, ReinforceAgentLossInfo
 from jaxdaw.agents._reward_prediction import GreedyRewardPredictionAgent, RewardPredictionLossInfo
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._summaries import Histogram
+from jaxdaw.agents._td3 import Td3Agent, Td3Info
 
 __all__ = [
     "Agent",
@@ -21,6 +23,8 @@ __all__ = [
     "BatchLoss",
     "BehavioralCloningAgent",
     "BehavioralCloningLossInfo",
+    "DdpgAgent",
+    "DdpgInfo",
     "DdqnAgent",
     "DqnAgent",
     "DqnLossInfo",
@@ -35,5 +39,7 @@ __all__ = [
     "ReinforceAgentLossInfo",
     "RewardPredictionLossInfo",
     "StepCounter",
+    "Td3Agent",
+    "Td3Info",
     "nested_loss",
 ]

@@ -8,7 +8,9 @@ from jaxdaw.policies._constraints import Splitter, split_observation
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy
+from jaxdaw.policies._noise import half_width as half_width
 from jaxdaw.policies._q import QPolicy
+from jaxdaw.policies._q import check_input_of as check_input_of
 from jaxdaw.policies._q import check_scalar_action as check_scalar_action
 from jaxdaw.policies._q import check_values_of as check_values_of
 from jaxdaw.policies._random import RandomPolicy

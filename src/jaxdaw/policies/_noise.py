@@ -22,7 +22,13 @@ class _NoisyPolicy(WrappedPolicy):
     """Base class of both: draws the wrapped policy's randomness and standard normal noise."""
 
     def __init__(
-        self, policy: Policy, policy_state_spec: Any, clip: bool, name: str | None, emit_log_probability: bool = False
+        self,
+        policy: Policy,
+        policy_state_spec: Any,
+        clip: bool,
+        name: str | None,
+        scale_to_bounds: bool,
+        emit_log_probability: bool = False,
     ):
         super().__init__(
             policy,
@@ -47,9 +53,12 @@ class _NoisyPolicy(WrappedPolicy):
                 got="the log-probability of the action before the noise",
                 fix=f"wrap a {type(policy).__name__} that was made without emit_log_probability",
             )
+        self._units = specs.map_structure(lambda spec: np.float32(1.0), policy.action_spec)
+        if scale_to_bounds:
+            self._units = specs.map_structure(half_width, policy.action_spec)
 
     def draw(self, key: jax.Array, num_steps: int, batch_size: int) -> Any:
-        """Returns the wrapped policy's randomness and standard normal noise, leading axis `num_steps`."""
+        """Returns the wrapped policy's randomness and normal noise of one unit, leading axis `num_steps`."""
         key_wrapped, key_noise = jax.random.split(key)
         leaves = specs.flatten(self._action_spec)
         keys = jax.random.split(key_noise, len(leaves))
@@ -57,7 +66,8 @@ class _NoisyPolicy(WrappedPolicy):
             jax.random.normal(k, (num_steps, batch_size, *spec.shape), jnp.float32)
             for k, spec in zip(keys, leaves, strict=True)
         ]
-        return self._wrapped.draw(key_wrapped, num_steps, batch_size), specs.pack_like(self._action_spec, noise)
+        noise = specs.map_structure(lambda x, unit: x * unit, specs.pack_like(self._action_spec, noise), self._units)
+        return self._wrapped.draw(key_wrapped, num_steps, batch_size), noise
 
     def _disturbed(self, action: Any, noise: Any) -> Any:
         return specs.map_structure(lambda leaf, x: leaf + x.astype(leaf.dtype), action, noise)
@@ -79,9 +89,10 @@ class GaussianPolicy(_NoisyPolicy):
       name: defaults to the class name.
       emit_log_probability: whether `info` holds the log-density of the disturbed action, before it is clipped. The
         wrapped policy's own choice must be certain, and the scale above 0.
+      scale_to_bounds: whether `scale` is in units of half the width of each element's bounds instead.
 
     Raises:
-      SpecError: an action that is not a float.
+      SpecError: an action that is not a float; bounds that are missing or infinite, with `scale_to_bounds`.
       ConfigError: a scale outside its range; a policy that emits log-probabilities: they would be those of the action
         before the noise; `emit_log_probability` around a policy that draws its action, or without noise.
 
@@ -97,8 +108,9 @@ class GaussianPolicy(_NoisyPolicy):
         name: str | None = None,
         *,
         emit_log_probability: bool = False,
+        scale_to_bounds: bool = False,
     ):
-        super().__init__(policy, None, clip, name, emit_log_probability)
+        super().__init__(policy, None, clip, name, scale_to_bounds, emit_log_probability)
         self._scale = _in_range(self.name, "scale", scale, math.inf)
         if emit_log_probability and not (self._scale > 0.0 and self._is_certain(_distribution_of(policy))):
             raise ConfigError(
@@ -115,7 +127,7 @@ class GaussianPolicy(_NoisyPolicy):
         action = self._disturbed(step.action, specs.map_structure(lambda x: self._scale * x, noise))
         info = step.info
         if self._emit_log_probability:
-            around = specs.map_structure(self._normal, step.action, self._action_spec)
+            around = specs.map_structure(self._normal, step.action, self._action_spec, self._units)
             info = with_log_probability(info, Joint(around).log_prob(action))
         return step._replace(action=self._clipped(action), info=info)
 
@@ -126,10 +138,10 @@ class GaussianPolicy(_NoisyPolicy):
         modes = specs.map_structure(lambda leaf: leaf.mode(), choice.action)
         if self._wrapped._clip:
             modes = specs.clip_to_bounds(modes, self._action_spec)
-        return choice._replace(action=specs.map_structure(self._normal, modes, self._action_spec))
+        return choice._replace(action=specs.map_structure(self._normal, modes, self._action_spec, self._units))
 
-    def _normal(self, action: jax.Array, spec: specs.TensorSpec) -> Normal:
-        return Normal(action, self._scale, len(spec.shape))
+    def _normal(self, action: jax.Array, spec: specs.TensorSpec, unit: Any) -> Normal:
+        return Normal(action, self._scale * unit, len(spec.shape))
 
     def _is_certain(self, distribution: Any) -> bool:
         if isinstance(self._wrapped, OUNoisePolicy):  # its distribution does not include its own noise
@@ -162,11 +174,12 @@ class OUNoisePolicy(_NoisyPolicy):
       ou_damping: in `[0, 1]`, for each step; 0 is a random walk.
       clip: whether the disturbed action is clipped to its bounds. The noise itself is not.
       name: defaults to the class name.
+      scale_to_bounds: whether `ou_stddev` is in units of half the width of each element's bounds instead.
 
     The policy state is an `OUNoiseState`.
 
     Raises:
-      SpecError: an action that is not a float.
+      SpecError: an action that is not a float; bounds that are missing or infinite, with `scale_to_bounds`.
       ConfigError: a number outside its range, or a policy that emits log-probabilities: they would be those of the
         action before the noise.
 
@@ -182,9 +195,11 @@ class OUNoisePolicy(_NoisyPolicy):
         ou_damping: float = 1.0,
         clip: bool = True,
         name: str | None = None,
+        *,
+        scale_to_bounds: bool = False,
     ):
         noise_spec = specs.map_structure(lambda spec: specs.TensorSpec(spec.shape, np.float32), policy.action_spec)
-        super().__init__(policy, OUNoiseState(noise_spec, policy.policy_state_spec), clip, name)
+        super().__init__(policy, OUNoiseState(noise_spec, policy.policy_state_spec), clip, name, scale_to_bounds)
         self._stddev = _in_range(self.name, "ou_stddev", ou_stddev, math.inf)
         self._damping = _in_range(self.name, "ou_damping", ou_damping, 1.0)
 
@@ -204,6 +219,23 @@ class OUNoisePolicy(_NoisyPolicy):
         choice = self._wrapped.distribute(weights, time_step, policy_state.wrapped)
         noise = reset_rows(policy_state.noise, time_step.is_first())
         return choice._replace(state=OUNoiseState(noise, choice.state))
+
+
+def half_width(spec: specs.TensorSpec) -> np.ndarray:
+    """Returns half of the distance between the bounds of each element of a float action, float32.
+
+    Raises:
+      SpecError: bounds that are missing or infinite.
+    """
+    half = spec.maximum / 2 - spec.minimum / 2 if isinstance(spec, specs.BoundedTensorSpec) else np.inf
+    if not np.isfinite(half).all():
+        raise SpecError(
+            "noise can be scaled to finite bounds only",
+            expected="BoundedTensorSpec(shape, float32, minimum, maximum)",
+            got=str(spec),
+            fix="scale_to_bounds=False",
+        )
+    return np.asarray(half, np.float32)
 
 
 def _distribution_of(policy: Policy) -> Any:
