@@ -103,6 +103,22 @@ def test_a_last_layer_of_ones_own():
         CriticNetwork((VECTOR, STEER), last_layer=lambda rngs: nnx.Linear(5, 2, rngs=rngs))
 
 
+def test_actions_can_be_scaled_to_their_bounds():
+    throttle = specs.BoundedTensorSpec((2,), np.float32, [-4, 0], [4, 1])
+    actions = np.float32([[-4, 0.5], [2, 1.0]])
+    plain, scaled = (CriticNetwork((VECTOR, throttle), scale_actions=scale) for scale in (False, True))
+    scaled.set_weights(plain.get_weights())
+    by_hand = np.float32([[-1, 0], [0.5, 1]])
+    np.testing.assert_allclose(scaled((ROWS[:2], actions))[0], plain((ROWS[:2], by_hand))[0], rtol=1e-5)
+    for spec in (
+        specs.BoundedTensorSpec((), np.float32, 0, np.inf),
+        specs.BoundedTensorSpec((), np.int32, 0, 3),
+        specs.BoundedTensorSpec((2,), np.float32, 0, [1, 0]),
+    ):
+        with pytest.raises(SpecError, match="scale"):
+            CriticNetwork((VECTOR, spec), scale_actions=True)
+
+
 @pytest.mark.parametrize(
     ("input_tensor_spec", "text"),
     [(VECTOR, "a TensorSpec"), ((VECTOR, (STEER, STEER)), "2 actions"), ((VECTOR, ()), "0 actions")],

@@ -44,12 +44,14 @@ class _CriticEncoder(Network):
         kernel_initializer: Initializer | None,
         preprocessing_layers: Any,
         preprocessing_combiner: Callable[..., Any] | None,
+        scale_actions: bool,
         owner: str,
         *,
         rngs: nnx.Rngs,
     ):
         super().__init__(input_tensor_spec, (), owner)
         observation_spec, action_spec = _observation_and_action(input_tensor_spec, owner)
+        self._scaled = _bounded(action_spec, owner) if scale_actions else None
         kernel_init = fan_in_uniform if kernel_initializer is None else kernel_initializer
         self.observation = EncodingNetwork(
             observation_spec,
@@ -91,6 +93,10 @@ class _CriticEncoder(Network):
     def call(self, observation: Any, training: bool = False) -> tuple[jax.Array, Any]:
         """Returns the features of a pair `(observation, action)` and `()`."""
         state, action = observation
+        if self._scaled is not None:
+            (spec,), (leaf,) = specs.flatten(self._scaled), specs.flatten(action)
+            middle, half = (spec.maximum + spec.minimum) / 2, (spec.maximum - spec.minimum) / 2
+            action = specs.pack_like(action, [(leaf - middle) / half])
         parts = self.observation(state, training=training)[0], self.action(action, training=training)[0]
         return self.joint(jnp.concatenate(parts, axis=-1), training=training)
 
@@ -107,12 +113,27 @@ def _observation_and_action(input_tensor_spec: Any, owner: str) -> tuple[Any, An
     return input_tensor_spec[0], input_tensor_spec[1]
 
 
+def _bounded(action_spec: Any, owner: str) -> Any:
+    (spec,) = specs.flatten(action_spec)
+    bounded = isinstance(spec, specs.BoundedTensorSpec) and specs.is_continuous(spec)
+    if not bounded or not np.isfinite([np.min(spec.minimum), np.max(spec.maximum)]).all():
+        raise SpecError(
+            f"{owner} scales float actions within finite bounds",
+            expected="BoundedTensorSpec(shape, float32, minimum, maximum)",
+            got=str(spec),
+            fix="scale_actions=False",
+        )
+    if np.any(spec.minimum == spec.maximum):
+        raise SpecError(f"{owner} cannot scale an action of one value", got=str(spec), fix="scale_actions=False")
+    return action_spec
+
+
 class CriticNetwork(Network):
     """An observation and an action to the value of the action, `[B]` or `[B, T]`.
 
     Called with a pair: `network((observation, action), step_type)`. Both are encoded by layers of their own, and the
-    joint layers follow on the concatenation. The action enters as it is, not scaled to its bounds. With no layers at
-    all the network is linear.
+    joint layers follow on the concatenation. The action enters as it is, unless `scale_actions`. With no layers at all
+    the network is linear.
 
     Args:
       input_tensor_spec: `(observation_spec, action_spec)`: a nest of specs, and a nest of one spec of any shape.
@@ -127,11 +148,13 @@ class CriticNetwork(Network):
       last_layer: instead of the last dense layer, a layer from the joint features to `[B, 1]`: a Network, a plain
         function, or a factory `lambda rngs: nnx.Linear(64, 1, rngs=rngs)`.
       preprocessing_layers, preprocessing_combiner: of the observation, as for `EncodingNetwork`.
+      scale_actions: whether actions are scaled from their bounds to `[-1, 1]` before the layers.
       name: defaults to the class name.
       rngs: streams of random numbers for the weights, or a seed.
 
     Raises:
-      SpecError: `input_tensor_spec` is not a pair, several actions, or a `last_layer` with another number of outputs.
+      SpecError: `input_tensor_spec` is not a pair, several actions, a `last_layer` with another number of outputs, or
+        bounds to which actions cannot be scaled.
       ConfigError: as `EncodingNetwork`.
 
     Source: Lillicrap et al. 2016, section 7 (initial weights).
@@ -161,6 +184,7 @@ class CriticNetwork(Network):
         *,
         preprocessing_layers: Any = None,
         preprocessing_combiner: Callable[..., Any] | None = None,
+        scale_actions: bool = False,
         rngs: nnx.Rngs | int = 0,
     ):
         super().__init__(input_tensor_spec, (), name)
@@ -178,6 +202,7 @@ class CriticNetwork(Network):
             kernel_initializer,
             preprocessing_layers,
             preprocessing_combiner,
+            scale_actions,
             self.name,
             rngs=rngs,
         )
@@ -211,7 +236,7 @@ class CriticRnnNetwork(Network):
     Args:
       input_tensor_spec: `(observation_spec, action_spec)`, as for `CriticNetwork`.
       observation_conv_layer_params, observation_fc_layer_params, action_fc_layer_params, joint_fc_layer_params,
-        preprocessing_layers, preprocessing_combiner: as for `CriticNetwork`.
+        preprocessing_layers, preprocessing_combiner, scale_actions: as for `CriticNetwork`.
       lstm_size, output_fc_layer_params, cell_type, rnn_construction_fn: as for `RecurrentEncodingNetwork`.
       activation_fn: after each dense layer but the last.
       kernel_initializer: of all dense layers but the last; default uniform within sqrt(1 / fan_in).
@@ -220,7 +245,7 @@ class CriticRnnNetwork(Network):
       rngs: streams of random numbers for the weights, or a seed.
 
     Raises:
-      SpecError: `input_tensor_spec` is not a pair, or several actions.
+      SpecError: `input_tensor_spec` is not a pair, several actions, or bounds to which they cannot be scaled.
       ConfigError: not exactly one of `lstm_size` and `rnn_construction_fn`; otherwise as `EncodingNetwork`.
     """
 
@@ -242,6 +267,7 @@ class CriticRnnNetwork(Network):
         cell_type: CellType = "lstm",
         preprocessing_layers: Any = None,
         preprocessing_combiner: Callable[..., Any] | None = None,
+        scale_actions: bool = False,
         rngs: nnx.Rngs | int = 0,
     ):
         rngs = as_rngs(rngs)
@@ -259,6 +285,7 @@ class CriticRnnNetwork(Network):
             kernel_initializer,
             preprocessing_layers,
             preprocessing_combiner,
+            scale_actions,
             owner,
             rngs=rngs,
         )

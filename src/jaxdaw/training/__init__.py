@@ -18,7 +18,16 @@ from jaxdaw.training._run import run_recipe as run_recipe
 from jaxdaw.training._run_directory import read_config as read_config
 from jaxdaw.training._run_directory import versions as versions
 from jaxdaw.training._trainer import LoopOptions
-from jaxdaw.training.algorithms import ALGORITHMS, Algorithm, BanditConfig, BcConfig, DqnConfig, ReinforceConfig
+from jaxdaw.training.algorithms import (
+    ALGORITHMS,
+    Algorithm,
+    BanditConfig,
+    BcConfig,
+    DdpgConfig,
+    DqnConfig,
+    ReinforceConfig,
+    Td3Config,
+)
 
 __all__ = [
     "ALGORITHMS",
@@ -26,11 +35,13 @@ __all__ = [
     "BanditConfig",
     "BcConfig",
     "Checkpointer",
+    "DdpgConfig",
     "DqnConfig",
     "LoopOptions",
     "Periodically",
     "ReinforceConfig",
     "Run",
+    "Td3Config",
     "fit",
     "load_policy",
     "resume",

@@ -2,8 +2,19 @@
 
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
+from jaxdaw.training.algorithms._ddpg import DdpgConfig
 from jaxdaw.training.algorithms._dqn import DqnConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 from jaxdaw.training.algorithms._table import ALGORITHMS, Algorithm
+from jaxdaw.training.algorithms._td3 import Td3Config
 
-__all__ = ["ALGORITHMS", "Algorithm", "BanditConfig", "BcConfig", "DqnConfig", "ReinforceConfig"]
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "BanditConfig",
+    "BcConfig",
+    "DdpgConfig",
+    "DqnConfig",
+    "ReinforceConfig",
+    "Td3Config",
+]

@@ -15,8 +15,10 @@ from jaxdaw.training._job import Source
 from jaxdaw.training._log_job import LogSource
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
+from jaxdaw.training.algorithms._ddpg import DdpgConfig
 from jaxdaw.training.algorithms._dqn import DqnConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
+from jaxdaw.training.algorithms._td3 import Td3Config
 
 LearnsFrom = Literal["environment", "demonstrations", "bandit"]
 
@@ -80,6 +82,22 @@ ALGORITHMS: dict[str, Algorithm] = {
         total="steps",
         resumable=_IN_AN_ENVIRONMENT,
         depends={"lstm_size": ("network", ("rnn",)), "value_estimation_loss_coef": ("baseline", (True,))},
+    ),
+    "td3": Algorithm(
+        summary="Learn continuous actions by reward: TD3, a deterministic actor and two critics.",
+        config=Td3Config,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends=_OF_NETWORKS,
+    ),
+    "ddpg": Algorithm(
+        summary="Learn continuous actions by reward: DDPG, a deterministic actor and one critic.",
+        config=DdpgConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends=_OF_NETWORKS,
     ),
     "bc": Algorithm(
         summary="Clone a policy from demonstrations: of any actions, from single steps or from sequences.",
