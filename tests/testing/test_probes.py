@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdaw.testing import PROBES, Probe
+from jaxdaw.testing import CONTINUOUS_PROBES, PROBES, ContinuousProbe, Probe
 
 DISCOUNT = 0.9
 
@@ -50,3 +50,24 @@ def test_every_observation_is_listed_and_every_episode_ends(probe: Probe):
         state, time_step = step(state, jnp.int32(0))
     assert seen == {row[0] for row in probe.observations.tolist()}
     assert ends >= 30
+
+
+@pytest.mark.parametrize("probe", CONTINUOUS_PROBES, ids=lambda probe: type(probe).__name__)
+def test_the_best_actions_of_continuous_probes_have_the_value_that_is_stated(probe: ContinuousProbe):
+    """One long walk by the best action at each observation, and two a little off, which earn less."""
+    step = jax.jit(probe.clipped_step)
+    mean_reward, at_ends = {}, 0
+    for off in (0.0, 0.1, -0.1):
+        state, time_step = probe.init(jax.random.key(0))
+        rewards: list[float] = []
+        for _ in range(80):
+            at = np.abs(probe.observations - np.asarray(time_step.observation)).sum(-1).argmin()
+            state, time_step = step(state, jnp.asarray(probe.best_actions[at] + off, jnp.float32))
+            rewards += [] if time_step.is_first() else [float(time_step.reward)]
+            at_ends += bool(time_step.is_last())
+        mean_reward[off] = np.mean(rewards)
+    assert mean_reward[0.0] > max(mean_reward[0.1], mean_reward[-0.1]) + 1e-3
+    assert at_ends > 45
+    np.testing.assert_allclose(mean_reward[0.0], 1.0, rtol=1e-6)
+    values = {"SteeredReward": [1.0, 1.0], "CutSteering": [1 / (1 - DISCOUNT)]}  # the sum of 1 to the end, or for ever
+    np.testing.assert_allclose(probe.best_values(DISCOUNT), values[type(probe).__name__])

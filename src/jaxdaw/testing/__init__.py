@@ -15,30 +15,38 @@ Environments have `jaxdaw.environments.check_environment`, which lists all fault
 from jaxdaw.testing._agents import AGENT_CHECKS, random_experience
 from jaxdaw.testing._policies import POLICY_CHECKS
 from jaxdaw.testing._probes import (
+    CONTINUOUS_PROBES,
     PROBES,
     ChosenReward,
     ConstantReward,
+    ContinuousProbe,
     CutEpisode,
+    CutSteering,
     DelayedReward,
     MatchedReward,
     ObservedReward,
     Probe,
+    SteeredReward,
 )
 from jaxdaw.testing._replays import REPLAY_CHECKS, HoldsState, StatefulReplay
 
 __all__ = [
     "AGENT_CHECKS",
+    "CONTINUOUS_PROBES",
     "POLICY_CHECKS",
     "PROBES",
     "REPLAY_CHECKS",
     "ChosenReward",
     "ConstantReward",
+    "ContinuousProbe",
     "CutEpisode",
+    "CutSteering",
     "DelayedReward",
     "HoldsState",
     "MatchedReward",
     "ObservedReward",
     "Probe",
     "StatefulReplay",
+    "SteeredReward",
     "random_experience",
 ]

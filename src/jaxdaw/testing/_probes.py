@@ -169,3 +169,90 @@ PROBES: tuple[Probe, ...] = (
     CutEpisode(),
 )
 """From the simplest on: the first that an agent fails tells most."""
+
+
+class ContinuousProbe(EpisodicEnvironment):
+    """An environment of which the best action, a number, is known.
+
+    Observation: float32 `[1]`, -1 to 1. Action: float32 `[1]`, -1 to 1.
+
+    Attributes:
+      observations: `[S, 1]`, some observations that an action follows.
+      best_actions: `[S, 1]`, the best policy's actions there.
+    """
+
+    random_words: ClassVar[int] = 1
+    observations: ClassVar[np.ndarray]
+    best_actions: ClassVar[np.ndarray]
+
+    @property
+    def observation_spec(self) -> specs.BoundedTensorSpec:
+        """float32 `[1]`, -1 to 1."""
+        return specs.BoundedTensorSpec((1,), np.float32, -1, 1, "observation")
+
+    @property
+    def action_spec(self) -> specs.BoundedTensorSpec:
+        """float32 `[1]`, -1 to 1."""
+        return specs.BoundedTensorSpec((1,), np.float32, -1, 1, "action")
+
+    @abc.abstractmethod
+    def best_values(self, discount: float) -> np.ndarray:
+        """Returns the values of `best_actions` at `observations`, followed by the best policy, `[S]`."""
+
+    def start(self, words: jax.Array) -> jax.Array:
+        """Returns what is observed first: 0."""
+        del words
+        return jnp.zeros(())
+
+    def observe(self, world: jax.Array) -> jax.Array:
+        """Returns the world, which is what is observed."""
+        return world[None]
+
+
+@dataclasses.dataclass(frozen=True)
+class SteeredReward(ContinuousProbe):
+    """One step; the reward is highest for an action of half the observation.
+
+    A failure means that the actor does not follow the critic's gradient, or that observations and actions are
+    misaligned.
+    """
+
+    max_episode_steps: int | None = None
+    observations: ClassVar[np.ndarray] = np.array([[-1], [1]], np.float32)
+    best_actions: ClassVar[np.ndarray] = np.array([[-0.5], [0.5]], np.float32)
+
+    def best_values(self, discount: float) -> np.ndarray:
+        """Returns 1 for both."""
+        return np.ones(2)
+
+    def start(self, words: jax.Array) -> jax.Array:
+        """Returns -1 or 1."""
+        return _either(words)
+
+    def advance(self, world: jax.Array, action: Any) -> tuple[Any, Any, Any]:
+        """Ends, with a reward that falls with the squared distance from the best action."""
+        return world, 1.0 - jnp.square(action[0] - world / 2), True
+
+
+@dataclasses.dataclass(frozen=True)
+class CutSteering(ContinuousProbe):
+    """One choice for ever, best at 0.5, cut by a time limit.
+
+    A failure means no bootstrapping, a wrong discount, or that truncation is taken for termination.
+    """
+
+    max_episode_steps: int | None = 4
+    observations: ClassVar[np.ndarray] = np.zeros((1, 1), np.float32)
+    best_actions: ClassVar[np.ndarray] = np.array([[0.5]], np.float32)
+
+    def best_values(self, discount: float) -> np.ndarray:
+        """Returns `1 + discount + discount**2 + ...`."""
+        return np.array([1.0 / (1.0 - discount)])
+
+    def advance(self, world: jax.Array, action: Any) -> tuple[Any, Any, Any]:
+        """Goes on, with a reward that falls with the squared distance from 0.5."""
+        return world, 1.0 - jnp.square(action[0] - 0.5), False
+
+
+CONTINUOUS_PROBES: tuple[ContinuousProbe, ...] = (SteeredReward(), CutSteering())
+"""For agents of continuous actions, from the simplest on."""
