@@ -15,6 +15,7 @@ from jaxdaw import math, networks, specs, testing, trajectories
 from jaxdaw.agents import (
     Agent,
     BehavioralCloningAgent,
+    DdpgAgent,
     DdqnAgent,
     DqnAgent,
     EnsembleThompsonSamplingAgent,
@@ -23,6 +24,7 @@ from jaxdaw.agents import (
     LinearUCBAgent,
     NeuralEpsilonGreedyAgent,
     ReinforceAgent,
+    Td3Agent,
     nested_loss,
 )
 from jaxdaw.policies import FalconPolicy, SquareCBPolicy
@@ -143,6 +145,21 @@ def reinforce_recurrent() -> Agent:
     return reinforce(STEER, actor, debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1)
 
 
+def continuous(kind: Any, recurrent: bool = False, **options: Any) -> Agent:
+    if recurrent:
+        lstm = {"lstm_size": (4,), "output_fc_layer_params": None}
+        actor: Any = networks.ActorRnnNetwork(OBSERVATION, STEER, input_fc_layer_params=(5,), **lstm)
+        critic: Any = networks.CriticRnnNetwork(
+            (OBSERVATION, STEER), None, None, None, joint_fc_layer_params=(5,), **lstm
+        )
+    else:
+        actor = networks.ActorNetwork(OBSERVATION, STEER, fc_layer_params=(6,))
+        critic = networks.CriticNetwork((OBSERVATION, STEER), joint_fc_layer_params=(7,))
+    step = trajectories.time_step_spec(OBSERVATION)
+    options = {"gamma": 0.9, "target_update_tau": 0.1, **options}
+    return kind(step, STEER, actor, critic, optax.adam(1e-2), optax.adam(1e-2), **options)
+
+
 PROPENSITY = ("log_probability",)
 
 
@@ -203,6 +220,10 @@ AGENTS: dict[str, Callable[[], Agent]] = {
     "reinforce mixed actions": lambda: reinforce({"gear": ACTION, "steer": STEER}),
     "reinforce with a baseline": reinforce_with_baseline,
     "reinforce lstm": reinforce_recurrent,
+    "ddpg lstm, clipped": lambda: continuous(DdpgAgent, recurrent=True, dqda_clipping=0.5, gradient_clipping=0.5),
+    "td3 delayed, with summaries": lambda: continuous(
+        Td3Agent, actor_update_period=2, debug_summaries=True, summary_interval=1
+    ),
     **EXPLORERS,
 }
 
