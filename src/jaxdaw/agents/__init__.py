@@ -1,5 +1,6 @@
 """Agents: one file for each algorithm, with its constructor and its pure functions."""
 
+from jaxdaw.agents._actor_critic import check_continuous_action as check_continuous_action
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo
 from jaxdaw.agents._checks import check_choice as check_choice

@@ -301,7 +301,8 @@ def check_continuous_action(action_spec: Any, owner: str) -> None:
                 f"{owner} learns float actions within finite bounds{f', not at {path}' if path else ''}",
                 expected="BoundedTensorSpec(shape, float32, minimum, maximum)",
                 got=str(spec),
-                fix="DqnAgent for integers; gymnasium.wrappers.RescaleAction for infinite bounds",
+                cause="integers, or an action space without limits.",
+                fix="jaxdaw train dqn, or DqnAgent, for integers",
             )
     if not leaves:
         raise SpecError(f"{owner} needs an action", expected="a nest of BoundedTensorSpec", got="an empty nest")

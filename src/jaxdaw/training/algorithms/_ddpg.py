@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxdaw.agents import DdpgAgent, check_range
 from jaxdaw.training.algorithms._td3 import DeterministicActorCriticConfig
@@ -49,6 +49,7 @@ class DdpgConfig(DeterministicActorCriticConfig):
       dqda_clipping: each element of the critic's gradient by the action is clipped to this size; 0 for none.
     """
 
+    agent_name: ClassVar[str] = "DDPG"
     ou_damping: float = 1.0
     dqda_clipping: float = 0.0
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import optax
 
 from jaxdaw import networks
-from jaxdaw.agents import Td3Agent, check_range
+from jaxdaw.agents import Td3Agent, check_continuous_action, check_range
 from jaxdaw.math import element_wise_huber_loss, element_wise_squared_loss
 from jaxdaw.training._trainer import LoopOptions
 from jaxdaw.training.algorithms._dqn import encoder_options
@@ -18,6 +18,8 @@ from jaxdaw.training.algorithms._dqn import encoder_options
 @dataclasses.dataclass(frozen=True)
 class DeterministicActorCriticConfig:
     """Options that TD3 and DDPG share; `Td3Config` documents each."""
+
+    agent_name: ClassVar[str]
 
     steps: int = 20_000
     num_envs: int = 1
@@ -74,6 +76,7 @@ class DeterministicActorCriticConfig:
 
     def agent_arguments(self, time_step_spec: Any, action_spec: Any, seed: int) -> dict[str, Any]:
         """Returns the constructor arguments that both agents take, networks and optimizers included."""
+        check_continuous_action(action_spec, self.agent_name)
         observation_spec, layers = time_step_spec.observation, tuple(self.fc_layer_params)
         encoder = encoder_options(observation_spec, self.conv_layer_params)
         on_both = {
@@ -158,6 +161,7 @@ class Td3Config(DeterministicActorCriticConfig):
       target_policy_noise_clip: the most that this noise moves an action, in the same units.
     """
 
+    agent_name: ClassVar[str] = "TD3"
     target_update_period: int = 2
     actor_update_period: int = 2
     target_policy_noise: float = 0.2
