@@ -183,6 +183,18 @@ def test_the_layers_of_a_recurrent_critic():
     assert np.abs(kernels["memory"]["layer_0"]["kernel"]).max() <= np.sqrt(1 / 3)
 
 
+def test_the_activation_of_a_recurrent_critic_holds_for_all_its_layers():
+    ones = {"last_kernel_initializer": nnx.initializers.ones, "output_fc_layer_params": (50,)}
+    linear = recurrent(activation_fn=lambda x: x, **ones)
+    tanh = recurrent(activation_fn=jnp.tanh, **ones)
+    step_type = np.zeros(5, np.int32)
+    for network, activation in ((linear, lambda x: x), (tanh, np.tanh)):
+        state = network((ROWS, ACTIONS), step_type)[1]
+        layer = network.get_weights().params["memory"]["layer_0"]
+        expected = activation(dense(np.asarray(state[0].hidden), layer)).sum(axis=-1)
+        np.testing.assert_allclose(network((ROWS, ACTIONS), step_type)[0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_recurrent_critic_needs_one_core():
     with pytest.raises(ConfigError, match="exactly one of lstm_size and rnn_construction_fn"):
         recurrent(lstm_size=None)
