@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from jaxdaw import networks, specs, trajectories
-from jaxdaw.agents import Agent, BehavioralCloningAgent, DqnAgent, LinearUCBAgent, NeuralEpsilonGreedyAgent
+from jaxdaw.agents import Agent, BehavioralCloningAgent, DqnAgent, LinearUCBAgent, NeuralEpsilonGreedyAgent, Td3Agent
 from jaxdaw.errors import ConfigError, JaxdawError, MaskError, NonFiniteError, SpecError, SpecTypeError
 from jaxdaw.policies import Policy
 from jaxdaw.specs import BoundedTensorSpec
@@ -39,6 +39,12 @@ def cloning_steering() -> Agent:
     return BehavioralCloningAgent(STEP, STEER, network, optax.adam(0.1))
 
 
+def td3() -> Agent:
+    actor = networks.ActorNetwork(OBSERVATION, STEER, fc_layer_params=(4,))
+    critic = networks.CriticNetwork((OBSERVATION, STEER), joint_fc_layer_params=(4,))
+    return Td3Agent(STEP, STEER, actor, critic, optax.adam(0.1), optax.adam(0.1), gamma=0.9, target_update_tau=0.1)
+
+
 def bandit(**options: Any) -> NeuralEpsilonGreedyAgent:
     network = networks.QNetwork(OBSERVATION, TURN, fc_layer_params=(4,))
     return NeuralEpsilonGreedyAgent(STEP, TURN, network, optax.adam(0.1), 0.2, **options)
@@ -52,6 +58,7 @@ AGENTS = {
     "dqn": dqn,
     "cloning of integers": cloning_turns,
     "cloning of floats": cloning_steering,
+    "td3": td3,
     "bandit": bandit,
     "linear bandit": linear_bandit,
 }
