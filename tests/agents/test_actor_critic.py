@@ -189,6 +189,18 @@ def test_nested_actions_train_with_networks_of_ones_own(kind, options):
     assert all(any(jax.tree.leaves(moved[name][part])) for name in moved for part in ("gas", "steer"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"), [(DdpgAgent, {"dqda_clipping": 0.1}), (Td3Agent, {"scale_noise_to_bounds": True})]
+)
+def test_narrow_floats_train(kind, options):
+    narrow = specs.BoundedTensorSpec((2,), np.float16, -1, 1)
+    agent = make(kind, narrow, **options)
+    frames = batch()
+    info = agent.train(frames._replace(action=frames.action.astype(np.float16)))
+    assert np.isfinite(info.loss)
+    assert info.loss.dtype == np.float32
+
+
 def test_summaries_of_a_delayed_actor_have_its_tags_from_the_first_step_on():
     agent = make(actor_update_period=2, debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1)
     norm = "actor_optimizer/summarize_grads/actor_network/action/kernel_gradient_norm"

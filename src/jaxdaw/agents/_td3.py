@@ -176,7 +176,8 @@ class Td3Agent(DeterministicActorCriticAgent):
         def smoothed(leaf: jax.Array, spec: Any, key: jax.Array) -> jax.Array:
             unit = half_width(spec) if self._scale_noise else 1.0
             noise = self._noise * self._standard_normal(key, leaf.shape)
-            return leaf + unit * jnp.clip(noise, -self._noise_clip, self._noise_clip)
+            noise = unit * jnp.clip(noise, -self._noise_clip, self._noise_clip)
+            return leaf + noise.astype(leaf.dtype)
 
         noisy = specs.map_structure(smoothed, action, self._action_spec, keys)
         return specs.clip_to_bounds(noisy, self._action_spec)
