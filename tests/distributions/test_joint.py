@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdaw.distributions import Categorical, Deterministic, Joint, Uniform
+from jaxdaw.distributions import Categorical, Deterministic, Joint, TanhNormal, Uniform
 from jaxdaw.errors import SpecError
 
 LOGITS = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
@@ -34,6 +34,20 @@ def test_parts_are_drawn_independently():
     twice = Joint((Categorical(np.zeros(2)), Categorical(np.zeros(2))))
     first, second = (np.asarray(part) for part in twice.sample(jax.random.key(0), (10**5,)))
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.015
+
+
+def test_sample_and_log_prob_scores_its_own_draw():
+    """A squashed sample that has reached its bound is scored by what it was before it was squashed."""
+    far = TanhNormal(jnp.full((3, 2), 50.0), jnp.ones((3, 2)), event_ndims=1)
+    both = Joint({"gear": Categorical(LOGITS), "steer": far})
+    key = jax.random.key(1)
+    value, found = both.sample_and_log_prob(key, (4,))
+    jax.tree.map(np.testing.assert_array_equal, value, both.sample(key, (4,)))
+    steer, _ = far.sample_and_log_prob(jax.random.split(key)[1], (4,))
+    np.testing.assert_array_equal(steer, value["steer"])
+    gear = Categorical(jnp.broadcast_to(LOGITS, (4, 3, 4))).log_prob(value["gear"])
+    np.testing.assert_allclose(found - gear, far.sample_and_log_prob(jax.random.split(key)[1], (4,))[1], rtol=1e-5)
+    assert (np.asarray(found) > 150).all()  # 2 (50 - log 2) for each of two elements, and what the normals add
 
 
 def test_sample_and_mode_have_the_structure_of_the_parts():

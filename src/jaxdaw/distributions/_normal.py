@@ -13,6 +13,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from jaxdaw.distributions._base import STATIC, check_rows, register
 
+_INSIDE = 2.0**-24
+"""How far inside of `[-1, 1]` a bound counts: 1 - 2**-24 is the float32 next to 1."""
+
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 """Gauss-Hermite quadrature: the mean of `f(x)` over a standard normal is `sum(weights * f(nodes)) / sqrt(2 pi)`."""
 
@@ -43,8 +46,39 @@ class _OverNormal:
     def _sum(self, x: Float[Array, "*shape"]) -> Float[Array, "*rows"]:
         return jnp.sum(x, axis=tuple(range(-self.event_ndims, 0)))
 
-    def _draw(self, key: PRNGKeyArray, sample_shape: tuple[int, ...]) -> Float[Array, "*shape"]:
-        return self.loc + self.scale * jax.random.normal(key, (*sample_shape, *self.loc.shape), self.loc.dtype)
+    def _noise(self, key: PRNGKeyArray, sample_shape: tuple[int, ...]) -> Float[Array, "*shape"]:
+        return jax.random.normal(key, (*sample_shape, *self.loc.shape), self.loc.dtype)
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Shaped[Array, "*shape"]:
+        """Returns `sample_shape + [..., *event]` values, those of a `TanhNormal` within the bounds."""
+        return self.from_noise(self._noise(key, sample_shape))[0]
+
+    def sample_and_log_prob(
+        self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()
+    ) -> tuple[Shaped[Array, "*shape"], Float[Array, "*rows"]]:
+        """Returns what `sample` returns, and the log-density of each value, `sample_shape + [...]`."""
+        return self.from_noise(self._noise(key, sample_shape))
+
+    def from_noise(self, noise: Any) -> tuple[Shaped[Array, "*shape"], Float[Array, "*rows"]]:
+        """Returns the values that standard normal noise `[*sample_shape, ..., *event]` becomes, and their log-density.
+
+        Gradients flow through both into `loc` and `scale`: the reparametrization of Kingma & Welling 2014.
+
+        Raises:
+          SpecError: another shape than the rows'.
+        """
+        check_rows("noise", jnp.shape(noise), self.loc.shape)
+        x = self.loc + self.scale * noise
+        standard = -0.5 * jnp.square(noise) - jnp.log(self.scale) - 0.5 * math.log(2 * math.pi)
+        return self._value(x), self._sum(standard - self._log_slope(x))
+
+    def _value(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Returns the values that draws of the normal become."""
+        raise NotImplementedError
+
+    def _log_slope(self, x: Float[Array, "*shape"]) -> Any:
+        """Returns the log of the derivative of `_value`."""
+        raise NotImplementedError
 
     def _log_density(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return -0.5 * jnp.square((x - self.loc) / self.scale) - jnp.log(self.scale) - 0.5 * math.log(2 * math.pi)
@@ -74,9 +108,12 @@ class Normal(_OverNormal):
     def __post_init__(self) -> None:
         self._broadcast()
 
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Shaped[Array, "*shape"]:
-        """Returns `sample_shape + [..., *event]` values."""
-        return self._draw(key, sample_shape)
+    def _value(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return x
+
+    def _log_slope(self, x: Float[Array, "*shape"]) -> float:
+        del x
+        return 0.0
 
     def mode(self) -> Shaped[Array, "*shape"]:
         """Returns the means."""
@@ -101,9 +138,10 @@ class Normal(_OverNormal):
 class TanhNormal(_OverNormal):
     """`(maximum + minimum) / 2 + (maximum - minimum) / 2 * tanh(x)` of a normal x, element by element.
 
-    Log-densities are exact up to the bounds: the distances to them are taken from the value itself, not from `1 -
-    tanh(x)**2`, which is 0 from `abs(x) = 9` on. A value on a bound, where rounding has put it, counts as one a quarter
-    of a float32's spacing inside.
+    Log-densities are exact up to the bounds. Those of its own samples are made of x, before `tanh` loses it:
+    `2 (log 2 - x - softplus(-2 x))` is the log of the slope of tanh at x, for every x. Those of given values are made of
+    the distances to the bounds, not of `1 - tanh(x)**2`, which is 0 from `abs(x) = 9` on. Nothing is clamped. A value
+    exactly on a bound, where rounding has put it, counts as the float32 next to it inside of `[-1, 1]`: as `1 - 2**-24`.
 
     Attributes:
       loc, scale: of x, `[..., *event]`.
@@ -132,17 +170,16 @@ class TanhNormal(_OverNormal):
     def _half(self) -> Float[Array, "*shape"]:
         return (self.maximum - self.minimum) / 2
 
-    def _squash(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    def _value(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         squashed = (self.maximum + self.minimum) / 2 + self._half * jnp.tanh(x)
         return jnp.clip(squashed, self.minimum, self.maximum)
 
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Shaped[Array, "*shape"]:
-        """Returns `sample_shape + [..., *event]` values within the bounds."""
-        return self._squash(self._draw(key, sample_shape))
+    def _log_slope(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return jnp.log(self._half) + _log_slope_of_tanh(x)
 
     def mode(self) -> Shaped[Array, "*shape"]:
         """Returns the squashed means: the medians; the density itself may peak at the bounds."""
-        return self._squash(self.loc)
+        return self._value(self.loc)
 
     def log_prob(self, value: Any) -> Float[Array, "*rows"]:
         """Returns the log-density, summed over the event axes, `[...]`; -inf outside the bounds.
@@ -151,9 +188,9 @@ class TanhNormal(_OverNormal):
           SpecError: another shape than the rows'.
         """
         check_rows("value", jnp.shape(value), self.loc.shape)
-        value, least = jnp.asarray(value, self.loc.dtype), 2.0**-25
-        above = jnp.log(jnp.maximum((value - self.minimum) / self._half, least))
-        below = jnp.log(jnp.maximum((self.maximum - value) / self._half, least))
+        value = jnp.asarray(value, self.loc.dtype)
+        distances = (value - self.minimum) / self._half, (self.maximum - value) / self._half
+        above, below = (jnp.log(jnp.where(distance > 0.0, distance, _INSIDE)) for distance in distances)
         density = self._log_density((above - below) / 2) - jnp.log(self._half) - above - below
         inside = (value >= self.minimum) & (value <= self.maximum)
         return self._sum(jnp.where(inside, density, -jnp.inf))
@@ -165,7 +202,12 @@ class TanhNormal(_OverNormal):
         1e-3 nats for a scale up to 3.
         """
         nodes = jnp.asarray(_NODES, self.loc.dtype)
-        x = jnp.abs(self.loc[..., None] + self.scale[..., None] * nodes)
-        log_slope = 2.0 * (math.log(2.0) - x - jnp.log1p(jnp.exp(-2.0 * x)))
+        log_slope = _log_slope_of_tanh(self.loc[..., None] + self.scale[..., None] * nodes)
         mean = log_slope @ jnp.asarray(_NODE_WEIGHTS / math.sqrt(2 * math.pi), self.loc.dtype)
         return self._sum(self._entropies() + jnp.log(self._half) + mean)
+
+
+def _log_slope_of_tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Returns `log(1 - tanh(x)**2)`, exact for every x: the expression is even, and x is taken from its positive side."""
+    x = jnp.abs(x)
+    return 2.0 * (math.log(2.0) - x - jnp.log1p(jnp.exp(-2.0 * x)))
