@@ -14,6 +14,7 @@ from jaxdaw.agents._linear_bandits import LinearBanditAgent, LinearThompsonSampl
 from jaxdaw.agents._neural_epsilon_greedy import NeuralEpsilonGreedyAgent
 from jaxdaw.agents._reinforce import ReinforceAgent, ReinforceAgentLossInfo
 from jaxdaw.agents._reward_prediction import GreedyRewardPredictionAgent, RewardPredictionLossInfo
+from jaxdaw.agents._sac import SacAgent, SacLossInfo
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._summaries import Histogram
 from jaxdaw.agents._td3 import Td3Agent, Td3Info
@@ -39,6 +40,8 @@ __all__ = [
     "ReinforceAgent",
     "ReinforceAgentLossInfo",
     "RewardPredictionLossInfo",
+    "SacAgent",
+    "SacLossInfo",
     "StepCounter",
     "Td3Agent",
     "Td3Info",

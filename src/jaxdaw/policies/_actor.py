@@ -133,12 +133,13 @@ class ActorPolicy(Policy):
             weights, observation, time_step.step_type, policy_state, training=self._training
         )
         action = specs.map_structure(
-            lambda spec, leaf: _masked(_as_distribution(leaf, spec), as_bool(mask)), self._action_spec, output
+            lambda spec, leaf: _masked(as_distribution(leaf, spec), as_bool(mask)), self._action_spec, output
         )
         return PolicyStep(action=action, state=state)
 
 
-def _as_distribution(leaf: Any, spec: specs.TensorSpec) -> Distribution:
+def as_distribution(leaf: Any, spec: specs.TensorSpec) -> Distribution:
+    """Returns one leaf of an actor network's output as a distribution over actions: an array is certain."""
     return leaf if is_distribution(leaf) else Deterministic(leaf, len(spec.shape))
 
 
