@@ -124,27 +124,29 @@ def test_boundary_frames_teach_nothing_and_count_in_no_mean():
     assert float(agent.train(only).loss) == 0.0
 
 
-def test_the_temperature_steers_the_entropy_to_the_target_and_may_be_fixed():
+def test_the_temperature_steers_the_entropy_to_the_target():
     for target, rises in ((-20.0, False), (20.0, True)):
-        agent = make(target_entropy=target)
+        agent = certain(target_entropy=target)  # the entropy of a certain actor counts as 0
         agent.train(random_experience(agent))
         assert (float(agent.get_state().params["log_alpha"]["value"]) > 0) == rises
-    fixed = make(alpha_optimizer=None, initial_log_alpha=-2.0)
-    assert float(fixed.train(random_experience(fixed)).extra.alpha_loss) == 0.0
-    state = fixed.get_state()
+    by_alpha = certain(use_log_alpha_in_alpha_loss=False, initial_log_alpha=-1.0, target_entropy=0.5)
+    loss = by_alpha.loss(random_experience(by_alpha)).extra.alpha_loss
+    np.testing.assert_allclose(loss, np.exp(-1.0) * -0.5, rtol=1e-6)
+
+
+def test_a_fixed_temperature_is_no_weight():
+    agent = certain(alpha_optimizer=None, initial_log_alpha=-2.0)
+    assert float(agent.train(random_experience(agent)).extra.alpha_loss) == 0.0
+    state = agent.get_state()
     assert "log_alpha" not in state.params
-    np.testing.assert_allclose(fixed._alpha(state.params), np.exp(-2.0), rtol=1e-6)
-    by_alpha = make(use_log_alpha_in_alpha_loss=False, initial_log_alpha=-1.0, target_entropy=0.5)
-    by_log = make(initial_log_alpha=-1.0, target_entropy=0.5)
-    losses = [float(agent.loss(random_experience(agent)).extra.alpha_loss) for agent in (by_alpha, by_log)]
-    np.testing.assert_allclose(losses[0] / losses[1], np.exp(-1.0) / -1.0, rtol=1e-5)
+    np.testing.assert_allclose(agent._alpha(state.params), np.exp(-2.0), rtol=1e-6)
 
 
 def test_the_default_target_entropy_is_minus_the_number_of_elements():
     """`docs/differences.md, "the default target entropy of SAC"`: the reference's code takes half of it, here -1."""
-    assert make()._target_entropy == -2.0
-    nested = {"gas": specs.BoundedTensorSpec((), np.float32, 0, 1), "steer": ACTION}
-    assert make()._default_target_entropy(nested) == -3.0
+    for options, target in (({}, -2.0), ({"target_entropy": -1.0}, -1.0)):
+        agent = certain(initial_log_alpha=1.0, **options)
+        np.testing.assert_allclose(agent.loss(random_experience(agent)).extra.alpha_loss, -target, rtol=1e-6)
 
 
 def test_the_second_critic_is_fresh_and_each_target_is_its_own():

@@ -8,6 +8,7 @@ from jaxdaw.agents._checks import check_range as check_range
 from jaxdaw.agents._cloning_losses import nested_loss
 from jaxdaw.agents._ddpg import DdpgAgent, DdpgInfo
 from jaxdaw.agents._ddqn import DdqnAgent
+from jaxdaw.agents._discrete_sac import DiscreteSacAgent
 from jaxdaw.agents._dqn import DqnAgent, DqnLossInfo
 from jaxdaw.agents._ensemble import EnsembleThompsonSamplingAgent
 from jaxdaw.agents._linear_bandits import LinearBanditAgent, LinearThompsonSamplingAgent, LinearUCBAgent
@@ -28,6 +29,7 @@ __all__ = [
     "DdpgAgent",
     "DdpgInfo",
     "DdqnAgent",
+    "DiscreteSacAgent",
     "DqnAgent",
     "DqnLossInfo",
     "EnsembleThompsonSamplingAgent",

@@ -20,7 +20,7 @@ from jaxdaw.distributions import Joint
 from jaxdaw.errors import SpecError, explain
 from jaxdaw.math import element_wise_squared_loss
 from jaxdaw.networks import Network, Parameter, Weights, require_network
-from jaxdaw.policies import ActorPolicy, GreedyPolicy, Policy, as_distribution, check_input_of, split_observation
+from jaxdaw.policies import ActorPolicy, GreedyPolicy, Policy, action_distributions, check_input_of, split_observation
 from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Transition, to_n_step_transition, to_transition
 
 Draw = Callable[[Any], tuple[Any, jax.Array]]
@@ -181,9 +181,7 @@ class SacAgent(Agent):
         self._gamma, self._reward_scale_factor = float(gamma), float(reward_scale_factor)
         self._initial_log_alpha = float(initial_log_alpha)
         self._use_log_alpha = use_log_alpha_in_alpha_loss
-        self._target_entropy = (
-            self._default_target_entropy(action_spec) if target_entropy is None else float(target_entropy)
-        )
+        self._target_entropy = None if target_entropy is None else float(target_entropy)
         self._recurrent = any(network.state_spec != () for network in (actor_network, *critics.values()))
         networks, optimizers = (
             {"actor_network": actor_network, **critics},
@@ -254,8 +252,12 @@ class SacAgent(Agent):
                 fix="CriticNetwork((observation_spec, action_spec))",
             )
 
-    def _default_target_entropy(self, action_spec: Any) -> float:
-        return -float(sum(math.prod(spec.shape) for spec in specs.flatten(action_spec)))
+    def _entropy_target(self, step: TimeStep) -> Any:
+        """Returns the entropy that the temperature steers to, in nats, `[]` or `[...]`."""
+        del step
+        if self._target_entropy is not None:
+            return self._target_entropy
+        return -float(sum(math.prod(spec.shape) for spec in specs.flatten(self._action_spec)))
 
     def _chosen(self, label: str, weights: Weights, step: TimeStep, action: Any, training: bool) -> tuple[Any, Any]:
         """Returns a critic's values of an action that was taken, `[...]`, and its other arrays after the call."""
@@ -347,10 +349,12 @@ class SacAgent(Agent):
         """
         following, is_real = step.next_time_step, step.time_step.step_type != StepType.LAST
         log_prob, value, _ = self._expected(self.weights_of(state, "actor_network"), state.memory, following, draw)
+        bootstrap = self._gamma * following.discount
         target = self._reward_scale_factor * following.reward
-        target += self._gamma * following.discount * (value - alpha * log_prob)
+        # After the end of an episode a mask may allow no action; the value is then NaN, and is not used.
+        target += jnp.where(bootstrap == 0.0, 0.0, bootstrap * (value - alpha * log_prob))
         target = jax.lax.stop_gradient(jnp.where(is_real, target, 0.0))
-        losses, errors, rest, predictions = 0.0, 0.0, {}, []
+        losses, errors, rest, predictions = jnp.zeros_like(target), jnp.zeros_like(target), {}, []
         for label in self._critics:
             weights = self.weights_of(state, label, params)
             predicted, rest[label] = self._chosen(label, weights, step.time_step, step.action_step.action, training)
@@ -375,7 +379,7 @@ class SacAgent(Agent):
     def alpha_loss(self, params: Any, state: AgentState, step: Transition, draw: Draw) -> BatchLoss:
         """Returns the temperature's loss of transitions `[B, ...]`; pure. Arguments as for `critic_loss`."""
         log_prob, _, _ = self._expected(self.weights_of(state, "actor_network"), (), step.time_step, draw)
-        surplus = jax.lax.stop_gradient(-log_prob - self._target_entropy)
+        surplus = jax.lax.stop_gradient(-log_prob - self._entropy_target(step.time_step))
         factor = params["log_alpha"]["value"] if self._use_log_alpha else self._alpha(params)
         losses = self._loss_weights[2] * factor * surplus
         is_real = step.time_step.step_type != StepType.LAST
@@ -394,9 +398,9 @@ class SacAgent(Agent):
 
     def _distribution(self, actor: Weights, step: TimeStep, training: bool) -> tuple[Any, Any]:
         """Returns the actor's nest of distributions, `[...]`, and its other arrays after the call."""
-        observation, _ = split_observation(self._splitter, step.observation)
+        observation, mask = split_observation(self._splitter, step.observation)
         output, _, rest = self._actor_network.apply(actor, observation, step.step_type, training=training)
-        return specs.map_structure(lambda spec, leaf: as_distribution(leaf, spec), self._action_spec, output), rest
+        return action_distributions(output, self._action_spec, mask), rest
 
     def _as_transition(self, experience: Any) -> Transition:
         if isinstance(experience, Transition):

@@ -138,10 +138,10 @@ class Normal(_OverNormal):
 class TanhNormal(_OverNormal):
     """`(maximum + minimum) / 2 + (maximum - minimum) / 2 * tanh(x)` of a normal x, element by element.
 
-    Log-densities are exact up to the bounds. Those of its own samples are made of x, before `tanh` loses it:
-    `2 (log 2 - x - softplus(-2 x))` is the log of the slope of tanh at x, for every x. Those of given values are made of
-    the distances to the bounds, not of `1 - tanh(x)**2`, which is 0 from `abs(x) = 9` on. Nothing is clamped. A value
-    exactly on a bound, where rounding has put it, counts as the float32 next to it inside of `[-1, 1]`: as `1 - 2**-24`.
+    Log-densities are exact up to the bounds; nothing is clamped. Those of its own samples are made of x, before `tanh`
+    loses it: `2 (log 2 - x - softplus(-2 x))` is the log of tanh's slope at any x. Those of given values are made of
+    the distances to the bounds, not of `1 - tanh(x)**2`, which is 0 from `abs(x) = 9` on. A value exactly on a bound,
+    where rounding has put it, counts as the float32 next to it inside of `[-1, 1]`: as `1 - 2**-24`.
 
     Attributes:
       loc, scale: of x, `[..., *event]`.
@@ -208,6 +208,6 @@ class TanhNormal(_OverNormal):
 
 
 def _log_slope_of_tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Returns `log(1 - tanh(x)**2)`, exact for every x: the expression is even, and x is taken from its positive side."""
+    """Returns `log(1 - tanh(x)**2)`, exact for every x; it is even, and computed for positive x."""
     x = jnp.abs(x)
     return 2.0 * (math.log(2.0) - x - jnp.log1p(jnp.exp(-2.0 * x)))

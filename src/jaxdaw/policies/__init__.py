@@ -2,7 +2,7 @@
 
 from jaxdaw.distributions import is_distribution as is_distribution
 from jaxdaw.policies._actor import ActorPolicy
-from jaxdaw.policies._actor import as_distribution as as_distribution
+from jaxdaw.policies._actor import action_distributions as action_distributions
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, split_observation

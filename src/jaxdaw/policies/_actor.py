@@ -132,14 +132,25 @@ class ActorPolicy(Policy):
         output, state, _ = self._actor_network.apply(
             weights, observation, time_step.step_type, policy_state, training=self._training
         )
-        action = specs.map_structure(
-            lambda spec, leaf: _masked(as_distribution(leaf, spec), as_bool(mask)), self._action_spec, output
-        )
-        return PolicyStep(action=action, state=state)
+        return PolicyStep(action=action_distributions(output, self._action_spec, mask), state=state)
 
 
-def as_distribution(leaf: Any, spec: specs.TensorSpec) -> Distribution:
-    """Returns one leaf of an actor network's output as a distribution over actions: an array is certain."""
+def action_distributions(output: Any, action_spec: Any, mask: Any) -> Any:
+    """Returns what an actor network gave as a nest of distributions over actions.
+
+    Args:
+      output: a nest of distributions, or of actions, which are certain.
+      action_spec: a nest of specs.
+      mask: `[..., A]`, of the only action; None allows everything.
+
+    Raises:
+      SpecError: a mask, and another distribution than a Categorical.
+    """
+    allowed = as_bool(mask)
+    return specs.map_structure(lambda spec, leaf: _masked(_as_distribution(leaf, spec), allowed), action_spec, output)
+
+
+def _as_distribution(leaf: Any, spec: specs.TensorSpec) -> Distribution:
     return leaf if is_distribution(leaf) else Deterministic(leaf, len(spec.shape))
 
 
