@@ -94,7 +94,8 @@ def test_the_target_is_the_lesser_target_critic_and_truncation_is_no_termination
     # The next action is (0.5, 0.5) with log-probability 0, the next value the lesser of 1.3 and 2.6.
     target = 2 * 3 + 0.9 * np.float32([1, 0]) * 1.3
     errors = target - 2.0, target - 4.0  # scales 1 and 2 of 1 + 1
-    info = agent.loss(frames)
+    np.testing.assert_allclose(agent.loss(frames).extra.actor_loss, -1.0, rtol=1e-5)  # the lesser of 1 and 2
+    info = agent.loss(frames, training=True)
     np.testing.assert_allclose(info.extra.critic_loss, 0.5 * np.mean(errors[0] ** 2 + errors[1] ** 2), rtol=1e-5)
     np.testing.assert_allclose(info.extra.td_error, (np.abs(errors[0]) + np.abs(errors[1])) / 2, rtol=1e-5)
     # The critics step first: each weight moves by -0.1 * 0.5 * mean(-2 error * 2), then the lesser value counts.

@@ -54,7 +54,7 @@ class GivenNoise(SacAgent):
     def learn(self, state: Any, experience: Any, weights: Any, key: Any, noise: Any = None) -> Any:  # type: ignore[override]
         del key
         draws = [lambda nest, label=label: nest.from_noise(noise[label]) for label in ("critic", "actor", "alpha")]
-        return self._learn_from_draws(state, experience, weights, draws, True)
+        return self._learn_from_draws(state, experience, weights, draws)
 
 
 def recording(inner: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from jaxdaw import specs
+from jaxdaw.agents._actor_critic import check_critic
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._checks import check_range
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
@@ -20,7 +21,7 @@ from jaxdaw.distributions import Joint
 from jaxdaw.errors import SpecError, explain
 from jaxdaw.math import element_wise_squared_loss
 from jaxdaw.networks import Network, Parameter, Weights, require_network
-from jaxdaw.policies import ActorPolicy, GreedyPolicy, Policy, action_distributions, check_input_of, split_observation
+from jaxdaw.policies import ActorPolicy, GreedyPolicy, Policy, action_distributions, split_observation
 from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Transition, to_n_step_transition, to_transition
 
 Draw = Callable[[Any], tuple[Any, jax.Array]]
@@ -242,15 +243,7 @@ class SacAgent(Agent):
                 )
 
     def _check_critic(self, label: str, critic: Network, observation_spec: Any, action_spec: Any) -> None:
-        check_input_of(critic, (observation_spec, action_spec))
-        output = critic.create_variables((observation_spec, action_spec))
-        if getattr(output, "shape", None) != ():
-            raise SpecError(
-                f"{label} does not give one value to an observation and an action",
-                expected="float32 ()",
-                got=str(output)[:80],
-                fix="CriticNetwork((observation_spec, action_spec))",
-            )
+        check_critic(label, critic, observation_spec, action_spec)
 
     def _entropy_target(self, step: TimeStep) -> Any:
         """Returns the entropy that the temperature steers to, in nats, `[]` or `[...]`."""
@@ -291,48 +284,56 @@ class SacAgent(Agent):
 
     def learn(self, state: AgentState, experience: Any, weights: Any, key: jax.Array) -> tuple[AgentState, LossInfo]:
         """Returns the state after one step of each optimizer, and the losses; pure."""
-        draws = [lambda nest, key=key: Joint(nest).sample_and_log_prob(key) for key in jax.random.split(key, 3)]
-        return self._learn_from_draws(state, experience, weights, draws, training=True)
+        return self._learn_from_draws(state, experience, weights, _draws(key))
 
     def loss_info(self, state: AgentState, experience: Any, weights: Any = None, training: bool = False) -> LossInfo:
-        """Returns the losses that `update` minimises; pure."""
-        draws = [
-            lambda nest, key=key: Joint(nest).sample_and_log_prob(key) for key in jax.random.split(state.step_key, 3)
+        """Returns the losses of a batch, and their sum; pure.
+
+        Args:
+          state, experience, weights: as for `update`.
+          training: True gives the losses that `train` reports, each by the networks after the steps before it; False
+            gives all of them at the present weights.
+        """
+        if training:
+            return self.learn(state, experience, weights, state.step_key)[1]
+        params, step, alpha = state.params, self._as_transition(experience), self._alpha(state.params)
+        draw_next, draw_actor, draw_alpha = _draws(state.step_key)
+        critic = self.critic_loss(params, state, step, alpha, draw_next, training=False)
+        parts = {
+            "critic_optimizer": critic,
+            "actor_optimizer": self.actor_loss(params, state, step, alpha, draw_actor, training=False),
+        }
+        if self._learns_alpha:
+            parts["alpha_optimizer"] = self.alpha_loss(params, state, step, draw_alpha)
+        losses = [
+            self.weighted_loss({name: params[name] for name in self._optimizers[optimizer][1]}, part, weights)
+            for optimizer, part in parts.items()
         ]
-        return self._learn_from_draws(state, experience, weights, draws, training)[1]
+        losses += [jnp.zeros(())] * (3 - len(losses))
+        return LossInfo(loss=sum(losses, jnp.zeros(())), extra=SacLossInfo(*losses, td_error=critic.extra))
 
     def _learn_from_draws(
-        self, state: AgentState, experience: Any, weights: Any, draws: list[Draw], training: bool
+        self, state: AgentState, experience: Any, weights: Any, draws: Sequence[Draw]
     ) -> tuple[AgentState, LossInfo]:
         """Does what `learn` does, with the actions that `draws` give to the critics', the actor's and alpha's loss."""
-        step = self._as_transition(experience)
-        alpha = self._alpha(state.params)
+        step, alpha, start = self._as_transition(experience), self._alpha(state.params), state
         draw_next, draw_actor, draw_alpha = draws
-
-        before = state
         state, critic = self.minimise(
-            state,
-            "critic_optimizer",
-            lambda params: self.critic_loss(params, before, step, alpha, draw_next, training),
-            weights,
+            start, "critic_optimizer", lambda params: self.critic_loss(params, start, step, alpha, draw_next), weights
         )
-        stepped = state
+        valued = state
         state, actor = self.minimise(
-            state,
-            "actor_optimizer",
-            lambda params: self.actor_loss(params, stepped, step, alpha, draw_actor, training),
-            weights,
+            valued, "actor_optimizer", lambda params: self.actor_loss(params, valued, step, alpha, draw_actor), weights
         )
-        alpha_loss = jnp.zeros(())
+        improved, alpha_loss = state, jnp.zeros(())
         if self._learns_alpha:
-            acted = state
-            state, info = self.minimise(
-                state, "alpha_optimizer", lambda params: self.alpha_loss(params, acted, step, draw_alpha), weights
+            state, temperature = self.minimise(
+                improved, "alpha_optimizer", lambda params: self.alpha_loss(params, improved, step, draw_alpha), weights
             )
-            alpha_loss = info.loss
+            alpha_loss = temperature.loss
         state = state._replace(memory=self._updated_targets(state))
-        parts = SacLossInfo(critic.loss, actor.loss, alpha_loss, critic.extra)
-        return state, LossInfo(loss=critic.loss + actor.loss + alpha_loss, extra=parts)
+        extra = SacLossInfo(critic.loss, actor.loss, alpha_loss, critic.extra)
+        return state, LossInfo(loss=critic.loss + actor.loss + alpha_loss, extra=extra)
 
     def critic_loss(
         self, params: Any, state: AgentState, step: Transition, alpha: jax.Array, draw: Draw, training: bool = True
@@ -429,3 +430,12 @@ class SacAgent(Agent):
     def shown_weights(self, state: AgentState) -> list[tuple[Network, Weights]]:
         """Returns the actor, both critics and both targets with their weights in `state`."""
         return [*super().shown_weights(state), *zip(self._targets, state.memory, strict=True)]
+
+
+def _draws(key: jax.Array) -> list[Draw]:
+    """Returns three independent ways to draw: for the critics', the actor's and the temperature's loss."""
+
+    def by(key: jax.Array) -> Draw:
+        return lambda nest: Joint(nest).sample_and_log_prob(key)
+
+    return [by(each) for each in jax.random.split(key, 3)]
