@@ -130,7 +130,7 @@ def _float_projection(head: dict[str, Any]) -> Any:
     transform = {
         "softplus": jax.nn.softplus,
         "exp": jnp.exp,
-        "exp_clipped": lambda x: jnp.exp(jnp.clip(x, -20.0, 2.0)),
+        "exp_clipped": networks.std_clip_transform,
         "identity_abs": jnp.abs,
         "none": lambda x: x,
     }[head["std_transform"]]

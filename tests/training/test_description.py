@@ -24,6 +24,7 @@ from jaxdaw.networks import (
     Sequential,
     TanhNormalProjection,
     concatenate,
+    std_clip_transform,
     tanh_squash_to_spec,
 )
 from jaxdaw.specs import BoundedTensorSpec, TensorSpec
@@ -54,6 +55,7 @@ def there_and_back(value: Any, own: dict[str, type[Network]] | None = None) -> A
         jax.nn.relu,
         jnp.tanh,
         jnp.exp,
+        std_clip_transform,
         tanh_squash_to_spec,
         CategoricalProjection,
         NormalProjection,

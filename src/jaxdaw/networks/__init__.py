@@ -21,6 +21,7 @@ from jaxdaw.networks._projections import (
     CategoricalProjection,
     NormalProjection,
     TanhNormalProjection,
+    std_clip_transform,
     tanh_squash_to_spec,
 )
 from jaxdaw.networks._q import DuelingQNetwork, QNetwork, QRnnNetwork
@@ -66,5 +67,6 @@ __all__ = [
     "as_rngs",
     "concatenate",
     "signed_log",
+    "std_clip_transform",
     "tanh_squash_to_spec",
 ]

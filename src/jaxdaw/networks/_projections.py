@@ -30,6 +30,11 @@ def tanh_squash_to_spec(x: jax.Array, spec: specs.BoundedTensorSpec) -> jax.Arra
     return jnp.asarray(middle, x.dtype) + half.astype(x.dtype) * jnp.tanh(x)
 
 
+def std_clip_transform(x: jax.Array) -> jax.Array:
+    """Returns `exp(clip(x, -20, 2))`, standard deviations from 2e-9 to 7.4; the `std_transform` of SAC in TF-Agents."""
+    return jnp.exp(jnp.clip(x, -20.0, 2.0))
+
+
 class CategoricalProjection(nnx.Module):
     """Logits for every element of an integer action: `Categorical`, or `Independent` of them for a shaped action.
 

@@ -26,6 +26,7 @@ from jaxdaw.training.algorithms import (
     DdpgConfig,
     DqnConfig,
     ReinforceConfig,
+    SacConfig,
     Td3Config,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "Periodically",
     "ReinforceConfig",
     "Run",
+    "SacConfig",
     "Td3Config",
     "fit",
     "load_policy",

@@ -57,6 +57,7 @@ _CALLABLES: Mapping[str, Callable[..., Any]] = {
     "jax.numpy.exp": jnp.exp,
     "jaxdaw.networks.concatenate": networks.concatenate,
     "jaxdaw.networks.signed_log": networks.signed_log,
+    "jaxdaw.networks.std_clip_transform": networks.std_clip_transform,
     "jaxdaw.networks.tanh_squash_to_spec": networks.tanh_squash_to_spec,
     **{f"jaxdaw.networks.{name}": getattr(networks, name) for name in _PROJECTIONS},
 }

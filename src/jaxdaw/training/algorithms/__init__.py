@@ -5,6 +5,7 @@ from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._ddpg import DdpgConfig
 from jaxdaw.training.algorithms._dqn import DqnConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
+from jaxdaw.training.algorithms._sac import SacConfig
 from jaxdaw.training.algorithms._table import ALGORITHMS, Algorithm
 from jaxdaw.training.algorithms._td3 import Td3Config
 
@@ -16,5 +17,6 @@ __all__ = [
     "DdpgConfig",
     "DqnConfig",
     "ReinforceConfig",
+    "SacConfig",
     "Td3Config",
 ]

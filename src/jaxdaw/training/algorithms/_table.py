@@ -18,6 +18,7 @@ from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._ddpg import DdpgConfig
 from jaxdaw.training.algorithms._dqn import DqnConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
+from jaxdaw.training.algorithms._sac import SacConfig
 from jaxdaw.training.algorithms._td3 import Td3Config
 
 LearnsFrom = Literal["environment", "demonstrations", "bandit"]
@@ -57,6 +58,11 @@ _LOGS = (".jsonl", ".dsjson", ".parquet")
 
 _IN_AN_ENVIRONMENT = ("steps", "eval_every", "eval_episodes", "report_every", "checkpoint_every")
 _OF_NETWORKS = {"lstm_size": ("network", ("rnn",)), "sequence_length": ("network", ("rnn",))}
+_OF_REPLAYS = {
+    "priority_exponent": ("replay", ("prioritized",)),
+    "importance_exponent": ("replay", ("prioritized",)),
+    "frame_stack": ("replay", ("host",)),
+}
 
 ALGORITHMS: dict[str, Algorithm] = {
     "dqn": Algorithm(
@@ -67,9 +73,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         resumable=_IN_AN_ENVIRONMENT,
         depends={
             **_OF_NETWORKS,
-            "priority_exponent": ("replay", ("prioritized",)),
-            "importance_exponent": ("replay", ("prioritized",)),
-            "frame_stack": ("replay", ("host",)),
+            **_OF_REPLAYS,
             "epsilon_start": ("boltzmann_temperature", (0.0,)),
             "epsilon_end": ("boltzmann_temperature", (0.0,)),
             "epsilon_steps": ("boltzmann_temperature", (0.0,)),
@@ -82,6 +86,20 @@ ALGORITHMS: dict[str, Algorithm] = {
         total="steps",
         resumable=_IN_AN_ENVIRONMENT,
         depends={"lstm_size": ("network", ("rnn",)), "value_estimation_loss_coef": ("baseline", (True,))},
+    ),
+    "sac": Algorithm(
+        summary="Learn continuous or discrete actions by reward and entropy: soft actor-critic.",
+        config=SacConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends={
+            **_OF_NETWORKS,
+            **_OF_REPLAYS,
+            "initial_temperature": ("temperature", (0.0,)),
+            "target_entropy": ("temperature", (0.0,)),
+            "alpha_learning_rate": ("temperature", (0.0,)),
+        },
     ),
     "td3": Algorithm(
         summary="Learn continuous actions by reward: TD3, a deterministic actor and two critics.",

@@ -79,33 +79,18 @@ class DeterministicActorCriticConfig:
         check_continuous_action(action_spec, self.agent_name)
         observation_spec, layers = time_step_spec.observation, tuple(self.fc_layer_params)
         encoder = encoder_options(observation_spec, self.conv_layer_params)
-        on_both = {
-            "observation_conv_layer_params": encoder["conv_layer_params"],
-            "joint_fc_layer_params": layers,
-            "preprocessing_combiner": encoder["preprocessing_combiner"],
-            "scale_actions": True,
-            "rngs": seed + 1,
-        }
         if self.network == "rnn":
             memory = {"lstm_size": (self.lstm_size,), "output_fc_layer_params": None}
             actor: networks.Network = networks.ActorRnnNetwork(
                 observation_spec, action_spec, input_fc_layer_params=layers, rngs=seed, **memory, **encoder
             )
-            critic: networks.Network = networks.CriticRnnNetwork(
-                (observation_spec, action_spec),
-                observation_fc_layer_params=None,
-                action_fc_layer_params=None,
-                **memory,
-                **on_both,
-            )
         else:
             actor = networks.ActorNetwork(observation_spec, action_spec, layers, rngs=seed, **encoder)
-            critic = networks.CriticNetwork((observation_spec, action_spec), **on_both)
         return {
             "time_step_spec": time_step_spec,
             "action_spec": action_spec,
             "actor_network": actor,
-            "critic_network": critic,
+            "critic_network": make_critic(self, observation_spec, action_spec, seed + 1),
             "actor_optimizer": optax.adam(self.actor_learning_rate),
             "critic_optimizer": optax.adam(self.critic_learning_rate),
             "target_update_tau": self.target_update_tau,
@@ -182,6 +167,34 @@ class Td3Config(DeterministicActorCriticConfig):
             target_policy_noise=self.target_policy_noise,
             target_policy_noise_clip=self.target_policy_noise_clip,
         )
+
+
+def make_critic(config: Any, observation_spec: Any, action_spec: Any, seed: int) -> networks.Network:
+    """Returns a critic of the layers and the memory that the options say; it sees actions scaled to their bounds.
+
+    Args:
+      config: the options of an algorithm.
+      observation_spec, action_spec: what the critic is given.
+      seed: of its weights.
+    """
+    encoder = encoder_options(observation_spec, config.conv_layer_params)
+    on_both = {
+        "observation_conv_layer_params": encoder["conv_layer_params"],
+        "joint_fc_layer_params": tuple(config.fc_layer_params),
+        "preprocessing_combiner": encoder["preprocessing_combiner"],
+        "scale_actions": True,
+        "rngs": seed,
+    }
+    if config.network != "rnn":
+        return networks.CriticNetwork((observation_spec, action_spec), **on_both)
+    return networks.CriticRnnNetwork(
+        (observation_spec, action_spec),
+        observation_fc_layer_params=None,
+        action_fc_layer_params=None,
+        lstm_size=(config.lstm_size,),
+        output_fc_layer_params=None,
+        **on_both,
+    )
 
 
 _LOSSES = {"huber": element_wise_huber_loss, "squared": element_wise_squared_loss}
