@@ -17,6 +17,7 @@ from jaxdaw.agents import (
     BehavioralCloningAgent,
     DdpgAgent,
     DdqnAgent,
+    DiscreteSacAgent,
     DqnAgent,
     EnsembleThompsonSamplingAgent,
     GreedyRewardPredictionAgent,
@@ -24,6 +25,7 @@ from jaxdaw.agents import (
     LinearUCBAgent,
     NeuralEpsilonGreedyAgent,
     ReinforceAgent,
+    SacAgent,
     Td3Agent,
     nested_loss,
 )
@@ -160,6 +162,44 @@ def continuous(kind: Any, recurrent: bool = False, **options: Any) -> Agent:
     return kind(step, STEER, actor, critic, optax.adam(1e-2), optax.adam(1e-2), **options)
 
 
+def sac(**options: Any) -> Agent:
+    actor = networks.ActorDistributionNetwork(
+        OBSERVATION, STEER, fc_layer_params=(8,), continuous_projection_net=networks.TanhNormalProjection
+    )
+    critic = networks.CriticNetwork((OBSERVATION, STEER), joint_fc_layer_params=(8,))
+    optimizers = (optax.adam(1e-2) for _ in range(3))
+    options = {"gamma": 0.9, "target_update_tau": 0.1, **options}
+    return SacAgent(trajectories.time_step_spec(OBSERVATION), STEER, critic, actor, *optimizers, **options)
+
+
+def sac_recurrent() -> Agent:
+    memory = {"lstm_size": (5,), "output_fc_layer_params": None}
+    actor = networks.ActorDistributionRnnNetwork(OBSERVATION, STEER, input_fc_layer_params=(6,), **memory)
+    critic = networks.CriticRnnNetwork(
+        (OBSERVATION, STEER),
+        observation_fc_layer_params=None,
+        action_fc_layer_params=None,
+        joint_fc_layer_params=(6,),
+        **memory,
+    )
+    optimizers = optax.adam(1e-2), optax.adam(1e-2), None
+    step = trajectories.time_step_spec(OBSERVATION)
+    return SacAgent(step, STEER, critic, actor, *optimizers, gamma=0.9, target_update_tau=0.1)
+
+
+def discrete_sac_masked() -> Agent:
+    return DiscreteSacAgent(
+        trajectories.time_step_spec(MASKED),
+        ACTION,
+        networks.QNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
+        networks.ActorDistributionNetwork(OBSERVATION, ACTION, fc_layer_params=(8,)),
+        *(optax.adam(1e-2) for _ in range(3)),
+        observation_and_action_constraint_splitter=lambda both: (both["observation"], both["mask"]),
+        gamma=0.9,
+        target_update_tau=0.1,
+    )
+
+
 PROPENSITY = ("log_probability",)
 
 
@@ -224,6 +264,9 @@ AGENTS: dict[str, Callable[[], Agent]] = {
     "td3 delayed, with summaries": lambda: continuous(
         Td3Agent, actor_update_period=2, debug_summaries=True, summary_interval=1
     ),
+    "sac": lambda: sac(gradient_clipping=0.5),
+    "sac lstm, fixed temperature": sac_recurrent,
+    "discrete sac masked": discrete_sac_masked,
     **EXPLORERS,
 }
 
@@ -260,6 +303,8 @@ def test_agent_conforms(name: str, check: Callable[[Any], None]):
 
 @pytest.mark.parametrize("check", testing.POLICY_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("which", ["policy", "collect_policy"])
-@pytest.mark.parametrize("name", ["dqn nested observations", "dqn masked", "dqn boltzmann", "dqn lstm", *EXPLORERS])
+@pytest.mark.parametrize(
+    "name", ["dqn nested observations", "dqn masked", "dqn boltzmann", "dqn lstm", "discrete sac masked", *EXPLORERS]
+)
 def test_policies_of_agents_conform(name: str, which: str, check: Callable[[Any], None]):
     check(lambda: getattr(AGENTS[name](), which))
