@@ -84,6 +84,8 @@ KINDS = (
     Kind("dqn host replay", "dqn", f"CartPole-v1 --replay host {_DQN}", is_exact=False),
     Kind("reinforce pure", "reinforce", f"jax:CartPole-v1 {_REINFORCE}"),
     Kind("reinforce gymnasium", "reinforce", f"CartPole-v1 {_REINFORCE}", is_exact=False),
+    Kind("sac pure", "sac", f"jax:Pendulum-v1 {_DQN}"),
+    Kind("sac gymnasium", "sac", f"Pendulum-v1 {_DQN}", is_exact=False),
     Kind("td3 pure", "td3", f"jax:Pendulum-v1 {_DQN}"),
     Kind("td3 gymnasium", "td3", f"Pendulum-v1 {_DQN}", is_exact=False),
     Kind("ddpg pure", "ddpg", f"jax:Pendulum-v1 --ou-damping 0.15 {_DQN}"),

@@ -74,6 +74,7 @@ def test_losses_are_expectations_over_the_allowed_actions(mask: Any):
         critic_optimizer=optax.sgd(0.0),
         actor_optimizer=optax.sgd(0.0),
         initial_log_alpha=-1.0,
+        target_entropy_ratio=0.9,
     )
     frames = experience(agent, mask)._replace(action=np.int32([[0, 0], [2, 0]]))
     info = agent.loss(frames)
@@ -89,7 +90,7 @@ def test_losses_are_expectations_over_the_allowed_actions(mask: Any):
     errors = [target - table[frames.action[:, 0]] for table in (first, second)]
     np.testing.assert_allclose(info.extra.critic_loss, 0.5 * np.mean(errors[0] ** 2 + errors[1] ** 2), rtol=1e-5)
     np.testing.assert_allclose(info.extra.actor_loss, -np.mean(value[:, 0]), rtol=1e-5)
-    surplus = entropy[:, 0] - 0.98 * np.log(allowed.sum())
+    surplus = entropy[:, 0] - 0.9 * np.log(allowed.sum())
     np.testing.assert_allclose(info.extra.alpha_loss, -1.0 * np.mean(surplus), rtol=1e-4, atol=1e-6)
 
 
@@ -135,6 +136,7 @@ def test_actions_that_pay_become_likely():
         ({"critic_network": networks.ValueNetwork(OBSERVATION, fc_layer_params=None)}, SpecError, "one value for each"),
         ({"actor_network": "mlp"}, ConfigError, "actor_network is not a Network"),
         ({"target_update_tau": -1.0}, ConfigError, "target_update_tau"),
+        ({"target_entropy_ratio": 1.5}, ConfigError, "target_entropy_ratio"),
     ],
 )
 def test_constructor_refuses(wrong: dict[str, Any], kind: type[Exception], message: str):

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from jaxdaw import specs
+from jaxdaw.agents._checks import check_range
 from jaxdaw.agents._sac import Draw, SacAgent
 from jaxdaw.errors import SpecError
 from jaxdaw.math import index_with_actions
@@ -42,8 +43,9 @@ class DiscreteSacAgent(SacAgent):
       actor_optimizer, critic_optimizer, alpha_optimizer: as for `SacAgent`.
       observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. The mask holds
         for acting, for both expectations, and for the default target entropy.
-      options: further arguments of `SacAgent`, by name. A `target_entropy` of None is 0.98 times the logarithm of how
-        many actions are allowed in the state.
+      target_entropy_ratio: in `[0, 1]`, the default target entropy as a share of the largest, which is the logarithm of
+        how many actions are allowed in the state. A `target_entropy` takes its place.
+      options: further arguments of `SacAgent`, by name.
 
     Raises:
       ValueError: not one scalar integer action from 0, or as `SacAgent`.
@@ -61,8 +63,11 @@ class DiscreteSacAgent(SacAgent):
         critic_optimizer: optax.GradientTransformation,
         alpha_optimizer: optax.GradientTransformation | None,
         observation_and_action_constraint_splitter: Splitter | None = None,
+        target_entropy_ratio: float = 0.98,
         **options: Any,
     ):
+        check_range("target_entropy_ratio", target_entropy_ratio, 0.0, 1.0)
+        self._target_entropy_ratio = float(target_entropy_ratio)
         splitter = observation_and_action_constraint_splitter
         if splitter is not None:
             options["actor_policy_ctor"] = functools.partial(
@@ -99,8 +104,8 @@ class DiscreteSacAgent(SacAgent):
             return self._target_entropy
         _, mask = split_observation(self._splitter, step.observation)
         if mask is None:
-            return 0.98 * np.log(int(specs.num_values(specs.flatten(self._action_spec)[0])))
-        return 0.98 * jnp.log(jnp.maximum(jnp.sum(jnp.asarray(mask) != 0, axis=-1), 1))
+            return self._target_entropy_ratio * np.log(int(specs.num_values(specs.flatten(self._action_spec)[0])))
+        return self._target_entropy_ratio * jnp.log(jnp.maximum(jnp.sum(jnp.asarray(mask) != 0, axis=-1), 1))
 
     def _values(self, label: str, weights: Weights, step: TimeStep, training: bool) -> tuple[jax.Array, Any]:
         observation = split_observation(self._splitter, step.observation)[0]

@@ -53,7 +53,7 @@ class SacConfig:
       temperature: what the entropy is weighted by, fixed; 0 learns it.
       initial_temperature: where it starts, if it is learned.
       target_entropy: in nats, what the learned temperature steers the entropy to; auto is minus the number of action
-        elements, and 0.98 times the logarithm of how many integers are allowed.
+        elements, and of integers half the logarithm of how many are allowed.
       reward_scale_factor: multiplies the rewards; the higher, the less the entropy counts.
       td_errors_loss: huber or squared.
       mask_key: key of the action mask in dictionary observations, for an integer action; empty for none.
@@ -173,6 +173,7 @@ class SacConfig:
             critic = make_critic(self, observation_spec, action_spec, seed + 1)
             actor = self._make_actor(observation_spec, action_spec, seed)
             return SacAgent(time_step_spec, action_spec, critic, actor, *optimizers, **options)
+        options["target_entropy_ratio"] = 0.5  # with the paper's 0.98 the policy stays nearly uniform
         splitter = self.splitter()
         if splitter is not None:
             observation_spec = splitter(observation_spec)[0]
