@@ -218,6 +218,17 @@ def test_networks_with_memory_learn_from_sequences():
     assert np.isfinite(info.loss)
 
 
+def test_critics_are_given_actions_of_the_declared_dtype():
+    narrow = specs.BoundedTensorSpec((2,), np.float16, -1.0, 1.0)
+    agent = make(
+        narrow,
+        actor_network=actor(narrow),
+        critic_network=networks.CriticNetwork((OBSERVATION, narrow), joint_fc_layer_params=(3,)),
+    )
+    _, info = jax.eval_shape(agent.update, agent.get_state(), random_experience(agent))
+    assert info.loss.dtype == np.float32
+
+
 def test_a_copy_is_independent():
     agent = make()
     agent.train(random_experience(agent))

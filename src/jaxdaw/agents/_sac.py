@@ -21,7 +21,7 @@ from jaxdaw.distributions import Joint
 from jaxdaw.errors import SpecError, explain
 from jaxdaw.math import element_wise_squared_loss
 from jaxdaw.networks import Network, Parameter, Weights, require_network
-from jaxdaw.policies import ActorPolicy, GreedyPolicy, Policy, action_distributions, split_observation
+from jaxdaw.policies import ActorPolicy, GreedyPolicy, Policy, action_distributions, as_declared, split_observation
 from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Transition, to_n_step_transition, to_transition
 
 Draw = Callable[[Any], tuple[Any, jax.Array]]
@@ -275,6 +275,7 @@ class SacAgent(Agent):
         """
         distribution, rest = self._distribution(actor, step, training)
         action, log_prob = draw(distribution)
+        action = specs.map_structure(as_declared, action, self._action_spec)
         values = [
             self._chosen(n, w, step, action, False)[0] for n, w in zip(self._critics, critics, strict=bool(critics))
         ]

@@ -1,6 +1,7 @@
 """Policies: from TimeStep to PolicyStep. Value-based and actor policies, and exploration around them."""
 
 from jaxdaw.distributions import is_distribution as is_distribution
+from jaxdaw.policies._actions import as_declared as as_declared
 from jaxdaw.policies._actor import ActorPolicy
 from jaxdaw.policies._actor import action_distributions as action_distributions
 from jaxdaw.policies._base import Policy
