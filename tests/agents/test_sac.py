@@ -218,6 +218,31 @@ def test_networks_with_memory_learn_from_sequences():
     assert np.isfinite(info.loss)
 
 
+def test_transitions_are_what_frames_become():
+    agent = certain()
+    frames = random_experience(agent, batch_size=3)
+    frames.step_type[1, 0] = StepType.LAST
+    steps = trajectories.to_n_step_transition(frames, 0.9)
+    np.testing.assert_allclose(agent.loss(steps).extra[:3], agent.loss(frames).extra[:3], rtol=1e-6)
+
+
+def test_nests_of_actions_need_a_critic_that_takes_them():
+    nest = {"gas": specs.BoundedTensorSpec((), np.float32, 0.0, 1.0), "steer": ACTION}
+
+    class OverNest(networks.Network):
+        def __init__(self, *, rngs: Any = 0):
+            super().__init__((OBSERVATION, nest))
+            self.scale = networks.Parameter(1.0)
+
+        def call(self, observation: Any) -> Any:
+            return observation[1]["gas"] + jnp.sum(observation[1]["steer"], -1) * self.scale.value[...], ()
+
+    agent = make(nest, actor_network=actor(nest), critic_network=OverNest())
+    assert agent._entropy_target(STEP) == -3.0
+    _, info = jax.eval_shape(agent.update, agent.get_state(), random_experience(agent))
+    assert info.extra.td_error.shape == (6,)
+
+
 def test_critics_are_given_actions_of_the_declared_dtype():
     narrow = specs.BoundedTensorSpec((2,), np.float16, -1.0, 1.0)
     agent = make(

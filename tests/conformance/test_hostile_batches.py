@@ -12,7 +12,15 @@ import optax
 import pytest
 
 from jaxdaw import networks, specs, trajectories
-from jaxdaw.agents import Agent, BehavioralCloningAgent, DqnAgent, LinearUCBAgent, NeuralEpsilonGreedyAgent, Td3Agent
+from jaxdaw.agents import (
+    Agent,
+    BehavioralCloningAgent,
+    DqnAgent,
+    LinearUCBAgent,
+    NeuralEpsilonGreedyAgent,
+    SacAgent,
+    Td3Agent,
+)
 from jaxdaw.errors import ConfigError, JaxdawError, MaskError, NonFiniteError, SpecError, SpecTypeError
 from jaxdaw.policies import Policy
 from jaxdaw.specs import BoundedTensorSpec
@@ -45,6 +53,13 @@ def td3() -> Agent:
     return Td3Agent(STEP, STEER, actor, critic, optax.adam(0.1), optax.adam(0.1), gamma=0.9, target_update_tau=0.1)
 
 
+def sac() -> Agent:
+    actor = networks.ActorDistributionNetwork(OBSERVATION, STEER, fc_layer_params=(4,))
+    critic = networks.CriticNetwork((OBSERVATION, STEER), joint_fc_layer_params=(4,))
+    optimizers = (optax.adam(0.1) for _ in range(3))
+    return SacAgent(STEP, STEER, critic, actor, *optimizers, gamma=0.9, target_update_tau=0.1)
+
+
 def bandit(**options: Any) -> NeuralEpsilonGreedyAgent:
     network = networks.QNetwork(OBSERVATION, TURN, fc_layer_params=(4,))
     return NeuralEpsilonGreedyAgent(STEP, TURN, network, optax.adam(0.1), 0.2, **options)
@@ -59,6 +74,7 @@ AGENTS = {
     "cloning of integers": cloning_turns,
     "cloning of floats": cloning_steering,
     "td3": td3,
+    "sac": sac,
     "bandit": bandit,
     "linear bandit": linear_bandit,
 }
