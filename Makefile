@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/py$(if $(filter 3.11,$(VERSION)),311,312).txt
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c $(CONSTRAINTS) -e
 CODE := src tests scripts docs/conf.py $(wildcard benchmarks examples)
-BENCHMARKS := import_time train_step act loop cloning_step data_speed log_speed
+BENCHMARKS := import_time train_step sac_step act loop cloning_step data_speed log_speed
 DEMO := runs/demo
 # Most of the tests' time is compilation of small programs that run once, so machine code is not optimized. On Python 3.11
 # (jax 0.10) compilation also takes a fifth less time without the newer fusion emitters, and a quarter less when a program
