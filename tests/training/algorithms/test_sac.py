@@ -6,7 +6,7 @@ import pytest
 
 from jaxdaw import environments, specs, training, trajectories
 from jaxdaw.agents import DiscreteSacAgent, SacAgent
-from jaxdaw.errors import ConfigError
+from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.networks import CriticRnnNetwork, QRnnNetwork
 from jaxdaw.training import SacConfig
 from jaxdaw.training._jax_trainer import JaxTrainer
@@ -75,6 +75,9 @@ def test_the_kind_of_action_chooses_the_agent():
     assert agent.policy.observation_and_action_constraint_splitter is not None
     with pytest.raises(ConfigError, match="these actions are floats"):
         agent_of(observation=masked, mask_key="mask")
+    for wrong in (specs.TensorSpec((2,), np.float32), {"gear": INTEGER, "gas": FLOATS}):
+        with pytest.raises(SpecError, match="SacAgent learns float actions within finite bounds"):
+            agent_of(wrong)
     image = specs.BoundedTensorSpec((84, 84, 4), np.uint8, 0, 255)
     agent_of(observation=image)
 
