@@ -5,9 +5,12 @@ from jaxdaw.policies._actor import ActorPolicy
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, split_observation
+from jaxdaw.policies._distributional_q import CategoricalQPolicy, QuantileQPolicy
+from jaxdaw.policies._distributional_q import mean_of_atoms as mean_of_atoms
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy
+from jaxdaw.policies._noisy_network import NoisyNetworkPolicy
 from jaxdaw.policies._q import QPolicy
 from jaxdaw.policies._q import check_scalar_action as check_scalar_action
 from jaxdaw.policies._q import check_values_of as check_values_of
@@ -32,6 +35,7 @@ __all__ = [
     "BanditPolicyType",
     "BoltzmannPolicy",
     "BoundPolicy",
+    "CategoricalQPolicy",
     "Constraint",
     "EnsembleThompsonSamplingPolicy",
     "EpsilonGreedyPolicy",
@@ -43,11 +47,13 @@ __all__ = [
     "LinearThompsonSamplingPolicy",
     "LinearUCBPolicy",
     "NeuralConstraint",
+    "NoisyNetworkPolicy",
     "OUNoisePolicy",
     "Policy",
     "PolicyInfo",
     "QPolicy",
     "QuantileConstraint",
+    "QuantileQPolicy",
     "RandomPolicy",
     "RelativeConstraint",
     "RelativeQuantileConstraint",

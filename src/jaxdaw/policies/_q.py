@@ -57,8 +57,17 @@ class QPolicy(Policy):
         if validate_action_spec_and_network:
             check_scalar_action(action_spec, "QPolicy")
             check_input_of(q_network, split_observation(self._splitter, time_step_spec.observation)[0])
-            check_values_of(q_network, action_spec)
+            self.check_network(q_network, action_spec)
         self._q_network = q_network
+
+    @staticmethod
+    def check_network(network: Network, action_spec: Any) -> None:
+        """Checks that a network returns what this class makes its values of; see `check_values_of`."""
+        check_values_of(network, action_spec)
+
+    def values_of(self, output: Any) -> Any:
+        """Returns the action values `[..., A]` in what the network returns: all of it; pure."""
+        return output
 
     def _networks(self) -> tuple[Network, ...]:
         return (self._q_network,)
@@ -80,9 +89,9 @@ class QPolicy(Policy):
 
     def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
         observation, mask = split_observation(self._splitter, time_step.observation)
-        values, state, _ = self._q_network.apply(weights, observation, time_step.step_type, policy_state)
+        output, state, _ = self._q_network.apply(weights, observation, time_step.step_type, policy_state)
         spec = specs.flatten(self._action_spec)[0]
-        choice = Categorical(values, as_bool(mask), minimum=int(spec.minimum), dtype=np.dtype(spec.dtype))
+        choice = Categorical(self.values_of(output), as_bool(mask), minimum=int(spec.minimum), dtype=np.dtype(spec.dtype))
         return PolicyStep(action=specs.pack_like(self._action_spec, [choice]), state=state)
 
 
