@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.distributions import Categorical
-from jaxdaw.errors import SpecError
+from jaxdaw.errors import SpecError, SpecTypeError
 from jaxdaw.networks import Network, require_network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
@@ -110,7 +110,8 @@ def check_scalar_action(action_spec: Any, owner: str) -> specs.BoundedTensorSpec
     """Returns the only leaf of an action spec that is one scalar integer from 0.
 
     Raises:
-      SpecError: several actions, a shape, a float, no bounds, or a minimum other than 0.
+      SpecTypeError: several actions.
+      SpecError: a shape, a float, no bounds, or a minimum other than 0.
     """
     leaves = specs.flatten(action_spec)
     spec = leaves[0] if len(leaves) == 1 else None
@@ -122,7 +123,7 @@ def check_scalar_action(action_spec: Any, owner: str) -> specs.BoundedTensorSpec
         or int(spec.minimum) != 0
     ):
         got = f"{len(leaves)} actions" if spec is None else str(spec)
-        raise SpecError(
+        raise (SpecTypeError if spec is None else SpecError)(
             f"{owner} needs one scalar integer action in 0..n-1",
             expected="BoundedTensorSpec((), int32, 0, n - 1)",
             got=got,

@@ -15,7 +15,7 @@ from jaxdaw.training._job import Source
 from jaxdaw.training._log_job import LogSource
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
-from jaxdaw.training.algorithms._dqn import DqnConfig
+from jaxdaw.training.algorithms._dqn import C51Config, DqnConfig, QrDqnConfig, RainbowConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 
 LearnsFrom = Literal["environment", "demonstrations", "bandit"]
@@ -56,6 +56,21 @@ _LOGS = (".jsonl", ".dsjson", ".parquet")
 _IN_AN_ENVIRONMENT = ("steps", "eval_every", "eval_episodes", "report_every", "checkpoint_every")
 _OF_NETWORKS = {"lstm_size": ("network", ("rnn",)), "sequence_length": ("network", ("rnn",))}
 
+_OF_DQN = {
+    **_OF_NETWORKS,
+    "num_atoms": ("distribution", ("categorical",)),
+    "min_q_value": ("distribution", ("categorical",)),
+    "max_q_value": ("distribution", ("categorical",)),
+    "num_quantiles": ("distribution", ("quantile",)),
+    "td_errors_loss": ("distribution", ("none",)),
+    "priority_exponent": ("replay", ("prioritized",)),
+    "importance_exponent": ("replay", ("prioritized",)),
+    "frame_stack": ("replay", ("host",)),
+    "epsilon_start": ("boltzmann_temperature", (0.0,)),
+    "epsilon_end": ("boltzmann_temperature", (0.0,)),
+    "epsilon_steps": ("boltzmann_temperature", (0.0,)),
+}
+
 ALGORITHMS: dict[str, Algorithm] = {
     "dqn": Algorithm(
         summary="Learn discrete actions by reward: DQN, double and duelling, with uniform or prioritized replay.",
@@ -63,15 +78,31 @@ ALGORITHMS: dict[str, Algorithm] = {
         learns_from="environment",
         total="steps",
         resumable=_IN_AN_ENVIRONMENT,
-        depends={
-            **_OF_NETWORKS,
-            "priority_exponent": ("replay", ("prioritized",)),
-            "importance_exponent": ("replay", ("prioritized",)),
-            "frame_stack": ("replay", ("host",)),
-            "epsilon_start": ("boltzmann_temperature", (0.0,)),
-            "epsilon_end": ("boltzmann_temperature", (0.0,)),
-            "epsilon_steps": ("boltzmann_temperature", (0.0,)),
-        },
+        depends=_OF_DQN,
+    ),
+    "c51": Algorithm(
+        summary="DQN that learns the distribution of the return over fixed atoms: categorical DQN.",
+        config=C51Config,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends=_OF_DQN,
+    ),
+    "qrdqn": Algorithm(
+        summary="DQN that learns quantiles of the return: quantile regression DQN.",
+        config=QrDqnConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends=_OF_DQN,
+    ),
+    "rainbow": Algorithm(
+        summary="C51, double and duelling, with prioritized replay, n-step returns and noisy layers: Rainbow.",
+        config=RainbowConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends=_OF_DQN,
     ),
     "reinforce": Algorithm(
         summary="Learn any actions by the returns of whole episodes: REINFORCE, with a baseline.",
