@@ -51,8 +51,8 @@ class NoisyDense(Dense):
             dtype=dtype,
             rngs=rngs,
         )
-        self.kernel_deviation = nnx.Param(jnp.full((in_features, out_features), deviation * limit))
-        self.bias_deviation = nnx.Param(jnp.full(out_features, deviation * limit))
+        self.kernel_deviation = nnx.Param(jnp.full((in_features, out_features), deviation * limit, jnp.float32))
+        self.bias_deviation = nnx.Param(jnp.full(out_features, deviation * limit, jnp.float32))
 
 
 def with_noise(weights: _Weights, key: jax.Array) -> _Weights:

@@ -18,17 +18,30 @@ from jaxdaw.training._run import run_recipe as run_recipe
 from jaxdaw.training._run_directory import read_config as read_config
 from jaxdaw.training._run_directory import versions as versions
 from jaxdaw.training._trainer import LoopOptions
-from jaxdaw.training.algorithms import ALGORITHMS, Algorithm, BanditConfig, BcConfig, DqnConfig, ReinforceConfig
+from jaxdaw.training.algorithms import (
+    ALGORITHMS,
+    Algorithm,
+    BanditConfig,
+    BcConfig,
+    C51Config,
+    DqnConfig,
+    QrDqnConfig,
+    RainbowConfig,
+    ReinforceConfig,
+)
 
 __all__ = [
     "ALGORITHMS",
     "Algorithm",
     "BanditConfig",
     "BcConfig",
+    "C51Config",
     "Checkpointer",
     "DqnConfig",
     "LoopOptions",
     "Periodically",
+    "QrDqnConfig",
+    "RainbowConfig",
     "ReinforceConfig",
     "Run",
     "fit",

@@ -2,8 +2,18 @@
 
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
-from jaxdaw.training.algorithms._dqn import DqnConfig
+from jaxdaw.training.algorithms._dqn import C51Config, DqnConfig, QrDqnConfig, RainbowConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 from jaxdaw.training.algorithms._table import ALGORITHMS, Algorithm
 
-__all__ = ["ALGORITHMS", "Algorithm", "BanditConfig", "BcConfig", "DqnConfig", "ReinforceConfig"]
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "BanditConfig",
+    "BcConfig",
+    "C51Config",
+    "DqnConfig",
+    "QrDqnConfig",
+    "RainbowConfig",
+    "ReinforceConfig",
+]
