@@ -123,7 +123,9 @@ def test_noise_is_drawn_anew_in_every_step_and_not_kept():
     assert abs(float(other) - first) > 1e-4
     before = jax.tree.map(np.asarray, agent.get_state().params)
     agent.train(frames)
-    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), before, jax.tree.map(np.asarray, agent.get_state().params))
+    moved = jax.tree.map(
+        lambda a, b: float(np.abs(a - b).max()), before, jax.tree.map(np.asarray, agent.get_state().params)
+    )
     assert max(jax.tree.leaves(moved)) < 0.011  # one step of Adam, and no noise on top
     assert min(jax.tree.leaves(moved)) > 0.0
 

@@ -62,7 +62,9 @@ def masked(**options: Any) -> Agent:
 
 
 def distributional(kind: Any, network: Any, **options: Any) -> Agent:
-    return agent(kind, network=network(OBSERVATION, ACTION, 7, fc_layer_params=(8,), **options.pop("head", {})), **options)
+    return agent(
+        kind, network=network(OBSERVATION, ACTION, 7, fc_layer_params=(8,), **options.pop("head", {})), **options
+    )
 
 
 def rainbow() -> Agent:

@@ -136,7 +136,9 @@ def test_five_train_calls(name: str):
         case.close("out/loss", info.loss, case.arrays["out/loss"][k])
         for label, network in (("w", agent._q_network), ("w_target", agent.target_q_network)):
             stored = case.sub(f"out/{label}_after_{k + 1}")
-            for variable, want in zip(network.variables, ordered(layers, stored) if stored else [], strict=bool(stored)):
+            for variable, want in zip(
+                network.variables, ordered(layers, stored) if stored else [], strict=bool(stored)
+            ):
                 case.close(f"out/{label}_after_{k + 1}/", variable.get_value(), want)
     assert int(agent.train_step_counter) == 5
 

@@ -1,4 +1,4 @@
-"""DQN and its distributional variants find the known action values of every probe: 16 seeds at once, of which all must."""
+"""DQN, C51 and QR-DQN find the known action values of every probe: 16 seeds at once, of which all must."""
 
 from __future__ import annotations
 

@@ -326,8 +326,8 @@ class DqnAgent(Agent):
           output: `[..., A, *]`, of the online network before the transition.
           action: `[...]`, taken there.
           reward: `[...]`, scaled; of several steps, discounted and summed.
-          bootstrap: `[...]`, the factor of the next value: 0 where the episode terminated, where the next output does not
-            count whatever it holds; NaN where no next action is allowed.
+          bootstrap: `[...]`, the factor of the next value: 0 where the episode terminated, whatever the next output
+            holds there; NaN where no next action is allowed.
           next_output: `[..., A, *]`, of the target network after the transition.
           chooser: the output, of either network, whose best action is the next one.
           next_mask: `[..., A]`, the actions allowed after the transition; None for all.
@@ -335,9 +335,7 @@ class DqnAgent(Agent):
         q_values = index_with_actions(output, action)
         next_q_values = _best_value(chooser, next_output, next_mask)
         target = jax.lax.stop_gradient(reward + jnp.where(bootstrap == 0.0, 0.0, bootstrap * next_q_values))
-        return TemporalDifference(
-            self._td_errors_loss_fn(target, q_values), target - q_values, q_values, next_q_values
-        )
+        return TemporalDifference(self._td_errors_loss_fn(target, q_values), target - q_values, q_values, next_q_values)
 
     def _as_transition(self, experience: Any) -> Transition:
         if isinstance(experience, Transition):

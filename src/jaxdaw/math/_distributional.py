@@ -15,7 +15,7 @@ _AnyShape = Float[AnyArray, "..."]
 """The shapes belong together in ways that the functions check themselves, in tests and outside."""
 
 
-def project_distribution(supports: _AnyShape, weights: _AnyShape, target_support: _AnyShape) -> Float[Array, "..."]:
+def project_distribution(supports: _AnyShape, weights: _AnyShape, target_support: _AnyShape) -> Float[Array, ...]:
     """Returns the probabilities, on evenly spaced atoms, of a distribution on any other atoms.
 
     Each atom's probability is shared by the two nearest target atoms, in proportion to how near they are; what lies
@@ -63,7 +63,7 @@ def _check_evenly_spaced(atoms: _AnyShape) -> None:
         )
 
 
-def quantile_huber_loss(target: _AnyShape, prediction: _AnyShape, delta: float = 1.0) -> Float[Array, "..."]:
+def quantile_huber_loss(target: _AnyShape, prediction: _AnyShape, delta: float = 1.0) -> Float[Array, ...]:
     """Returns the quantile regression loss of predicted quantiles, smoothed by Huber's loss.
 
     The prediction `theta_i` is that of the quantile midpoint `tau_i = (i + 1/2) / N`. With `u_ij = target_j - theta_i`

@@ -18,8 +18,8 @@ from jaxdaw.trajectories import PolicyStep, TimeStep
 class NoisyNetworkPolicy(WrappedPolicy):
     """Acts by a wrapped policy with fresh noise in the weights of its noisy layers, for every row and at every step.
 
-    `distribution` shows the wrapped policy's distribution at the means of the weights: that over the noise has no closed
-    form, so log-probabilities cannot be emitted.
+    `distribution` shows the wrapped policy's distribution at the means of the weights. That over the noise has no
+    closed form, so log-probabilities cannot be emitted.
 
     Args:
       policy: a QPolicy, EpsilonGreedyPolicy or BoltzmannPolicy whose network has noisy layers.
@@ -32,7 +32,9 @@ class NoisyNetworkPolicy(WrappedPolicy):
     """
 
     def __init__(self, policy: Policy, name: str | None = None):
-        if not isinstance(policy, QPolicy | EpsilonGreedyPolicy | BoltzmannPolicy) or not is_noisy(policy.get_weights()):
+        if not isinstance(policy, QPolicy | EpsilonGreedyPolicy | BoltzmannPolicy) or not is_noisy(
+            policy.get_weights()
+        ):
             raise ConfigError(
                 "NoisyNetworkPolicy needs a policy by a network with noisy layers",
                 expected="QPolicy(..., QNetwork(..., noisy=True)), or one that explores around it",

@@ -91,7 +91,9 @@ class QPolicy(Policy):
         observation, mask = split_observation(self._splitter, time_step.observation)
         output, state, _ = self._q_network.apply(weights, observation, time_step.step_type, policy_state)
         spec = specs.flatten(self._action_spec)[0]
-        choice = Categorical(self.values_of(output), as_bool(mask), minimum=int(spec.minimum), dtype=np.dtype(spec.dtype))
+        choice = Categorical(
+            self.values_of(output), as_bool(mask), minimum=int(spec.minimum), dtype=np.dtype(spec.dtype)
+        )
         return PolicyStep(action=specs.pack_like(self._action_spec, [choice]), state=state)
 
 

@@ -64,7 +64,10 @@ SHORT = {
 
 
 def test_the_variants_are_dqn_with_other_defaults():
-    c51, qrdqn = agent_of(C51Config(num_atoms=11, max_q_value=3.0, double=True), VECTOR), agent_of(QrDqnConfig(), VECTOR)
+    c51, qrdqn = (
+        agent_of(C51Config(num_atoms=11, max_q_value=3.0, double=True), VECTOR),
+        agent_of(QrDqnConfig(), VECTOR),
+    )
     assert type(c51) is CategoricalDqnAgent
     np.testing.assert_allclose(c51._q_policy.support, np.linspace(-10.0, 3.0, 11), rtol=1e-6)
     assert c51._double
@@ -101,7 +104,7 @@ def test_options_of_another_distribution_are_idle():
 
 
 def test_a_population_of_rainbow_goes_on_exactly_from_a_checkpoint():
-    """The noise of the weights and the priorities go on where they were: the oracle is the run itself, uninterrupted."""
+    """The noise of weights and the priorities go on where they were: the oracle is the run itself, uninterrupted."""
     config = RainbowConfig(**SHORT)
     world = environments.CartPole()
     agent = agent_of(config, world.observation_spec, world.action_spec)

@@ -234,6 +234,7 @@ class C51Config(DqnConfig):
 
     network: Literal["q", "dueling"] = "q"
     distribution: Literal["categorical"] = "categorical"
+    learning_rate_end: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,6 +243,7 @@ class QrDqnConfig(DqnConfig):
 
     network: Literal["q", "dueling"] = "q"
     distribution: Literal["quantile"] = "quantile"
+    learning_rate_end: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
