@@ -8,7 +8,6 @@ from jaxdaw import networks
 from jaxdaw.errors import ConfigError
 from jaxdaw.networks import with_noise
 from jaxdaw.policies import EpsilonGreedyPolicy, GreedyPolicy, NoisyNetworkPolicy, QPolicy
-from jaxdaw.training import load_policy, save_policy
 
 from .test_base import ACTION, OBSERVATION, ROWS, STEP
 
@@ -47,12 +46,6 @@ def test_the_greedy_policy_and_the_shown_distribution_are_those_of_the_means():
 def test_a_schedule_inside_is_followed():
     policy = NoisyNetworkPolicy(EpsilonGreedyPolicy(QPolicy(STEP, ACTION, NETWORK), lambda step: step / 100))
     assert float(policy.weights_at(NETWORK.get_weights(), 25)[1]) == 0.25
-
-
-def test_it_is_saved_and_loaded(tmp_path):
-    policy = noisy()
-    loaded = load_policy(save_policy(policy, tmp_path / "policy"))
-    np.testing.assert_array_equal(loaded.action(SAME, seed=2).action, policy.action(SAME, seed=2).action)
 
 
 @pytest.mark.parametrize(
