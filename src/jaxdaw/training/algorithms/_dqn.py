@@ -49,7 +49,7 @@ class DqnConfig:
       train_every: steps in each environment before each learning phase.
       updates: gradient steps in a learning phase; 0 is one for each environment step.
       gamma: discount of future rewards.
-      n_step_update: rewards summed before bootstrapping.
+      n_step_update: rewards summed before bootstrapping; 0 is 5, and 1 with `network rnn`, which has no other.
       target_update_period: gradient steps between target updates.
       target_update_tau: share of the online weights at a target update.
       epsilon_start: exploration at the beginning.
@@ -85,7 +85,7 @@ class DqnConfig:
     lstm_size: int = 40
     sequence_length: int = 16
     learning_rate: float = 1e-3
-    learning_rate_end: float = 1.0
+    learning_rate_end: float = 0.1
     gradient_clipping: float = 10.0
     batch_size: int = 64
     replay_capacity: int = 100_000
@@ -97,7 +97,7 @@ class DqnConfig:
     train_every: int = 32
     updates: int = 128
     gamma: float = 0.99
-    n_step_update: int = 1
+    n_step_update: int = 0
     target_update_period: int = 128
     target_update_tau: float = 1.0
     epsilon_start: float = 1.0
@@ -119,7 +119,15 @@ class DqnConfig:
     def __post_init__(self):
         for name in ("steps", "num_envs", "lstm_size", "eval_episodes", "summary_interval", "num_quantiles"):
             check_range(name, getattr(self, name), 1, math.inf, integer=True)
-        for name in ("epsilon_steps", "eval_every", "checkpoint_every", "max_episode_steps", "updates", "frame_stack"):
+        for name in (
+            "epsilon_steps",
+            "eval_every",
+            "checkpoint_every",
+            "max_episode_steps",
+            "updates",
+            "frame_stack",
+            "n_step_update",
+        ):
             check_range(name, getattr(self, name), 0, math.inf, integer=True)
         for name in ("epsilon_start", "epsilon_end", "learning_rate_end"):
             check_range(name, getattr(self, name), 0.0, 1.0)
@@ -168,7 +176,7 @@ class DqnConfig:
             if temperature
             else optax.linear_schedule(self.epsilon_start, self.epsilon_end, decay),
             "boltzmann_temperature": temperature,
-            "n_step_update": self.n_step_update,
+            "n_step_update": self.n_step_update or (1 if self.network == "rnn" else 5),
             "target_update_tau": self.target_update_tau,
             "target_update_period": self.target_update_period,
             "gamma": self.gamma,
@@ -234,7 +242,7 @@ class C51Config(DqnConfig):
 
     network: Literal["q", "dueling"] = "q"
     distribution: Literal["categorical"] = "categorical"
-    learning_rate_end: float = 0.1
+    n_step_update: int = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,7 +251,8 @@ class QrDqnConfig(DqnConfig):
 
     network: Literal["q", "dueling"] = "q"
     distribution: Literal["quantile"] = "quantile"
-    learning_rate_end: float = 0.1
+    learning_rate_end: float = 1.0
+    n_step_update: int = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,7 +263,6 @@ class RainbowConfig(C51Config):
     network: Literal["q", "dueling"] = "dueling"
     noisy: bool = True
     replay: Literal["uniform", "prioritized", "host"] = "prioritized"
-    n_step_update: int = 3
     epsilon_start: float = 0.0
     epsilon_end: float = 0.0
 
