@@ -125,11 +125,10 @@ def check_several_of(network: Network, action_spec: Any, least: int, kind: str) 
     """
     num_actions = int(specs.num_values(specs.flatten(action_spec)[0]))
     output = network.create_variables()
-    shape, dtype = getattr(output, "shape", None), getattr(output, "dtype", None)
-    rank = -1 if shape is None else len(shape)
-    if rank == 2 and shape[0] == num_actions and shape[1] >= least and np.issubdtype(dtype, np.floating):
+    shape, dtype = getattr(output, "shape", ()), getattr(output, "dtype", None)
+    if len(shape) == 2 and shape[0] == num_actions and shape[1] >= least and np.issubdtype(dtype, np.floating):
         return
-    one_each = rank == 1
+    one_each = len(shape) == 1
     raise (SpecTypeError if one_each else SpecError)(
         f"{network.name} does not return a distribution for each action",
         expected=f"float32 ({num_actions}, K), K of {least} or more",
