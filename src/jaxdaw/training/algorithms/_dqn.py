@@ -108,7 +108,7 @@ class DqnConfig:
     td_errors_loss: Literal["huber", "squared"] = "huber"
     mask_key: str = ""
     max_episode_steps: int = 0
-    eval_every: int = 1_500
+    eval_every: int = 3_000
     eval_episodes: int = 20
     report_every: int = 1_000
     checkpoint_every: int = 10_000
