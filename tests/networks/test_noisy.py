@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jaxdaw import specs
 from jaxdaw.errors import ConfigError
 from jaxdaw.networks import DuelingQNetwork, EncodingNetwork, NoisyDense, QNetwork, is_noisy, with_noise
 
 from .test_q import ROWS, VECTOR, action
 
-NETWORK = QNetwork(VECTOR, action(), fc_layer_params=(64,), noisy=True)
+NETWORK = QNetwork(VECTOR, action(), fc_layer_params=(16, 64), noisy=True)
 WEIGHTS = NETWORK.get_weights()
 KEYS = jax.random.split(jax.random.key(0), 4000)
 
@@ -27,8 +28,10 @@ def test_the_layer_starts_as_the_paper_says():
 
 
 def test_without_a_draw_the_means_compute():
-    head, hidden = WEIGHTS.params["q"], WEIGHTS.params["encoder"]["layer_0"]
-    features = np.maximum(ROWS @ hidden["kernel"] + hidden["bias"], 0)
+    head, features = WEIGHTS.params["q"], ROWS
+    for name in ("layer_0", "layer_1"):
+        hidden = WEIGHTS.params["encoder"][name]
+        features = np.maximum(features @ hidden["kernel"] + hidden["bias"], 0)
     np.testing.assert_allclose(NETWORK(ROWS)[0], features @ head["kernel"] + head["bias"], rtol=1e-4, atol=1e-5)
 
 
@@ -49,7 +52,7 @@ def test_layers_draw_apart_and_keys_decide():
     first, again, other = (with_noise(WEIGHTS, key).params for key in (KEYS[0], KEYS[0], KEYS[1]))
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert not np.array_equal(first["q"]["kernel"], other["q"]["kernel"])
-    hidden = first["encoder"]["layer_0"]["bias"] - WEIGHTS.params["encoder"]["layer_0"]["bias"]
+    hidden = first["encoder"]["layer_1"]["bias"] - WEIGHTS.params["encoder"]["layer_1"]["bias"]
     assert not np.allclose(np.sign(hidden[:3]), 0)
     head = first["q"]["bias"] - WEIGHTS.params["q"]["bias"]
     assert not np.allclose(hidden[:3] / np.abs(hidden[:3]).max(), head / np.abs(head).max())
@@ -70,10 +73,17 @@ def test_networks_without_noisy_layers_are_left_alone():
     assert not is_noisy(plain)
 
 
-def test_every_dense_layer_of_a_noisy_network_is_noisy():
-    names = DuelingQNetwork(VECTOR, action(), fc_layer_params=(4,), noisy=True).variable_names
+IMAGE = specs.BoundedTensorSpec((8, 8, 1), np.uint8, 0, 255)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "plain"),
+    [(VECTOR, {}, "encoder/layer_0"), (IMAGE, {"conv_layer_params": [(2, 3, 2)]}, "encoder/conv_0")],
+)
+def test_all_dense_layers_are_noisy_but_one_that_reads_the_observation(spec, options, plain):
+    names = DuelingQNetwork(spec, action(), fc_layer_params=(4, 4), noisy=True, **options).variable_names
     kernels = [name for name in names if name.endswith("/kernel")]
-    assert [f"{name}_deviation" in names for name in kernels] == [True] * 3
+    assert [name for name in kernels if f"{name}_deviation" not in names] == [f"{plain}/kernel"]
 
 
 def test_dropout_of_noisy_layers_is_refused():

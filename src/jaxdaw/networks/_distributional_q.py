@@ -74,7 +74,7 @@ class CategoricalQNetwork(_DistributionalQNetwork):
         `EncodingNetwork`.
       name: defaults to the class name.
       dueling: whether logits are put together from those of the state and of the advantages, `V_k + A_k - mean_a A_k`.
-      noisy: whether every dense layer has learned noise in its weights.
+      noisy: whether dense layers have learned noise in their weights, as in `QNetwork`.
       rngs: streams of random numbers for the weights, or a seed.
 
     Raises:
@@ -127,7 +127,7 @@ class QuantileQNetwork(_DistributionalQNetwork):
         `EncodingNetwork`.
       name: defaults to the class name.
       dueling: whether quantiles are put together from those of the state and of the advantages.
-      noisy: whether every dense layer has learned noise in its weights.
+      noisy: whether dense layers have learned noise in their weights, as in `QNetwork`.
       rngs: streams of random numbers for the weights, or a seed.
 
     Raises:

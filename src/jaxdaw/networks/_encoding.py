@@ -69,7 +69,8 @@ class EncodingNetwork(Network):
       conv_type: "2d" or "1d".
       name: defaults to the class name.
       noisy: whether the dense layers are `NoisyDense`, which has its own initial weights and takes neither dropout nor
-        weight decay.
+        weight decay. A dense layer that reads the observation itself stays as it is: it takes the place of
+        convolutions, which are not noisy either.
       rngs: streams of random numbers for the weights, or a seed.
 
     Raises:
@@ -143,7 +144,7 @@ class EncodingNetwork(Network):
         for width, dropout, l2 in zip(units, dropouts, decays, strict=True):
             self.layer.append(
                 NoisyDense(size, int(width), activation_fn, dtype=self._dtype, rngs=rngs)
-                if noisy
+                if noisy and (len(self.layer) > 0 or len(self.conv) > 0)
                 else Dense(
                     size,
                     int(width),

@@ -75,8 +75,8 @@ class QNetwork(Network):
         activation_fn, kernel_initializer, batch_squash, dtype: as for `EncodingNetwork`.
       q_layer_activation_fn: applied to the values; None for none.
       name: defaults to the class name.
-      noisy: whether every dense layer has learned noise in its weights (Fortunato et al. 2018): agents draw it in
-        training and collecting, and their greedy policies act by the means.
+      noisy: whether dense layers have learned noise in their weights (Fortunato et al. 2018), but for one that reads
+        the observation itself: agents draw it in training and collecting, and their greedy policies act by the means.
       rngs: streams of random numbers for the weights, or a seed.
 
     Raises:

@@ -30,7 +30,7 @@ class DqnConfig:
       min_q_value: the return of the first atom, after `reward_scale_factor`.
       max_q_value: the return of the last atom, after `reward_scale_factor`.
       num_quantiles: quantiles for each action, with `distribution quantile`.
-      noisy: explore by learned noise in the weights of all dense layers (Fortunato et al. 2018), beside epsilon.
+      noisy: explore by learned noise in the weights of dense layers (Fortunato et al. 2018), beside epsilon.
       fc_layer_params: units of the hidden layers.
       conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none.
       lstm_size: units of the recurrent cell, with `network rnn`.
