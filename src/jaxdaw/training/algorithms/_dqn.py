@@ -262,6 +262,7 @@ class RainbowConfig(C51Config):
     double: bool = True
     network: Literal["q", "dueling"] = "dueling"
     noisy: bool = True
+    learning_rate: float = 5e-4
     replay: Literal["uniform", "prioritized", "host"] = "prioritized"
     epsilon_start: float = 0.0
     epsilon_end: float = 0.0
