@@ -10,7 +10,7 @@ import pytest
 
 from jaxdaw import networks
 from jaxdaw.agents import CategoricalDqnAgent, DdqnAgent, DqnAgent, QrDqnAgent
-from jaxdaw.testing import PROBES, CutEpisode, DelayedReward, MatchedReward, Probe
+from jaxdaw.testing import PROBES, CutEpisode, MatchedReward, Probe
 from jaxdaw.training import LoopOptions
 from jaxdaw.training._jax_trainer import JaxTrainer
 
@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "c51": (CategoricalDqnAgent, {"min_q_value": -1.0, "max_q_value": 5.0}),
     "qrdqn": (QrDqnAgent, {}),
 }
-LAST_OF_THEIR_KIND = (DelayedReward, MatchedReward, CutEpisode)
+LAST_OF_THEIR_KIND = (MatchedReward, CutEpisode)
 """Whoever finds these values finds those of the other probes: variants of DQN go through them alone."""
 
 
