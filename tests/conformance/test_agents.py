@@ -15,6 +15,7 @@ from jaxdaw import math, networks, specs, testing, trajectories
 from jaxdaw.agents import (
     Agent,
     BehavioralCloningAgent,
+    CategoricalDqnAgent,
     DdpgAgent,
     DdqnAgent,
     DiscreteSacAgent,
@@ -24,6 +25,7 @@ from jaxdaw.agents import (
     LinearThompsonSamplingAgent,
     LinearUCBAgent,
     NeuralEpsilonGreedyAgent,
+    QrDqnAgent,
     ReinforceAgent,
     SacAgent,
     Td3Agent,
@@ -61,6 +63,18 @@ def masked(**options: Any) -> Agent:
         optax.adam(1e-2),
         observation_and_action_constraint_splitter=lambda both: (both["observation"], both["mask"]),
     )
+
+
+def distributional(kind: Any, network: Any, **options: Any) -> Agent:
+    return agent(
+        kind, network=network(OBSERVATION, ACTION, 7, fc_layer_params=(8,), **options.pop("head", {})), **options
+    )
+
+
+def rainbow() -> Agent:
+    head = {"dueling": True, "noisy": True}
+    options = {"head": head, "double": True, "n_step_update": 3, "gamma": 0.9, "epsilon_greedy": 0.0}
+    return distributional(CategoricalDqnAgent, networks.CategoricalQNetwork, **options)
 
 
 STEER = specs.BoundedTensorSpec((2,), np.float32, [-1.0, 0.0], [1.0, 3.0], "steer")
@@ -252,6 +266,9 @@ AGENTS: dict[str, Callable[[], Agent]] = {
         debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1
     ),
     "ddqn": lambda: agent(DdqnAgent),
+    "c51": lambda: distributional(CategoricalDqnAgent, networks.CategoricalQNetwork, debug_summaries=True),
+    "qrdqn": lambda: distributional(QrDqnAgent, networks.QuantileQNetwork, double=True, gradient_clipping=0.5),
+    "rainbow": rainbow,
     "bandit masked": bandit_masked,
     "bandit over arms": bandit_over_arms,
     "bandit heteroscedastic, smoothed": bandit_with_noise,

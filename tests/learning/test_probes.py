@@ -1,4 +1,4 @@
-"""DQN finds the known action values of every probe: 16 seeds at once, of which all must."""
+"""DQN, C51 and QR-DQN find the known action values of every probe: 16 seeds at once, of which all must."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ import optax
 import pytest
 
 from jaxdaw import networks
-from jaxdaw.agents import DdqnAgent, DqnAgent
-from jaxdaw.testing import PROBES, CutEpisode, Probe
+from jaxdaw.agents import CategoricalDqnAgent, DdqnAgent, DqnAgent, QrDqnAgent
+from jaxdaw.testing import PROBES, CutEpisode, MatchedReward, Probe
 from jaxdaw.training import LoopOptions
 from jaxdaw.training._jax_trainer import JaxTrainer
 
 GAMMA = 0.8
 
 
-@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: type(probe).__name__)
+KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "dqn": (DqnAgent, {}),
+    "dqn n-step": (DqnAgent, {"n_step_update": 3}),
+    "ddqn soft target": (DdqnAgent, {"target_update_tau": 0.05}),
+    "c51": (CategoricalDqnAgent, {"min_q_value": -1.0, "max_q_value": 5.0}),
+    "qrdqn": (QrDqnAgent, {}),
+}
+LAST_OF_THEIR_KIND = (MatchedReward, CutEpisode)
+"""Whoever finds these values finds those of the other probes: variants of DQN go through them alone."""
+
+
 @pytest.mark.parametrize(
-    ("kind", "options"),
-    [(DqnAgent, {}), (DqnAgent, {"n_step_update": 3}), (DdqnAgent, {"target_update_tau": 0.05})],
-    ids=["dqn", "dqn n-step", "ddqn soft target"],
+    ("probe", "kind", "options"),
+    [
+        pytest.param(probe, *KINDS[name], id=f"{name}-{type(probe).__name__}")
+        for name in KINDS
+        for probe in PROBES
+        if isinstance(probe, LAST_OF_THEIR_KIND) or name not in ("c51", "qrdqn")
+    ],
 )
-def test_finds_the_action_values(kind: Any, options: dict[str, Any], probe: Probe):
-    network = networks.QNetwork(probe.observation_spec, probe.action_spec, fc_layer_params=(32,))
+def test_finds_the_action_values(probe: Probe, kind: Any, options: dict[str, Any]):
+    network = _network(kind, probe)
     period = 1 if "target_update_tau" in options else 20
     # The largest error of any seed is below 1e-4 after 1500 steps as after 3000; where episodes are cut, 0.5 and 0.004.
     steps = 3000 if isinstance(probe, CutEpisode) else 1500
@@ -46,5 +60,14 @@ def test_finds_the_action_values(kind: Any, options: dict[str, Any], probe: Prob
     wanted = probe.action_values(GAMMA)
     for seed in range(16):
         agent.set_state(trainer.member(seed))
-        found = np.asarray(network(probe.observations)[0])
+        found = np.asarray(agent._q_policy.values_of(network(probe.observations)[0]))
         np.testing.assert_allclose(found, wanted, atol=0.05, err_msg=f"seed {seed}")
+
+
+def _network(kind: Any, probe: Probe) -> networks.Network:
+    given = probe.observation_spec, probe.action_spec
+    if kind is CategoricalDqnAgent:
+        return networks.CategoricalQNetwork(*given, num_atoms=5, fc_layer_params=(32,))
+    if kind is QrDqnAgent:
+        return networks.QuantileQNetwork(*given, num_quantiles=4, fc_layer_params=(32,))
+    return networks.QNetwork(*given, fc_layer_params=(32,))

@@ -23,6 +23,7 @@ from jaxdaw.policies import (
     AbsoluteConstraint,
     ActorPolicy,
     BoltzmannPolicy,
+    CategoricalQPolicy,
     EnsembleThompsonSamplingPolicy,
     EpsilonGreedyPolicy,
     FalconPolicy,
@@ -32,9 +33,11 @@ from jaxdaw.policies import (
     GreedyRewardPredictionPolicy,
     LinearThompsonSamplingPolicy,
     LinearUCBPolicy,
+    NoisyNetworkPolicy,
     OUNoisePolicy,
     Policy,
     QPolicy,
+    QuantileQPolicy,
     RandomPolicy,
     SquareCBPolicy,
 )
@@ -77,6 +80,15 @@ POLICIES = {
     "recurrent": lambda: q_policy(networks.QRnnNetwork(PLAIN, ACTION, lstm_size=(4,))),
     "duelling": lambda: q_policy(networks.DuelingQNetwork(PLAIN, ACTION, fc_layer_params=(8,))),
     "images": convolutional,
+    "categorical": lambda: CategoricalQPolicy(
+        trajectories.time_step_spec(PLAIN), ACTION, networks.CategoricalQNetwork(PLAIN, ACTION, 5), -2.0, 3.0
+    ),
+    "quantile": lambda: QuantileQPolicy(
+        trajectories.time_step_spec(PLAIN), ACTION, networks.QuantileQNetwork(PLAIN, ACTION, 5, dueling=True)
+    ),
+    "noisy": lambda: NoisyNetworkPolicy(
+        EpsilonGreedyPolicy(q_policy(networks.QNetwork(PLAIN, ACTION, fc_layer_params=(8,), noisy=True)), 0.25)
+    ),
 }
 
 

@@ -227,7 +227,7 @@ def test_a_run_is_saved_though_its_environment_does_not_return(tmp_path, trouble
 
 REFUSED = [
     ("dqn", "jax:CartPole-v1", {"gamma": 2.0}),
-    ("dqn", "jax:CartPole-v1", {"n_step_update": 0}),
+    ("dqn", "jax:CartPole-v1", {"n_step_update": -1}),
     ("dqn", "jax:CartPole-v1", {"eval_every": 3}),
     ("dqn", "jax:CartPole-v1", {"mask_key": "mask"}),
     ("dqn", "jax:CartPole-v1", {"seed": -1}),

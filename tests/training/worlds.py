@@ -8,6 +8,8 @@ from jaxdaw.training._fit import make_trainer
 
 SMALL = DqnConfig(
     steps=3_000,
+    n_step_update=1,
+    learning_rate_end=1.0,
     num_envs=4,
     fc_layer_params=(16,),
     learning_starts=200,

@@ -3,6 +3,7 @@
 from jaxdaw.agents._actor_critic import check_continuous_action as check_continuous_action
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo
+from jaxdaw.agents._categorical_dqn import CategoricalDqnAgent
 from jaxdaw.agents._checks import check_choice as check_choice
 from jaxdaw.agents._checks import check_range as check_range
 from jaxdaw.agents._cloning_losses import nested_loss
@@ -13,6 +14,7 @@ from jaxdaw.agents._dqn import DqnAgent, DqnLossInfo
 from jaxdaw.agents._ensemble import EnsembleThompsonSamplingAgent
 from jaxdaw.agents._linear_bandits import LinearBanditAgent, LinearThompsonSamplingAgent, LinearUCBAgent
 from jaxdaw.agents._neural_epsilon_greedy import NeuralEpsilonGreedyAgent
+from jaxdaw.agents._qr_dqn import QrDqnAgent
 from jaxdaw.agents._reinforce import ReinforceAgent, ReinforceAgentLossInfo
 from jaxdaw.agents._reward_prediction import GreedyRewardPredictionAgent, RewardPredictionLossInfo
 from jaxdaw.agents._sac import SacAgent, SacLossInfo
@@ -26,6 +28,7 @@ __all__ = [
     "BatchLoss",
     "BehavioralCloningAgent",
     "BehavioralCloningLossInfo",
+    "CategoricalDqnAgent",
     "DdpgAgent",
     "DdpgInfo",
     "DdqnAgent",
@@ -39,6 +42,7 @@ __all__ = [
     "LinearThompsonSamplingAgent",
     "LinearUCBAgent",
     "NeuralEpsilonGreedyAgent",
+    "QrDqnAgent",
     "ReinforceAgent",
     "ReinforceAgentLossInfo",
     "RewardPredictionLossInfo",

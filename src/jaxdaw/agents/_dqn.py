@@ -1,4 +1,4 @@
-"""DQN with n-step returns, action masks and recurrent networks."""
+"""DQN with n-step returns, action masks, recurrent and noisy networks."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._target_networks import check_bootstrapping, own_target, updated_target
 from jaxdaw.errors import ConfigError, explain
 from jaxdaw.math import element_wise_huber_loss, index_with_actions
-from jaxdaw.networks import Network, Weights
+from jaxdaw.networks import Network, Weights, is_noisy, with_noise
 from jaxdaw.policies import (
     BoltzmannPolicy,
     EpsilonGreedyPolicy,
     GreedyPolicy,
+    NoisyNetworkPolicy,
+    Policy,
     QPolicy,
     Splitter,
     check_scalar_action,
-    check_values_of,
     split_observation,
 )
 from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Transition, to_n_step_transition, to_transition
@@ -46,6 +47,21 @@ class DqnLossInfo(NamedTuple):
     td_error: Any
 
 
+class TemporalDifference(NamedTuple):
+    """What a batch of transitions teaches, before boundary frames are left out; each `[B]` or `[B, T-1]`.
+
+    Attributes:
+      loss: unweighted, differentiated.
+      error: target minus prediction; its magnitude is the priority of the row.
+      q_values, next_q_values: of the action taken, and of the next action, for summaries.
+    """
+
+    loss: jax.Array
+    error: jax.Array
+    q_values: jax.Array
+    next_q_values: jax.Array
+
+
 class DqnMemory(NamedTuple):
     """State of DQN beside the trained network, in `AgentState.memory`.
 
@@ -62,7 +78,8 @@ class DqnAgent(Agent):
     Args:
       time_step_spec: a TimeStep of specs.
       action_spec: one scalar integer action in `0..n-1`.
-      q_network: `network(observation, step_type) -> (values [B, n], state)`.
+      q_network: `network(observation, step_type) -> (values [B, n], state)`. If it has noisy layers, each loss and each
+        row's action is computed with noise of its own, and `policy` acts by the means.
       optimizer: an optax transformation.
       observation_and_action_constraint_splitter: `observation -> (network_observation, mask)`, or None. The mask holds
         for acting, for exploring, and for the maximum over next actions.
@@ -90,15 +107,20 @@ class DqnAgent(Agent):
 
     Raises:
       ValueError: not one scalar integer action from 0, a network of another width, a number outside its range, both
-        epsilon and temperature, or a target network of another structure.
+        epsilon and temperature, a target network of another structure, or `emit_log_probability` of a noisy network.
       NotImplementedError: a recurrent network with `n_step_update` other than 1.
 
     Warns:
       UserWarning: the target network shares weights with `q_network` (it is copied).
 
-    Source: Mnih et al. 2015; n-step: Hessel et al. 2018. `docs/differences.md` lists where the original is not
-      followed.
+    Source: Mnih et al. 2015; n-step: Hessel et al. 2018; noisy layers: Fortunato et al. 2018. `docs/differences.md`
+      lists where the original is not followed.
     """
+
+    _double = False
+    """Whether the online network chooses the next action, which the target network values."""
+    _network_argument = "q_network"
+    """The constructor's name of the network, for messages."""
 
     def __init__(
         self,
@@ -137,7 +159,7 @@ class DqnAgent(Agent):
                 expected="one of them, or neither (epsilon 0.1)",
                 got=f"epsilon_greedy={epsilon_greedy}, boltzmann_temperature={boltzmann_temperature}",
             )
-        q_policy = QPolicy(
+        q_policy = self.make_q_policy(
             time_step_spec,
             action_spec,
             q_network,
@@ -154,13 +176,15 @@ class DqnAgent(Agent):
                 )
             )
         if boltzmann_temperature is not None:
-            collect_policy: BoltzmannPolicy | EpsilonGreedyPolicy = BoltzmannPolicy(q_policy, boltzmann_temperature)
+            collect_policy: Policy = BoltzmannPolicy(q_policy, boltzmann_temperature)
         else:
             collect_policy = EpsilonGreedyPolicy(q_policy, 0.1 if epsilon_greedy is None else epsilon_greedy)
+        if is_noisy(q_network.get_weights()):
+            collect_policy = NoisyNetworkPolicy(collect_policy)
         self._q_network = q_network
         if target_q_network is not None:
-            check_values_of(target_q_network, action_spec)
-        self._target_q_network = own_target("q_network", q_network, target_q_network)
+            q_policy.check_network(target_q_network, action_spec)
+        self._target_q_network = own_target(self._network_argument, q_network, target_q_network)
         self._n_step_update = int(n_step_update)
         self._tau = float(target_update_tau)
         self._period = int(target_update_period)
@@ -186,6 +210,10 @@ class DqnAgent(Agent):
             on_nan=on_nan,
         )
 
+    def make_q_policy(self, time_step_spec: TimeStep, action_spec: Any, q_network: Network, **options: Any) -> QPolicy:
+        """Returns the policy whose `values_of` makes action values of what the network returns."""
+        return QPolicy(time_step_spec, action_spec, q_network, **options)
+
     # The algorithm; pure.
 
     def learn(self, state: AgentState, experience: Any, weights: Any, key: jax.Array) -> tuple[AgentState, LossInfo]:
@@ -195,48 +223,80 @@ class DqnAgent(Agent):
 
     def batch_loss(self, params: Any, state: AgentState, experience: Any, key: jax.Array, training: bool) -> BatchLoss:
         """Returns the loss of the temporal-difference errors of a batch; pure."""
-        del key
+        key_online, key_target, key_choice = jax.random.split(key, 3)  # used by noisy layers only
         step = self._as_transition(experience)
         observation, _ = split_observation(self._splitter, step.time_step.observation)
         next_observation, next_mask = split_observation(self._splitter, step.next_time_step.observation)
-        weights = self.weights_of(state, "q_network", params)
-        values, _, rest = self._q_network.apply(weights, observation, step.time_step.step_type, training=training)
-        q_values = index_with_actions(values, specs.flatten(step.action_step.action)[0])
-
         next_step_type = step.next_time_step.step_type
-        target_values, _, _ = self._target_q_network.apply(
-            state.memory.target_q_network, next_observation, next_step_type
+        weights = self.weights_of(state, "q_network", params)
+        output, _, rest = self._q_network.apply(
+            with_noise(weights, key_online), observation, step.time_step.step_type, training=training
         )
-        selector = self._selector(weights, target_values, next_observation, next_step_type)
-        next_q_values = _best_value(selector, target_values, next_mask)
+        next_output, _, _ = self._target_q_network.apply(
+            with_noise(state.memory.target_q_network, key_target), next_observation, next_step_type
+        )
+        chooser = next_output
+        if self._double:
+            online, _, _ = self._q_network.apply(with_noise(weights, key_choice), next_observation, next_step_type)
+            chooser = jax.lax.stop_gradient(online)
 
-        bootstrap = self._gamma * step.next_time_step.discount
-        target = self._reward_scale_factor * step.next_time_step.reward
-        # After the end of an episode the mask may allow no action; the value is then NaN, and is not used.
-        target += jnp.where(bootstrap == 0.0, 0.0, bootstrap * next_q_values)
+        # What a boundary frame holds means nothing, and after the end of an episode the mask may allow no action.
         is_real = step.time_step.step_type != StepType.LAST
-        target = jax.lax.stop_gradient(jnp.where(is_real, target, q_values))
-        td_loss = jnp.where(is_real, self._td_errors_loss_fn(target, q_values), 0.0)
-        td_error = jnp.where(is_real, target - q_values, 0.0)
+        bootstrap = jnp.where(is_real, self._gamma * step.next_time_step.discount, 0.0)
+        if next_mask is not None:
+            has_next_action = jnp.any(jnp.asarray(next_mask) != 0, axis=-1)
+            bootstrap = jnp.where(has_next_action | (bootstrap == 0.0), bootstrap, jnp.nan)
+        learned = self.temporal_difference(
+            output,
+            specs.flatten(step.action_step.action)[0],
+            reward=jnp.where(is_real, self._reward_scale_factor * step.next_time_step.reward, 0.0),
+            bootstrap=bootstrap,
+            next_output=next_output,
+            chooser=chooser,
+            next_mask=next_mask,
+        )
+        td_loss = jnp.where(is_real, learned.loss, 0.0)
+        td_error = jnp.where(is_real, learned.error, 0.0)
+        per_example = jnp.sum(td_loss, axis=1) if td_loss.ndim == 2 else td_loss
         return BatchLoss(
-            per_example=jnp.sum(td_loss, axis=1) if td_loss.ndim == 2 else td_loss,
-            extra=DqnLossInfo(td_loss=jnp.sum(td_loss, axis=1) if td_loss.ndim == 2 else td_loss, td_error=td_error),
+            per_example=per_example,
+            extra=DqnLossInfo(td_loss=per_example, td_error=td_error),
             rest={"q_network": rest},
             debug={
                 "loss/td_error": td_error,
                 "loss/td_loss": td_loss,
-                "loss/q_values": q_values,
-                "loss/next_q_values": next_q_values,
-                "loss/diff_q_values": q_values - next_q_values,
+                "loss/q_values": learned.q_values,
+                "loss/next_q_values": learned.next_q_values,
+                "loss/diff_q_values": learned.q_values - learned.next_q_values,
             },
         )
 
-    def _selector(
-        self, weights: Weights, target_values: jax.Array, next_observation: Any, next_step_type: Any
-    ) -> jax.Array:
-        """Returns the values `[..., A]` whose argmax is the next action: for plain DQN the target network's own."""
-        del weights, next_observation, next_step_type
-        return target_values
+    def temporal_difference(
+        self,
+        output: Any,
+        action: jax.Array,
+        reward: jax.Array,
+        bootstrap: jax.Array,
+        next_output: Any,
+        chooser: Any,
+        next_mask: Any,
+    ) -> TemporalDifference:
+        """Returns the loss of what the network returned for the actions taken, towards its targets; pure.
+
+        Args:
+          output: `[..., A, *]`, of the online network before the transition.
+          action: `[...]`, taken there.
+          reward: `[...]`, scaled; of several steps, discounted and summed.
+          bootstrap: `[...]`, the factor of the next value: 0 where the episode terminated, whatever the next output
+            holds there; NaN where no next action is allowed.
+          next_output: `[..., A, *]`, of the target network after the transition.
+          chooser: the output, of either network, whose best action is the next one.
+          next_mask: `[..., A]`, the actions allowed after the transition; None for all.
+        """
+        q_values = index_with_actions(output, action)
+        next_q_values = _best_value(chooser, next_output, next_mask)
+        target = jax.lax.stop_gradient(reward + jnp.where(bootstrap == 0.0, 0.0, bootstrap * next_q_values))
+        return TemporalDifference(self._td_errors_loss_fn(target, q_values), target - q_values, q_values, next_q_values)
 
     def _as_transition(self, experience: Any) -> Transition:
         if isinstance(experience, Transition):
@@ -270,11 +330,18 @@ class DqnAgent(Agent):
         return self._target_q_network
 
 
-def _best_value(selector: jax.Array, values: jax.Array, mask: Any) -> jax.Array:
-    """Returns `values` at the argmax of `selector` over the allowed actions, `[...]`; NaN where none is allowed."""
-    allowed = jnp.ones(values.shape, bool) if mask is None else jnp.asarray(mask) != 0
-    if selector is values:
-        best = jnp.max(values, axis=-1, where=allowed, initial=-jnp.inf)
-    else:
-        best = index_with_actions(values, jnp.argmax(jnp.where(allowed, selector, -jnp.inf), axis=-1))
-    return best if mask is None else jnp.where(jnp.any(allowed, axis=-1), best, jnp.nan)
+def best_action(values: jax.Array, mask: Any) -> jax.Array:
+    """Returns the allowed action of the highest value, `[...]`; 0 where none is allowed."""
+    return jnp.argmax(values if mask is None else jnp.where(jnp.asarray(mask) != 0, values, -jnp.inf), axis=-1)
+
+
+def entries_of(output: jax.Array, action: jax.Array) -> jax.Array:
+    """Returns the K entries of each row's action, `[..., K]` of `[..., A, K]`; NaN for an action out of range."""
+    return jax.vmap(index_with_actions, in_axes=(-1, None), out_axes=-1)(output, action)
+
+
+def _best_value(chooser: jax.Array, values: jax.Array, mask: Any) -> jax.Array:
+    """Returns `values` at the allowed action that `chooser` likes best, `[...]`."""
+    if chooser is values:  # the maximum is cheaper than looking up where it is
+        return jnp.max(values, axis=-1, where=None if mask is None else jnp.asarray(mask) != 0, initial=-jnp.inf)
+    return index_with_actions(values, best_action(chooser, mask))

@@ -1,5 +1,6 @@
 """Pure functions of arrays, for one sample or one sequence; `jax.vmap` adds the batch axis."""
 
+from jaxdaw.math._distributional import project_distribution, quantile_huber_loss
 from jaxdaw.math._laplacian import edges_of_laplacian as edges_of_laplacian
 from jaxdaw.math._laplacian import nearest_neighbor_laplacian, ordinal_laplacian
 from jaxdaw.math._laplacian import smoothness_penalty as smoothness_penalty
@@ -43,6 +44,8 @@ __all__ = [
     "n_step_return",
     "nearest_neighbor_laplacian",
     "ordinal_laplacian",
+    "project_distribution",
+    "quantile_huber_loss",
     "shrunk_scores",
     "soft_update",
     "switch_scores",

@@ -4,6 +4,7 @@ from jaxdaw.networks._actors import ActorDistributionNetwork, ActorDistributionR
 from jaxdaw.networks._borrowed_weights import holding as holding
 from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._critic import CriticNetwork, CriticRnnNetwork
+from jaxdaw.networks._distributional_q import CategoricalQNetwork, QuantileQNetwork
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
 from jaxdaw.networks._ensemble import EnsembleNetwork
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
@@ -12,6 +13,9 @@ from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module as Module
 from jaxdaw.networks._network import Network
 from jaxdaw.networks._network import require_network as require_network
+from jaxdaw.networks._noisy import NoisyDense
+from jaxdaw.networks._noisy import is_noisy as is_noisy
+from jaxdaw.networks._noisy import with_noise as with_noise
 from jaxdaw.networks._normalizers import EMANormalizer, FixedNormalizer, StreamingNormalizer
 from jaxdaw.networks._parameter import Parameter
 from jaxdaw.networks._per_arm import GlobalAndArmCommonTowerNetwork, GlobalAndArmDotProductNetwork, PerArmNetwork
@@ -37,6 +41,7 @@ __all__ = [
     "ActorNetwork",
     "ActorRnnNetwork",
     "CategoricalProjection",
+    "CategoricalQNetwork",
     "CriticNetwork",
     "CriticRnnNetwork",
     "DuelingQNetwork",
@@ -50,11 +55,13 @@ __all__ = [
     "LSTMState",
     "LinearRewardNetwork",
     "Network",
+    "NoisyDense",
     "NormalProjection",
     "Parameter",
     "PerArmNetwork",
     "QNetwork",
     "QRnnNetwork",
+    "QuantileQNetwork",
     "RecurrentCore",
     "RecurrentEncodingNetwork",
     "RewardBelief",

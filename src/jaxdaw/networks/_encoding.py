@@ -16,6 +16,7 @@ from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._layers import Activation, Dense, DropoutParam, Initializer, as_network, he_truncated_normal
 from jaxdaw.networks._network import Network
+from jaxdaw.networks._noisy import NoisyDense
 
 
 def concatenate(parts: Sequence[jax.Array]) -> jax.Array:
@@ -67,11 +68,15 @@ class EncodingNetwork(Network):
       dtype: of the computation; weights are float32.
       conv_type: "2d" or "1d".
       name: defaults to the class name.
+      noisy: whether the dense layers are `NoisyDense`, which has its own initial weights and takes neither dropout nor
+        weight decay. A dense layer that reads the observation itself stays as it is: it takes the place of
+        convolutions, which are not noisy either.
       rngs: streams of random numbers for the weights, or a seed.
 
     Raises:
       ConfigError: several parts without a combiner, layers that do not match the observation, a tuple or list of the
-        wrong length, an unknown `conv_type`, or convolutions larger than the image.
+        wrong length, an unknown `conv_type`, convolutions larger than the image, or dropout or weight decay of noisy
+        layers.
     """
 
     def __init__(
@@ -90,10 +95,17 @@ class EncodingNetwork(Network):
         conv_type: str = "2d",
         name: str | None = None,
         *,
+        noisy: bool = False,
         rngs: nnx.Rngs | int = 0,
     ):
         super().__init__(input_tensor_spec, (), name)
         rngs = as_rngs(rngs)
+        if noisy and (dropout_layer_params or weight_decay_params):
+            raise ConfigError(
+                "noisy layers take neither dropout nor weight decay",
+                expected="dropout_layer_params=None, weight_decay_params=None",
+                got=f"{dropout_layer_params}, {weight_decay_params}",
+            )
         kernel_init = he_truncated_normal if kernel_initializer is None else kernel_initializer
         self._batch_squash = batch_squash
         self._dtype = jnp.dtype(dtype)
@@ -131,7 +143,9 @@ class EncodingNetwork(Network):
         self.layer = nnx.List([])
         for width, dropout, l2 in zip(units, dropouts, decays, strict=True):
             self.layer.append(
-                Dense(
+                NoisyDense(size, int(width), activation_fn, dtype=self._dtype, rngs=rngs)
+                if noisy and (len(self.layer) > 0 or len(self.conv) > 0)
+                else Dense(
                     size,
                     int(width),
                     activation_fn,

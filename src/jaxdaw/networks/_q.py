@@ -16,6 +16,7 @@ from jaxdaw.networks._constructor_arguments import as_rngs
 from jaxdaw.networks._encoding import EncodingNetwork
 from jaxdaw.networks._layers import Activation, Dense, DropoutParam, Initializer, symmetric_uniform
 from jaxdaw.networks._network import Network
+from jaxdaw.networks._noisy import NoisyDense
 from jaxdaw.networks._recurrent import CellType, RecurrentEncodingNetwork
 
 
@@ -41,9 +42,19 @@ def num_actions_of(action_spec: Any, owner: str) -> int:
 
 
 def value_head(
-    num_features: int, units: int, rngs: nnx.Rngs, activation: Activation | None = None, bias: float = -0.2
+    num_features: int,
+    units: int,
+    rngs: nnx.Rngs,
+    activation: Activation | None = None,
+    bias: float = -0.2,
+    noisy: bool = False,
 ) -> Dense:
-    """Returns a dense layer that starts with values near `bias`: kernel uniform in `[-0.03, 0.03]`, constant bias."""
+    """Returns a dense layer that starts with values near `bias`: kernel uniform in `[-0.03, 0.03]`, constant bias.
+
+    A noisy layer starts as `NoisyDense` does.
+    """
+    if noisy:
+        return NoisyDense(num_features, units, activation, rngs=rngs)
     return Dense(
         num_features,
         units,
@@ -64,6 +75,8 @@ class QNetwork(Network):
         activation_fn, kernel_initializer, batch_squash, dtype: as for `EncodingNetwork`.
       q_layer_activation_fn: applied to the values; None for none.
       name: defaults to the class name.
+      noisy: whether dense layers have learned noise in their weights (Fortunato et al. 2018), but for one that reads
+        the observation itself: agents draw it in training and collecting, and their greedy policies act by the means.
       rngs: streams of random numbers for the weights, or a seed.
 
     Raises:
@@ -87,6 +100,7 @@ class QNetwork(Network):
         q_layer_activation_fn: Activation | None = None,
         name: str | None = None,
         *,
+        noisy: bool = False,
         rngs: nnx.Rngs | int = 0,
     ):
         super().__init__(input_tensor_spec, (), name)
@@ -103,17 +117,20 @@ class QNetwork(Network):
             kernel_initializer=kernel_initializer,
             batch_squash=batch_squash,
             dtype=dtype,
+            noisy=noisy,
             rngs=rngs,
         )
-        self.q = self._make_head(self.encoder.num_features, num_actions, q_layer_activation_fn, rngs)
+        self.q = self._make_head(self.encoder.num_features, num_actions, q_layer_activation_fn, noisy, rngs)
 
     def call(self, observation: Any, training: bool = False) -> tuple[jax.Array, Any]:
         """Returns the values and `()`."""
         features, _ = self.encoder(observation, training=training)
         return self.q.transform(features), ()
 
-    def _make_head(self, num_features: int, num_actions: int, activation: Activation | None, rngs: nnx.Rngs) -> Any:
-        return value_head(num_features, num_actions, rngs, activation)
+    def _make_head(
+        self, num_features: int, num_actions: int, activation: Activation | None, noisy: bool, rngs: nnx.Rngs
+    ) -> Any:
+        return value_head(num_features, num_actions, rngs, activation, noisy=noisy)
 
 
 class DuelingQNetwork(QNetwork):
@@ -122,19 +139,43 @@ class DuelingQNetwork(QNetwork):
     Source: Wang et al. 2016, eq. 9. Both heads start as that of `QNetwork`.
     """
 
-    def _make_head(self, num_features: int, num_actions: int, activation: Activation | None, rngs: nnx.Rngs) -> Any:
-        return _DuelingHead(num_features, num_actions, activation, rngs)
+    def _make_head(
+        self, num_features: int, num_actions: int, activation: Activation | None, noisy: bool, rngs: nnx.Rngs
+    ) -> Any:
+        return DuelingHead(num_features, num_actions, rngs, activation, noisy=noisy)
 
 
-class _DuelingHead(nnx.Module):
-    def __init__(self, num_features: int, num_actions: int, activation: Activation | None, rngs: nnx.Rngs):
-        self.advantage = value_head(num_features, num_actions, rngs)
-        self.value = value_head(num_features, 1, rngs)
+class DuelingHead(nnx.Module):
+    """Values put together from those of the state and the advantages: `V + A - mean_a A`.
+
+    Args:
+      num_features: the size of the input's last axis.
+      num_actions: A.
+      rngs: the streams to draw from.
+      activation: applied to the values; None for none.
+      num_values: K, values of each action (atoms, quantiles), each put together for itself.
+      noisy: whether both layers are noisy.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_actions: int,
+        rngs: nnx.Rngs,
+        activation: Activation | None = None,
+        num_values: int = 1,
+        noisy: bool = False,
+    ):
+        self.advantage = value_head(num_features, num_actions * num_values, rngs, noisy=noisy)
+        self.value = value_head(num_features, num_values, rngs, noisy=noisy)
         self.activation = activation
 
     def transform(self, features: jax.Array) -> jax.Array:
-        advantage = self.advantage(features)
-        values = self.value(features) + advantage - jnp.mean(advantage, axis=-1, keepdims=True)
+        """Returns the values `[..., A * K]`, those of one action side by side."""
+        value, advantage = self.value(features), self.advantage(features)
+        by_action = advantage.reshape(*advantage.shape[:-1], -1, value.shape[-1])  # [..., A, K]
+        values = value[..., None, :] + by_action - jnp.mean(by_action, axis=-2, keepdims=True)
+        values = values.reshape(advantage.shape)
         return values if self.activation is None else self.activation(values)
 
 

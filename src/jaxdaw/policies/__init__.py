@@ -7,10 +7,13 @@ from jaxdaw.policies._actor import action_distributions as action_distributions
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._bound import BoundPolicy
 from jaxdaw.policies._constraints import Splitter, split_observation
+from jaxdaw.policies._distributional_q import CategoricalQPolicy, QuantileQPolicy
+from jaxdaw.policies._distributional_q import mean_of_atoms as mean_of_atoms
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy
 from jaxdaw.policies._noise import half_width as half_width
+from jaxdaw.policies._noisy_network import NoisyNetworkPolicy
 from jaxdaw.policies._q import QPolicy
 from jaxdaw.policies._q import check_input_of as check_input_of
 from jaxdaw.policies._q import check_scalar_action as check_scalar_action
@@ -36,6 +39,7 @@ __all__ = [
     "BanditPolicyType",
     "BoltzmannPolicy",
     "BoundPolicy",
+    "CategoricalQPolicy",
     "Constraint",
     "EnsembleThompsonSamplingPolicy",
     "EpsilonGreedyPolicy",
@@ -47,11 +51,13 @@ __all__ = [
     "LinearThompsonSamplingPolicy",
     "LinearUCBPolicy",
     "NeuralConstraint",
+    "NoisyNetworkPolicy",
     "OUNoisePolicy",
     "Policy",
     "PolicyInfo",
     "QPolicy",
     "QuantileConstraint",
+    "QuantileQPolicy",
     "RandomPolicy",
     "RelativeConstraint",
     "RelativeQuantileConstraint",

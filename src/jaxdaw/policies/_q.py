@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.distributions import Categorical
-from jaxdaw.errors import SpecError
+from jaxdaw.errors import SpecError, SpecTypeError
 from jaxdaw.networks import Network, require_network
 from jaxdaw.policies._base import Policy
 from jaxdaw.policies._constraints import Splitter, as_bool, split_observation
@@ -57,8 +57,17 @@ class QPolicy(Policy):
         if validate_action_spec_and_network:
             check_scalar_action(action_spec, "QPolicy")
             check_input_of(q_network, split_observation(self._splitter, time_step_spec.observation)[0])
-            check_values_of(q_network, action_spec)
+            self.check_network(q_network, action_spec)
         self._q_network = q_network
+
+    @staticmethod
+    def check_network(network: Network, action_spec: Any) -> None:
+        """Checks that a network returns what this class makes its values of; see `check_values_of`."""
+        check_values_of(network, action_spec)
+
+    def values_of(self, output: Any) -> Any:
+        """Returns the action values `[..., A]` in what the network returns: all of it; pure."""
+        return output
 
     def _networks(self) -> tuple[Network, ...]:
         return (self._q_network,)
@@ -80,9 +89,11 @@ class QPolicy(Policy):
 
     def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
         observation, mask = split_observation(self._splitter, time_step.observation)
-        values, state, _ = self._q_network.apply(weights, observation, time_step.step_type, policy_state)
+        output, state, _ = self._q_network.apply(weights, observation, time_step.step_type, policy_state)
         spec = specs.flatten(self._action_spec)[0]
-        choice = Categorical(values, as_bool(mask), minimum=int(spec.minimum), dtype=np.dtype(spec.dtype))
+        choice = Categorical(
+            self.values_of(output), as_bool(mask), minimum=int(spec.minimum), dtype=np.dtype(spec.dtype)
+        )
         return PolicyStep(action=specs.pack_like(self._action_spec, [choice]), state=state)
 
 
@@ -101,7 +112,8 @@ def check_scalar_action(action_spec: Any, owner: str) -> specs.BoundedTensorSpec
     """Returns the only leaf of an action spec that is one scalar integer from 0.
 
     Raises:
-      SpecError: several actions, a shape, a float, no bounds, or a minimum other than 0.
+      SpecTypeError: several actions.
+      SpecError: a shape, a float, no bounds, or a minimum other than 0.
     """
     leaves = specs.flatten(action_spec)
     spec = leaves[0] if len(leaves) == 1 else None
@@ -113,7 +125,7 @@ def check_scalar_action(action_spec: Any, owner: str) -> specs.BoundedTensorSpec
         or int(spec.minimum) != 0
     ):
         got = f"{len(leaves)} actions" if spec is None else str(spec)
-        raise SpecError(
+        raise (SpecTypeError if spec is None else SpecError)(
             f"{owner} needs one scalar integer action in 0..n-1",
             expected="BoundedTensorSpec((), int32, 0, n - 1)",
             got=got,

@@ -3,7 +3,7 @@
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._ddpg import DdpgConfig
-from jaxdaw.training.algorithms._dqn import DqnConfig
+from jaxdaw.training.algorithms._dqn import C51Config, DqnConfig, QrDqnConfig, RainbowConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 from jaxdaw.training.algorithms._sac import SacConfig
 from jaxdaw.training.algorithms._table import ALGORITHMS, Algorithm
@@ -14,8 +14,11 @@ __all__ = [
     "Algorithm",
     "BanditConfig",
     "BcConfig",
+    "C51Config",
     "DdpgConfig",
     "DqnConfig",
+    "QrDqnConfig",
+    "RainbowConfig",
     "ReinforceConfig",
     "SacConfig",
     "Td3Config",

@@ -16,7 +16,7 @@ from jaxdaw.training._log_job import LogSource
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._ddpg import DdpgConfig
-from jaxdaw.training.algorithms._dqn import DqnConfig
+from jaxdaw.training.algorithms._dqn import C51Config, DqnConfig, QrDqnConfig, RainbowConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 from jaxdaw.training.algorithms._sac import SacConfig
 from jaxdaw.training.algorithms._td3 import Td3Config
@@ -64,6 +64,19 @@ _OF_REPLAYS = {
     "frame_stack": ("replay", ("host",)),
 }
 
+_OF_DQN = {
+    **_OF_NETWORKS,
+    **_OF_REPLAYS,
+    "num_atoms": ("distribution", ("categorical",)),
+    "min_q_value": ("distribution", ("categorical",)),
+    "max_q_value": ("distribution", ("categorical",)),
+    "num_quantiles": ("distribution", ("quantile",)),
+    "td_errors_loss": ("distribution", ("none",)),
+    "epsilon_start": ("boltzmann_temperature", (0.0,)),
+    "epsilon_end": ("boltzmann_temperature", (0.0,)),
+    "epsilon_steps": ("boltzmann_temperature", (0.0,)),
+}
+
 ALGORITHMS: dict[str, Algorithm] = {
     "dqn": Algorithm(
         summary="Learn discrete actions by reward: DQN, double and duelling, with uniform or prioritized replay.",
@@ -71,13 +84,31 @@ ALGORITHMS: dict[str, Algorithm] = {
         learns_from="environment",
         total="steps",
         resumable=_IN_AN_ENVIRONMENT,
-        depends={
-            **_OF_NETWORKS,
-            **_OF_REPLAYS,
-            "epsilon_start": ("boltzmann_temperature", (0.0,)),
-            "epsilon_end": ("boltzmann_temperature", (0.0,)),
-            "epsilon_steps": ("boltzmann_temperature", (0.0,)),
-        },
+        depends=_OF_DQN,
+    ),
+    "c51": Algorithm(
+        summary="DQN that learns the distribution of the return over fixed atoms: categorical DQN.",
+        config=C51Config,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends=_OF_DQN,
+    ),
+    "qrdqn": Algorithm(
+        summary="DQN that learns quantiles of the return: quantile regression DQN.",
+        config=QrDqnConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends=_OF_DQN,
+    ),
+    "rainbow": Algorithm(
+        summary="C51, double and duelling, with prioritized replay, n-step returns and noisy layers: Rainbow.",
+        config=RainbowConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends=_OF_DQN,
     ),
     "reinforce": Algorithm(
         summary="Learn any actions by the returns of whole episodes: REINFORCE, with a baseline.",
