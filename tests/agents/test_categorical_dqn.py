@@ -88,7 +88,7 @@ def test_truncation_bootstraps_and_termination_does_not():
         ended = frames._replace(discount=np.full((3, 2), discount, np.float32))
         for _ in range(16):
             agent.train_many(jax.tree.map(lambda x: np.stack([x] * 50), ended))
-        values = agent._q_policy.values_of(agent._q_network(frames.observation[:1, 0])[0])
+        values = agent.policy.wrapped_policy.values_of(agent._q_network(frames.observation[:1, 0])[0])
         np.testing.assert_allclose(values[0], value, atol=0.05)
 
 

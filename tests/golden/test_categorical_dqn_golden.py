@@ -152,7 +152,7 @@ def _policies(case: cases.Case, agent: CategoricalDqnAgent, frames: Any) -> None
         case.close("out/policy/collect_probs", agent.collect_policy.distribution(step).action.probs)
     seen = splitter(observation)[0] if isinstance(observation, dict) else observation
     case.close("out/policy/logits", agent._q_network(seen)[0])
-    case.close("out/policy/q_values", agent._q_policy.values_of(agent._q_network(seen)[0]))
+    case.close("out/policy/q_values", agent.policy.wrapped_policy.values_of(agent._q_network(seen)[0]))
 
 
 def _gradients(case: cases.Case, agent: CategoricalDqnAgent, frames: Any, layers: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ def test_finds_the_action_values(probe: Probe, kind: Any, options: dict[str, Any
     wanted = probe.action_values(GAMMA)
     for seed in range(16):
         agent.set_state(trainer.member(seed))
-        found = np.asarray(agent._q_policy.values_of(network(probe.observations)[0]))
+        found = np.asarray(agent.policy.wrapped_policy.values_of(network(probe.observations)[0]))
         np.testing.assert_allclose(found, wanted, atol=0.05, err_msg=f"seed {seed}")
 
 

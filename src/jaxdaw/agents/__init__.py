@@ -1,12 +1,12 @@
 """Agents: one file for each algorithm, with its constructor and its pure functions."""
 
-from jaxdaw.agents._actor_critic import check_continuous_action as check_continuous_action
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._behavioral_cloning import BehavioralCloningAgent, BehavioralCloningLossInfo
 from jaxdaw.agents._categorical_dqn import CategoricalDqnAgent
 from jaxdaw.agents._checks import check_choice as check_choice
 from jaxdaw.agents._checks import check_range as check_range
 from jaxdaw.agents._cloning_losses import nested_loss
+from jaxdaw.agents._critics import check_bounded_floats as check_bounded_floats
 from jaxdaw.agents._ddpg import DdpgAgent, DdpgInfo
 from jaxdaw.agents._ddqn import DdqnAgent
 from jaxdaw.agents._discrete_sac import DiscreteSacAgent

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxdaw import specs
-from jaxdaw.agents._actor_critic import DeterministicActorCriticAgent, ElementWiseLoss
 from jaxdaw.agents._checks import check_range
+from jaxdaw.agents._deterministic_policy_gradient import DeterministicActorCriticAgent, ElementWiseLoss
 from jaxdaw.agents._state import StepCounter
 from jaxdaw.networks import Network
 from jaxdaw.policies import OUNoisePolicy

@@ -8,17 +8,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxdaw import specs
-from jaxdaw.agents._actor_critic import check_critic
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._checks import check_range
+from jaxdaw.agents._critics import check_bounded_floats, check_critic, mean_of_real
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._target_networks import check_bootstrapping, own_target, updated_target
 from jaxdaw.distributions import Joint
-from jaxdaw.errors import SpecError, explain
 from jaxdaw.math import element_wise_squared_loss
 from jaxdaw.networks import Network, Parameter, Weights, require_network
 from jaxdaw.policies import ActorPolicy, GreedyPolicy, Policy, action_distributions, as_declared, split_observation
@@ -217,30 +215,7 @@ class SacAgent(Agent):
     # What depends on the kind of actions.
 
     def _check_actions(self, action_spec: Any) -> None:
-        for path, spec in specs.flatten_with_path(action_spec):
-            where = f" at {path}" if path else ""
-            if not specs.is_continuous(spec):
-                raise NotImplementedError(
-                    explain(
-                        f"{type(self).__name__} acts by floats{where}",
-                        expected="float32",
-                        got=str(spec),
-                        fix="DiscreteSacAgent, for one integer action",
-                    )
-                )
-            bounded = isinstance(spec, specs.BoundedTensorSpec)
-            if (
-                not bounded
-                or not np.isfinite(spec.maximum - spec.minimum).all()
-                or (spec.minimum == spec.maximum).any()
-            ):
-                raise SpecError(
-                    f"{type(self).__name__} acts between finite bounds{where}",
-                    expected="BoundedTensorSpec(shape, float32, minimum, maximum), minimum < maximum",
-                    got=str(spec),
-                    cause="an action space without limits, or an element with a single value.",
-                    fix="gymnasium.wrappers.RescaleAction(env, -1.0, 1.0)",
-                )
+        check_bounded_floats(action_spec, type(self).__name__)
 
     def _check_critic(self, label: str, critic: Network, observation_spec: Any, action_spec: Any) -> None:
         check_critic(label, critic, observation_spec, action_spec)
@@ -365,7 +340,7 @@ class SacAgent(Agent):
             predictions.append(predicted)
         errors = jnp.where(is_real, errors, 0.0)
         debug = {"loss/td_error": errors, "loss/td_target": target, "loss/q_values": jnp.stack(predictions)}
-        return self._mean(self._loss_weights[0] * losses, is_real, jax.lax.stop_gradient(errors), rest, debug)
+        return mean_of_real(self._loss_weights[0] * losses, is_real, jax.lax.stop_gradient(errors), rest, debug)
 
     def actor_loss(
         self, params: Any, state: AgentState, step: Transition, alpha: jax.Array, draw: Draw, training: bool = True
@@ -376,7 +351,7 @@ class SacAgent(Agent):
         log_prob, value, rest = self._expected(actor, critics, step.time_step, draw, training)
         losses = self._loss_weights[1] * (alpha * log_prob - value)
         debug = {"loss/log_probability": log_prob, "loss/value": value, "loss/alpha": alpha}
-        return self._mean(losses, step.time_step.step_type != StepType.LAST, (), {"actor_network": rest}, debug)
+        return mean_of_real(losses, step.time_step.step_type != StepType.LAST, (), {"actor_network": rest}, debug)
 
     def alpha_loss(self, params: Any, state: AgentState, step: Transition, draw: Draw) -> BatchLoss:
         """Returns the temperature's loss of transitions `[B, ...]`; pure. Arguments as for `critic_loss`."""
@@ -385,14 +360,7 @@ class SacAgent(Agent):
         factor = params["log_alpha"]["value"] if self._use_log_alpha else self._alpha(params)
         losses = self._loss_weights[2] * factor * surplus
         is_real = step.time_step.step_type != StepType.LAST
-        return self._mean(losses, is_real, (), {}, {"loss/entropy": -log_prob})
-
-    def _mean(self, losses: jax.Array, is_real: jax.Array, extra: Any, rest: Any, debug: Any) -> BatchLoss:
-        """Returns the mean over rows that are no boundary; sequences are summed over time first, as in TF-Agents."""
-        losses = jnp.where(is_real, losses, 0.0)
-        if losses.ndim == 2:
-            losses, is_real = jnp.sum(losses, axis=1), jnp.any(is_real, axis=1)
-        return BatchLoss(losses, extra, rest, debug, count=jnp.maximum(jnp.sum(is_real), 1))
+        return mean_of_real(losses, is_real, (), {}, {"loss/entropy": -log_prob})
 
     def _alpha(self, params: Any) -> jax.Array:
         """Returns the temperature, `[]`."""

@@ -69,7 +69,7 @@ def test_the_variants_are_dqn_with_other_defaults():
         agent_of(QrDqnConfig(), VECTOR),
     )
     assert type(c51) is CategoricalDqnAgent
-    np.testing.assert_allclose(c51._q_policy.support, np.linspace(-10.0, 3.0, 11), rtol=1e-6)
+    np.testing.assert_allclose(c51.policy.wrapped_policy.support, np.linspace(-10.0, 3.0, 11), rtol=1e-6)
     assert c51._double
     assert type(qrdqn) is QrDqnAgent
     assert qrdqn._q_network.num_quantiles == QrDqnConfig().num_quantiles

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import optax
 
 from jaxdaw import networks, specs
-from jaxdaw.agents import DiscreteSacAgent, SacAgent, check_continuous_action, check_range
+from jaxdaw.agents import DiscreteSacAgent, SacAgent, check_bounded_floats, check_range
 from jaxdaw.errors import ConfigError
 from jaxdaw.math import element_wise_huber_loss, element_wise_squared_loss
 from jaxdaw.training._trainer import LoopOptions
@@ -164,7 +164,7 @@ class SacConfig:
         )
         observation_spec = time_step_spec.observation
         if not is_discrete:
-            check_continuous_action(action_spec, "SacAgent")  # before a network refuses it in words of its own
+            check_bounded_floats(action_spec, "SacAgent")  # before a network refuses it in words of its own
             if self.mask_key:
                 raise ConfigError(
                     "mask_key names a mask of integers, and these actions are floats",

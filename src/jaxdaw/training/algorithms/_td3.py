@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import optax
 
 from jaxdaw import networks
-from jaxdaw.agents import Td3Agent, check_continuous_action, check_range
+from jaxdaw.agents import Td3Agent, check_bounded_floats, check_range
 from jaxdaw.math import element_wise_huber_loss, element_wise_squared_loss
 from jaxdaw.training._trainer import LoopOptions
 from jaxdaw.training.algorithms._dqn import encoder_options
@@ -76,7 +76,7 @@ class DeterministicActorCriticConfig:
 
     def agent_arguments(self, time_step_spec: Any, action_spec: Any, seed: int) -> dict[str, Any]:
         """Returns the constructor arguments that both agents take, networks and optimizers included."""
-        check_continuous_action(action_spec, self.agent_name)
+        check_bounded_floats(action_spec, self.agent_name)
         observation_spec, layers = time_step_spec.observation, tuple(self.fc_layer_params)
         encoder = encoder_options(observation_spec, self.conv_layer_params)
         if self.network == "rnn":

@@ -33,14 +33,14 @@ def test_truncation_bootstraps_and_termination_does_not(discount):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_boundary_frames_teach_nothing_but_count_in_the_mean(kind):
+def test_boundary_frames_teach_nothing_and_count_in_no_mean(kind):
     frames = batch()
     frames.step_type[1, 0] = StepType.LAST
     spoiled = frames._replace(reward=frames.reward.copy(), action=frames.action.copy())
     spoiled.reward[1], spoiled.action[1] = 99.0, 0.5
     with_weights, by_type, with_others = (make(kind) for _ in range(3))
     losses = [
-        with_weights.train(batch(), np.float32([1, 0, 1, 1])).loss,
+        with_weights.train(batch(), np.float32([4, 0, 4, 4]) / 3).loss,
         by_type.train(frames).loss,
         with_others.train(spoiled).loss,
     ]
@@ -222,12 +222,12 @@ def test_summaries_of_a_delayed_actor_have_its_tags_from_the_first_step_on():
         (specs.BoundedTensorSpec((2,), np.int32, 0, 1), "int32"),
         (specs.TensorSpec((2,), np.float32), "TensorSpec"),
         (specs.BoundedTensorSpec((2,), np.float32, [-1, -1], [1, np.inf]), "inf"),
-        ({"steer": STEER, "gear": specs.BoundedTensorSpec((), np.int32, 0, 1)}, r"not at \['gear'\]"),
+        ({"steer": STEER, "gear": specs.BoundedTensorSpec((), np.int32, 0, 1)}, r"at \['gear'\]"),
     ],
     ids=["integers", "unbounded", "infinite", "mixed"],
 )
 def test_actions_without_finite_bounds_are_refused(kind, spec, text):
-    with pytest.raises(SpecError, match=f"(?s){kind.__name__} learns float actions within finite bounds.*{text}"):
+    with pytest.raises((SpecError, NotImplementedError), match=f"(?s){kind.__name__} acts .*{text}"):
         kind(STEP, spec, actor(), critic(), None, None, gamma=0.9, target_update_tau=0.5)
 
 

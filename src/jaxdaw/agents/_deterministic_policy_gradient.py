@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxdaw import specs
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._checks import check_range
+from jaxdaw.agents._critics import check_bounded_floats, check_critic, mean_of_real
 from jaxdaw.agents._state import AgentState, BatchLoss
 from jaxdaw.agents._target_networks import check_bootstrapping, own_target, updated_target
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.math import element_wise_huber_loss
-from jaxdaw.networks import Network, Weights, require_network
-from jaxdaw.policies import ActorPolicy, Policy, check_input_of, is_distribution
+from jaxdaw.networks import Network, Weights
+from jaxdaw.policies import ActorPolicy, Policy, is_distribution
 from jaxdaw.trajectories import (
     LossInfo,
     StepType,
@@ -83,7 +83,7 @@ class DeterministicActorCriticAgent(Agent):
         check_bootstrapping(gamma, target_update_tau, target_update_period)
         check_range("actor_update_period", actor_update_period, 1, math.inf, integer=True)
         check_range("reward_scale_factor", reward_scale_factor, -math.inf, math.inf, low_open=True)
-        check_continuous_action(action_spec, type(self).__name__)
+        check_bounded_floats(action_spec, type(self).__name__)
         unclipped = ActorPolicy(time_step_spec, action_spec, actor_network, clip=False)
         _check_deterministic(actor_network)
         for name, critic in critics.items():
@@ -192,7 +192,7 @@ class DeterministicActorCriticAgent(Agent):
                 td_loss += jnp.where(is_real, self._td_errors_loss_fn(wanted, values), 0.0)
                 debug |= {f"{name}/td_error": wanted - values, f"{name}/values": values}
             debug |= {"loss/td_loss": td_loss, "loss/next_values": next_value}
-            return BatchLoss(_over_time(td_loss), (), rest, debug)
+            return mean_of_real(td_loss, is_real, (), rest, debug)
 
         return loss
 
@@ -211,7 +211,7 @@ class DeterministicActorCriticAgent(Agent):
             debug = {"loss/values_of_own_actions": values}
             for path, leaf in specs.flatten_with_path(action):
                 debug[f"actor/action{path}"] = leaf
-            return BatchLoss(_over_time(jnp.where(is_real, -values, 0.0)), (), {"actor_network": rest}, debug)
+            return mean_of_real(-values, is_real, (), {"actor_network": rest}, debug)
 
         return loss
 
@@ -287,27 +287,6 @@ class DeterministicActorCriticAgent(Agent):
         return self._targets["critic_network"]
 
 
-def check_continuous_action(action_spec: Any, owner: str) -> None:
-    """Checks that all actions are floats with finite bounds.
-
-    Raises:
-      SpecError: another kind of action.
-    """
-    leaves = specs.flatten_with_path(action_spec)
-    for path, spec in leaves:
-        is_bounded = isinstance(spec, specs.BoundedTensorSpec) and specs.is_continuous(spec)
-        if not is_bounded or not np.all(np.isfinite([np.min(spec.minimum), np.max(spec.maximum)])):
-            raise SpecError(
-                f"{owner} learns float actions within finite bounds{f', not at {path}' if path else ''}",
-                expected="BoundedTensorSpec(shape, float32, minimum, maximum)",
-                got=str(spec),
-                cause="integers, or an action space without limits.",
-                fix="jaxdaw train dqn, or DqnAgent, for integers",
-            )
-    if not leaves:
-        raise SpecError(f"{owner} needs an action", expected="a nest of BoundedTensorSpec", got="an empty nest")
-
-
 def _check_deterministic(actor_network: Network) -> None:
     if any(map(is_distribution, specs.flatten(actor_network.create_variables()))):
         raise SpecError(
@@ -315,25 +294,6 @@ def _check_deterministic(actor_network: Network) -> None:
             expected="actions",
             got=actor_network.name,
             fix="ActorNetwork(observation_spec, action_spec)",
-        )
-
-
-def check_critic(label: str, critic: Any, observation_spec: Any, action_spec: Any) -> None:
-    """Checks that a network gives one value to an observation and an action.
-
-    Raises:
-      ConfigError: no Network.
-      SpecError: made for other observations or actions, or another output.
-    """
-    require_network(label, critic)
-    check_input_of(critic, (observation_spec, action_spec))
-    output = critic.create_variables((observation_spec, action_spec))
-    if not isinstance(output, specs.TensorSpec) or output.shape != ():
-        raise SpecError(
-            f"{label} does not give one value",
-            expected="[B]",
-            got=f"[B, ...] of {output}"[:80],
-            fix="CriticNetwork((observation_spec, action_spec))",
         )
 
 
@@ -356,8 +316,3 @@ def _or_refusal(label: str, optimizer: optax.GradientTransformation | None) -> A
         )
 
     return optax.GradientTransformation(init, update)
-
-
-def _over_time(loss: jax.Array) -> jax.Array:
-    """Returns the loss of each row, that of a sequence summed over time."""
-    return jnp.sum(loss, axis=1) if loss.ndim == 2 else loss
