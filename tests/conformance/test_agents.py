@@ -22,6 +22,9 @@ from jaxdaw.agents import (
     LinearThompsonSamplingAgent,
     LinearUCBAgent,
     NeuralEpsilonGreedyAgent,
+    PPOAgent,
+    PPOClipAgent,
+    PPOKLPenaltyAgent,
     ReinforceAgent,
     nested_loss,
 )
@@ -143,6 +146,39 @@ def reinforce_recurrent() -> Agent:
     return reinforce(STEER, actor, debug_summaries=True, summarize_grads_and_vars=True, summary_interval=1)
 
 
+def ppo(kind: Any = PPOAgent, action: Any = ACTION, observation: Any = OBSERVATION, **options: Any) -> Agent:
+    networks_of = options.pop("networks", None) or (
+        networks.ActorDistributionNetwork(OBSERVATION, action, fc_layer_params=(8,)),
+        networks.ValueNetwork(OBSERVATION, fc_layer_params=(6,)),
+    )
+    step = trajectories.time_step_spec(observation)
+    options = {"num_epochs": 1, "optimizer": optax.adam(1e-2), **options}
+    return kind(step, action, actor_net=networks_of[0], value_net=networks_of[1], **options)
+
+
+def ppo_masked() -> Agent:
+    return ppo(
+        observation=MASKED,
+        kl_cutoff_factor=0.0,
+        observation_and_action_constraint_splitter=lambda both: (both["observation"], both["mask"]),
+    )
+
+
+def ppo_recurrent() -> Agent:
+    pair = (
+        networks.ActorDistributionRnnNetwork(
+            OBSERVATION, STEER, input_fc_layer_params=(6,), lstm_size=(5,), output_fc_layer_params=None
+        ),
+        networks.ValueRnnNetwork(OBSERVATION, input_fc_layer_params=(6,), lstm_size=(5,), output_fc_layer_params=None),
+    )
+    return ppo(PPOClipAgent, STEER, networks=pair, debug_summaries=True, summarize_grads_and_vars=True)
+
+
+def ppo_with_penalty() -> Agent:
+    adaptive = {"initial_adaptive_kl_beta": 1.0, "adaptive_kl_target": 0.01, "adaptive_kl_tolerance": 0.3}
+    return ppo(PPOKLPenaltyAgent, {"gear": ACTION, "steer": STEER}, **adaptive)
+
+
 PROPENSITY = ("log_probability",)
 
 
@@ -203,6 +239,9 @@ AGENTS: dict[str, Callable[[], Agent]] = {
     "reinforce mixed actions": lambda: reinforce({"gear": ACTION, "steer": STEER}),
     "reinforce with a baseline": reinforce_with_baseline,
     "reinforce lstm": reinforce_recurrent,
+    "ppo masked": ppo_masked,
+    "ppo clipped, lstm": ppo_recurrent,
+    "ppo penalty, mixed actions": ppo_with_penalty,
     **EXPLORERS,
 }
 

@@ -8,6 +8,7 @@ from jaxdaw.policies._constraints import Splitter, split_observation
 from jaxdaw.policies._exploration import BoltzmannPolicy, EpsilonGreedyPolicy, GreedyPolicy
 from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy
+from jaxdaw.policies._ppo import PPOPolicy
 from jaxdaw.policies._q import QPolicy
 from jaxdaw.policies._q import check_scalar_action as check_scalar_action
 from jaxdaw.policies._q import check_values_of as check_values_of
@@ -44,6 +45,7 @@ __all__ = [
     "LinearUCBPolicy",
     "NeuralConstraint",
     "OUNoisePolicy",
+    "PPOPolicy",
     "Policy",
     "PolicyInfo",
     "QPolicy",

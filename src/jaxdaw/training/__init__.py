@@ -18,7 +18,15 @@ from jaxdaw.training._run import run_recipe as run_recipe
 from jaxdaw.training._run_directory import read_config as read_config
 from jaxdaw.training._run_directory import versions as versions
 from jaxdaw.training._trainer import LoopOptions
-from jaxdaw.training.algorithms import ALGORITHMS, Algorithm, BanditConfig, BcConfig, DqnConfig, ReinforceConfig
+from jaxdaw.training.algorithms import (
+    ALGORITHMS,
+    Algorithm,
+    BanditConfig,
+    BcConfig,
+    DqnConfig,
+    PpoConfig,
+    ReinforceConfig,
+)
 
 __all__ = [
     "ALGORITHMS",
@@ -29,6 +37,7 @@ __all__ = [
     "DqnConfig",
     "LoopOptions",
     "Periodically",
+    "PpoConfig",
     "ReinforceConfig",
     "Run",
     "fit",

@@ -16,6 +16,7 @@ from jaxdaw.training._log_job import LogSource
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._dqn import DqnConfig
+from jaxdaw.training.algorithms._ppo import PpoConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 
 LearnsFrom = Literal["environment", "demonstrations", "bandit"]
@@ -80,6 +81,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         total="steps",
         resumable=_IN_AN_ENVIRONMENT,
         depends={"lstm_size": ("network", ("rnn",)), "value_estimation_loss_coef": ("baseline", (True,))},
+    ),
+    "ppo": Algorithm(
+        summary="Learn any actions by reward, in several passes over each rollout: PPO, clipped or with a KL penalty.",
+        config=PpoConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends={"lstm_size": ("network", ("rnn",))},
     ),
     "bc": Algorithm(
         summary="Clone a policy from demonstrations: of any actions, from single steps or from sequences.",
