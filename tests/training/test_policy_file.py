@@ -34,6 +34,7 @@ from jaxdaw.policies import (
     LinearUCBPolicy,
     OUNoisePolicy,
     Policy,
+    PPOPolicy,
     QPolicy,
     RandomPolicy,
     SquareCBPolicy,
@@ -136,6 +137,14 @@ POLICIES |= {
 }
 
 
+def recording() -> PPOPolicy:
+    value = networks.ValueRnnNetwork(PLAIN, lstm_size=(4,), last_kernel_initializer=jax.nn.initializers.orthogonal(1.0))
+    network = networks.ActorDistributionNetwork(PLAIN, WHEEL, fc_layer_params=(8,))
+    step = trajectories.time_step_spec(PLAIN)
+    return PPOPolicy(step, WHEEL, network, value, networks.StreamingNormalizer(PLAIN), reward_discount=0.5)
+
+
+POLICIES["recording"] = recording
 ARMS = {"global": PLAIN, "per_arm": specs.TensorSpec((4, 2), np.float32)}
 
 

@@ -16,7 +16,7 @@ from jaxdaw.agents._checks import check_choice, check_optimizer, check_range
 from jaxdaw.agents._state import AgentState
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.math import discounted_returns, generalized_advantages
-from jaxdaw.networks import Network, StreamingNormalizer
+from jaxdaw.networks import Network, StreamingNormalizer, Weights
 from jaxdaw.policies import ActorPolicy, GreedyPolicy, PPOPolicy, Splitter, split_observation
 from jaxdaw.trajectories import StepType, TimeStep, Trajectory, episode_ends, generalized_advantage_estimation
 
@@ -225,10 +225,7 @@ class ActorCritic(Agent):
         if self._reward_normalizer is None:
             return reward
         known = self.weights_of(state, "reward_normalizer")
-        seeded = self._reward_normalizer.apply(known, self._reward_samples(frames), training=True)[2]
-        is_new = known.rest["count"]["total"] == 0
-        rest = jax.tree.map(lambda new, old: jnp.where(is_new, new, old), seeded, known.rest)
-        return self._reward_normalizer.apply(known._replace(rest=rest), reward)[0]
+        return _scaled(self._reward_normalizer, known, reward, self._reward_samples(frames))
 
     def _reward_samples(self, frames: Trajectory) -> jax.Array:
         """Returns what the deviation of rewards is taken of, NaN in frames that do not count."""
@@ -314,7 +311,8 @@ class ActorCritic(Agent):
         """
         reward = jnp.asarray(next_time_steps.reward)
         if self._reward_normalizer is not None:
-            reward = self._reward_normalizer(reward)[0]
+            samples = reward * jnp.nan if self._scales_by_returns else reward  # rewards say nothing of returns
+            reward = _scaled(self._reward_normalizer, self._reward_normalizer.get_weights(), reward, samples)
         ends = jnp.asarray(next_time_steps.step_type) == StepType.LAST
         return self._estimates(reward, jnp.asarray(next_time_steps.discount), jnp.asarray(value_preds), ends)
 
@@ -351,6 +349,14 @@ class ActorCritic(Agent):
         """
         if self._reward_normalizer is not None:
             self._reward_normalizer.update(batched_rewards, (0, 1))
+
+
+def _scaled(normalizer: RewardNormalizer, known: Weights, reward: jax.Array, samples: jax.Array) -> jax.Array:
+    """Returns rewards normalized by what is known, or by these samples while nothing is known; pure."""
+    seeded = normalizer.apply(known, samples, training=True)[2]
+    is_new = known.rest["count"]["total"] == 0
+    rest = jax.tree.map(lambda new, old: jnp.where(is_new, new, old), seeded, known.rest)
+    return normalizer.apply(known._replace(rest=rest), reward)[0]
 
 
 def _check_apart(actor_net: Any, value_net: Any) -> None:
