@@ -10,7 +10,7 @@ import pytest
 
 from jaxdaw import networks, specs, trajectories
 from jaxdaw.agents import PPOAgent
-from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, SpecTypeError
+from jaxdaw.errors import ConfigError, JaxdawWarning, NonFiniteError, SpecError, SpecTypeError
 from jaxdaw.trajectories import StepType, Trajectory
 
 OBSERVATION = specs.BoundedTensorSpec((1,), np.float32, -100.0, 100.0)
@@ -270,6 +270,11 @@ def test_weights_of_frames_go_with_the_frames_that_are_kept():
 def test_arguments_out_of_range_are_refused_by_name(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         make(**wrong)
+
+
+def test_td_lambda_returns_without_generalized_advantages_warn():
+    with pytest.warns(JaxdawWarning, match="use_td_lambda_return has no effect without use_gae"):
+        make(use_gae=False, use_td_lambda_return=True)
 
 
 def test_networks_that_share_variables_and_rows_of_one_frame_are_refused():

@@ -56,6 +56,7 @@ def make(case: cases.Case) -> tuple[PPOAgent, dict[str, networks.Network]]:
     }
     assign(made["actor"], stored_weights(case, "actor", "w"))
     assign(made["value"], stored_weights(case, "value", "w"))
+    options["use_td_lambda_return"] &= options["use_gae"]  # which has no effect there, and warns
     options["optimizer"] = optax.chain(recording(), optimizer(options["optimizer"]))
     if is_clip := doc["api"]["class"] == "PPOClipAgent":
         options["log_prob_clipping"] = 0.0  # docs/differences.md, "log_prob_clipping of PPOClipAgent"
@@ -234,7 +235,8 @@ def estimates(case: cases.Case, reward: np.ndarray) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("name", ADVANTAGES)
 def test_returns_and_advantages(name: str):
     case = cases.load("ppo", name)
-    options, step = case.doc["constructor"], cases.spec(case.doc["specs"]["time_step"])
+    options, step = dict(case.doc["constructor"]), cases.spec(case.doc["specs"]["time_step"])
+    options["use_td_lambda_return"] &= options["use_gae"]
     action = cases.spec({"shape": [], "dtype": "int32", "minimum": 0, "maximum": 1})
     actor = networks.ActorDistributionNetwork(step.observation, action, fc_layer_params=None)
     value = networks.ValueNetwork(step.observation, fc_layer_params=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from jaxdaw import specs
 from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._checks import check_choice, check_optimizer, check_range
 from jaxdaw.agents._state import AgentState
-from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.errors import ConfigError, JaxdawWarning, SpecError
 from jaxdaw.math import discounted_returns, generalized_advantages
 from jaxdaw.networks import Network, StreamingNormalizer, Weights
 from jaxdaw.policies import ActorPolicy, GreedyPolicy, PPOPolicy, Splitter, split_observation
@@ -86,6 +87,9 @@ class ActorCritic(Agent):
         the normalizer.
       options: of `Agent`.
 
+    Warns:
+      JaxdawWarning: `use_td_lambda_return` without `use_gae`.
+
     Raises:
       ConfigError: no network, networks that share variables, or a number outside its range.
       SpecError: an output that is no distribution over the actions, or no value.
@@ -122,6 +126,12 @@ class ActorCritic(Agent):
         check_range("gradient_clipping", gradient_clipping, 0.0, math.inf, optional=True)
         check_choice("reward_normalization", reward_normalization, ("reward", "return"))
         check_optimizer("optimizer", optimizer)
+        if use_td_lambda_return and not use_gae:
+            warnings.warn(
+                "use_td_lambda_return has no effect without use_gae: returns are sums of rewards",
+                JaxdawWarning,
+                stacklevel=3,
+            )
         self._gamma, self._lambda = float(discount_factor), float(lambda_value)
         self._use_gae, self._use_td_lambda_return = use_gae, use_td_lambda_return
         self._scales_by_returns = normalize_rewards and reward_normalization == "return"
