@@ -198,6 +198,28 @@ def test_a_refused_epoch_takes_all_of_them_back(collected):
     jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.array, agent.get_state()))
 
 
+def test_an_actor_with_memory_goes_on_from_the_state_that_recorded_the_row():
+    actor = networks.ActorDistributionRnnNetwork(
+        OBSERVATION, ACTION, input_fc_layer_params=None, lstm_size=(3,), output_fc_layer_params=None
+    )
+    for variable in actor.variables:
+        variable.set_value(4.0 * variable.get_value())
+    agent = make(actor_net=actor)
+    observation = np.random.default_rng(0).normal(size=(4, 6, 1)).astype(np.float32)
+    kinds = np.tile(np.int32([F, M, M, L, F, M]), (4, 1))
+    state, steps = agent.collect_policy.get_initial_state(4), []
+    for t in range(6):
+        step = trajectories.TimeStep(kinds[:, t], *np.ones((2, 4), np.float32), observation[:, t])
+        steps.append(agent.collect_policy.action(step, state, seed=t))
+        state = steps[-1].state
+    taken = jax.tree.map(lambda *x: np.stack(x, 1), *steps)
+    ones = np.ones((4, 6), np.float32)
+    following = np.roll(kinds, -1, 1)
+    recorded = Trajectory(kinds, observation, taken.action, taken.info, following, ones, ones)
+    for whole in (recorded, jax.tree.map(lambda x: x[:, 1:], recorded)):  # rows may begin within an episode
+        assert abs(float(agent.loss(whole).extra.approx_kl)) < 1e-6
+
+
 def test_constant_rewards_stay_as_they_are():
     agent = make(normalize_rewards=True)
     ones = GOES_ON._replace(reward=np.full((1, 3), 7.0, np.float32))

@@ -262,8 +262,14 @@ class ActorCritic(Agent):
 
     def _distributions(self, state: AgentState, params: Any, frames: Trajectory, training: bool) -> tuple[Any, Any]:
         """Returns the distributions over actions, and the actor network's other arrays after the call."""
-        weights = self._actor_weights(state, params)
-        output, _, rest = self._recorder.distributions(weights, frames.observation, frames.step_type, training=training)
+        before = frames.policy_info.get("network_state", ())  # that recorded the first frame of each row
+        output, _, rest = self._recorder.distributions(
+            self._actor_weights(state, params),
+            frames.observation,
+            frames.step_type,
+            jax.tree.map(lambda x: x[:, 0], before),
+            training,
+        )
         return output, rest
 
     def _values(self, state: AgentState, params: Any, frames: Trajectory, training: bool = False) -> tuple[Any, Any]:

@@ -22,6 +22,7 @@ class PPOPolicy(ActorPolicy):
 
     * `dist_params`: in the nest of the actions, `{"logits": [B, ..., A]}` for integers and `{"loc": [B, ...],
       "scale": [B, ...]}` for floats, before masks;
+    * `network_state`: `[B, ...]`, of an actor with memory: its state before the step;
     * `value_prediction`: `[B]`, unless values are computed in `train`;
     * `discounted_return`: `[B]`, with a `reward_discount`.
 
@@ -105,6 +106,8 @@ class PPOPolicy(ActorPolicy):
         if not self._collect:
             return choice
         info: dict[str, Any] = {"dist_params": specs.map_structure(parameters_of, choice.action)}
+        if self._actor_network.state_spec != ():
+            info["network_state"] = memory["actor_network"]
         state = {"actor_network": choice.state}
         if self._predicts:
             observation, _ = split_observation(self._splitter, time_step.observation)
@@ -135,6 +138,8 @@ class PPOPolicy(ActorPolicy):
 
         scalar = specs.TensorSpec((), np.float32)
         reported: dict[str, Any] = {"dist_params": specs.map_structure(parameters, actor_network.create_variables())}
+        if actor_network.state_spec != ():
+            reported["network_state"] = actor_network.state_spec
         if self._predicts:
             reported["value_prediction"] = scalar
         if self._reward_discount is not None:
