@@ -1,5 +1,6 @@
 """PPOClipAgent is PPOAgent with clipped ratios and without a penalty."""
 
+import copy
 import inspect
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_a_schedule_of_the_clipping_is_read_at_the_train_step():
     moved = CUT._replace(policy_info={"dist_params": {"logits": np.tile(np.float32([-0.5, 0.0]), (1, 6, 1))}})
     shares = [float(agent.train(moved).extra.clip_fraction) for _ in range(2)]  # ratios of 0.5 / 0.38
     assert shares == [0.0, 1.0]
+
+
+def test_a_copy_has_the_same_options_and_weights_of_its_own():
+    agent = make(target_kl=1e-9)
+    twin = copy.deepcopy(agent)
+    assert twin.constructor_arguments()["options"] == {"target_kl": 1e-9}
+    assert float(agent.train(CUT).loss) == float(twin.train(CUT).loss)
 
 
 def test_arguments_stand_in_the_original_s_order_and_the_penalty_s_are_refused():
