@@ -84,3 +84,17 @@ def test_options_shape_the_agent():
 def test_numbers_out_of_range_are_refused_by_name(wrong):
     with pytest.raises(ConfigError, match=list(wrong)[-1]):
         PpoConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("idle", "message"),
+    [
+        ({"adaptive_kl_target": 0.1}, "adaptive_kl_target has no effect with initial_adaptive_kl_beta 0.0"),
+        ({"importance_ratio_clipping": 0.0, "importance_ratio_clipping_end": 1.0}, "has no effect"),
+        ({"lstm_size": 3}, "lstm_size has no effect with network mlp"),
+    ],
+    ids=str,
+)
+def test_options_without_effect_are_refused(idle, message):
+    with pytest.raises(ConfigError, match=message):
+        training.train("ppo", "jax:CartPole-v1", steps=64, **idle)

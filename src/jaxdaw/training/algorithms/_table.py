@@ -51,6 +51,14 @@ class Algorithm:
         return EnvironmentSource if self.learns_from == "environment" else DemonstrationsSource
 
 
+class _AboveZero(tuple[Any, ...]):
+    """All numbers above 0, as the values of an option beside which another has an effect."""
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and value > 0
+
+
+_ABOVE_0 = _AboveZero(("above 0",))
 _LOGS = (".jsonl", ".dsjson", ".parquet")
 """Endings of the files that are logs. A .csv is a table: its log is read by `read_decisions`."""
 
@@ -88,7 +96,11 @@ ALGORITHMS: dict[str, Algorithm] = {
         learns_from="environment",
         total="steps",
         resumable=_IN_AN_ENVIRONMENT,
-        depends={"lstm_size": ("network", ("rnn",))},
+        depends={
+            "lstm_size": ("network", ("rnn",)),
+            "importance_ratio_clipping_end": ("importance_ratio_clipping", _ABOVE_0),
+            "adaptive_kl_target": ("initial_adaptive_kl_beta", _ABOVE_0),
+        },
     ),
     "bc": Algorithm(
         summary="Clone a policy from demonstrations: of any actions, from single steps or from sequences.",
