@@ -160,6 +160,7 @@ def ppo_masked() -> Agent:
     return ppo(
         observation=MASKED,
         kl_cutoff_factor=0.0,
+        debug_summaries=True,
         observation_and_action_constraint_splitter=lambda both: (both["observation"], both["mask"]),
     )
 
@@ -171,7 +172,7 @@ def ppo_recurrent() -> Agent:
         ),
         networks.ValueRnnNetwork(OBSERVATION, input_fc_layer_params=(6,), lstm_size=(5,), output_fc_layer_params=None),
     )
-    return ppo(PPOClipAgent, STEER, networks=pair, debug_summaries=True, summarize_grads_and_vars=True)
+    return ppo(PPOClipAgent, STEER, networks=pair, normalize_rewards=False)
 
 
 def ppo_with_penalty() -> Agent:

@@ -8,12 +8,12 @@ import pytest
 
 from jaxdaw import networks
 from jaxdaw.agents import PPOClipAgent
-from jaxdaw.testing import PROBES, CutEpisode, DelayedReward, MatchedReward, Probe
+from jaxdaw.testing import PROBES, CutEpisode, MatchedReward, Probe
 from jaxdaw.training import LoopOptions
 from jaxdaw.training._jax_trainer import JaxTrainer
 
 GAMMA, PHASES = 0.8, 100
-TELLING = [probe for probe in PROBES if isinstance(probe, CutEpisode | DelayedReward | MatchedReward)]
+TELLING = [probe for probe in PROBES if isinstance(probe, CutEpisode | MatchedReward)]
 
 
 @pytest.mark.parametrize("probe", TELLING, ids=lambda probe: type(probe).__name__)
