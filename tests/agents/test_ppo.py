@@ -220,6 +220,28 @@ def test_an_actor_with_memory_goes_on_from_the_state_that_recorded_the_row():
         assert abs(float(agent.loss(whole).extra.approx_kl)) < 1e-6
 
 
+def test_a_value_network_with_memory_goes_on_from_its_state_too():
+    value = networks.ValueRnnNetwork(
+        OBSERVATION, input_fc_layer_params=None, lstm_size=(3,), output_fc_layer_params=None
+    )
+    for variable in value.variables:
+        variable.set_value(4.0 * variable.get_value())
+    agent = make(value_net=value)
+    observation = np.random.default_rng(0).normal(size=(4, 6, 1)).astype(np.float32)
+    state, steps = agent.collect_policy.get_initial_state(4), []
+    for t in range(6):
+        step = trajectories.TimeStep(
+            np.full(4, F if t == 0 else M, np.int32), *np.ones((2, 4), np.float32), observation[:, t]
+        )
+        steps.append(agent.collect_policy.action(step, state, seed=t))
+        state = steps[-1].state
+    taken = jax.tree.map(lambda *x: np.stack(x, 1), *steps)
+    kinds, ones = np.tile(np.int32([F, M, M, M, M, M]), (4, 1)), np.ones((4, 6), np.float32)
+    recorded = Trajectory(kinds, observation, taken.action, taken.info, np.full_like(kinds, M), ones, ones)
+    whole, part = (agent.prepare(agent.get_state(), jax.tree.map(lambda x, n=n: x[:, n:], recorded)) for n in (0, 2))
+    np.testing.assert_allclose(part.value, whole.value[:, 2:], rtol=1e-5, atol=1e-6)
+
+
 def test_constant_rewards_stay_as_they_are():
     agent = make(normalize_rewards=True)
     ones = GOES_ON._replace(reward=np.full((1, 3), 7.0, np.float32))

@@ -262,12 +262,11 @@ class ActorCritic(Agent):
 
     def _distributions(self, state: AgentState, params: Any, frames: Trajectory, training: bool) -> tuple[Any, Any]:
         """Returns the distributions over actions, and the actor network's other arrays after the call."""
-        before = frames.policy_info.get("network_state", ())  # that recorded the first frame of each row
         output, _, rest = self._recorder.distributions(
             self._actor_weights(state, params),
             frames.observation,
             frames.step_type,
-            jax.tree.map(lambda x: x[:, 0], before),
+            _first_of(frames, "network_state"),
             training,
         )
         return output, rest
@@ -279,7 +278,8 @@ class ActorCritic(Agent):
             statistics = self.weights_of(state, "observation_normalizer")
             observation = self._observation_normalizer.apply(statistics, observation)[0]
         weights, network = self.weights_of(state, "value_network", params), self._recorder.value_network
-        value, _, rest = network.apply(weights, observation, frames.step_type, training=training)
+        before = _first_of(frames, "value_network_state")
+        value, _, rest = network.apply(weights, observation, frames.step_type, before, training)
         return value, rest
 
     def _actor_weights(self, state: AgentState, params: Any = None) -> Any:
@@ -296,7 +296,7 @@ class ActorCritic(Agent):
         """Returns the same, and the value network's weights if the collect policy predicts values; pure."""
         del step
         actor = self._actor_weights(state)
-        return actor if self._computes_in_train else (actor, self.weights_of(state, "value_network"))
+        return (actor, self.weights_of(state, "value_network")) if self._recorder.predicts_values else actor
 
     # Documented methods and properties.
 
@@ -365,6 +365,11 @@ class ActorCritic(Agent):
         """
         if self._reward_normalizer is not None:
             self._reward_normalizer.update(batched_rewards, (0, 1))
+
+
+def _first_of(frames: Trajectory, name: str) -> Any:
+    """Returns the state of a network that recorded the first frame of each row, or `()` if there is none."""
+    return jax.tree.map(lambda x: x[:, 0], frames.policy_info.get(name, ()))
 
 
 def _scaled(normalizer: RewardNormalizer, known: Weights, reward: jax.Array, samples: jax.Array) -> jax.Array:

@@ -22,7 +22,8 @@ class PPOPolicy(ActorPolicy):
 
     * `dist_params`: in the nest of the actions, `{"logits": [B, ..., A]}` for integers and `{"loc": [B, ...],
       "scale": [B, ...]}` for floats, before masks;
-    * `network_state`: `[B, ...]`, of an actor with memory: its state before the step;
+    * `network_state`, `value_network_state`: `[B, ...]`, of an actor and of a value network with memory: the state
+      before the step, from which a loss over the steps that follow goes on;
     * `value_prediction`: `[B]`, unless values are computed in `train`;
     * `discounted_return`: `[B]`, with a `reward_discount`.
 
@@ -64,10 +65,12 @@ class PPOPolicy(ActorPolicy):
         require_network("value_network", value_network)
         self._value_network = value_network
         self._collect = collect
-        self._predicts = collect and not compute_value_and_advantage_in_train
+        has_memory = value_network.state_spec != ()
+        self._reports_values = collect and not compute_value_and_advantage_in_train
+        self._predicts = collect and (self._reports_values or has_memory)
         self._reward_discount = reward_discount if collect else None
         memory = {}
-        if self._predicts and value_network.state_spec != ():
+        if self._predicts and has_memory:
             memory["value_network"] = value_network.state_spec
         if self._reward_discount is not None:
             memory["discounted_return"] = specs.TensorSpec((), np.float32)
@@ -89,6 +92,11 @@ class PPOPolicy(ActorPolicy):
     def value_network(self) -> Network:
         """The network that predicts values."""
         return self._value_network
+
+    @property
+    def predicts_values(self) -> bool:
+        """Whether the value network runs, too: its values are reported, or it has memory."""
+        return self._predicts
 
     def _networks(self) -> tuple[Network, ...]:
         return (*super()._networks(), self._value_network) if self._predicts else super()._networks()
@@ -113,10 +121,12 @@ class PPOPolicy(ActorPolicy):
             observation, _ = split_observation(self._splitter, time_step.observation)
             if self._observation_normalizer is not None:
                 observation = self._observation_normalizer.apply(actor[1], observation)[0]
-            info["value_prediction"], after, _ = self._value_network.apply(
-                value, observation, time_step.step_type, memory.get("value_network", ())
-            )
-            state["value_network"] = after
+            before = memory.get("value_network", ())
+            predicted, after, _ = self._value_network.apply(value, observation, time_step.step_type, before)
+            if self._reports_values:
+                info["value_prediction"] = predicted
+            if "value_network" in memory:
+                info["value_network_state"], state["value_network"] = before, after
         if self._reward_discount is not None:  # the state of a FIRST step is zeros, and so is its reward
             earned = self._reward_discount * memory["discounted_return"] + time_step.reward
             info["discounted_return"] = state["discounted_return"] = earned
@@ -140,7 +150,9 @@ class PPOPolicy(ActorPolicy):
         reported: dict[str, Any] = {"dist_params": specs.map_structure(parameters, actor_network.create_variables())}
         if actor_network.state_spec != ():
             reported["network_state"] = actor_network.state_spec
-        if self._predicts:
+        if self._value_network.state_spec != ():
+            reported["value_network_state"] = self._value_network.state_spec
+        if self._reports_values:
             reported["value_prediction"] = scalar
         if self._reward_discount is not None:
             reported["discounted_return"] = scalar
