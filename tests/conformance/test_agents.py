@@ -25,6 +25,9 @@ from jaxdaw.agents import (
     LinearThompsonSamplingAgent,
     LinearUCBAgent,
     NeuralEpsilonGreedyAgent,
+    PPOAgent,
+    PPOClipAgent,
+    PPOKLPenaltyAgent,
     QrDqnAgent,
     ReinforceAgent,
     SacAgent,
@@ -214,6 +217,40 @@ def discrete_sac_masked() -> Agent:
     )
 
 
+def ppo(kind: Any = PPOAgent, action: Any = ACTION, observation: Any = OBSERVATION, **options: Any) -> Agent:
+    networks_of = options.pop("networks", None) or (
+        networks.ActorDistributionNetwork(OBSERVATION, action, fc_layer_params=(8,)),
+        networks.ValueNetwork(OBSERVATION, fc_layer_params=(6,)),
+    )
+    step = trajectories.time_step_spec(observation)
+    options = {"num_epochs": 1, "optimizer": optax.adam(1e-2), **options}
+    return kind(step, action, actor_net=networks_of[0], value_net=networks_of[1], **options)
+
+
+def ppo_masked() -> Agent:
+    return ppo(
+        observation=MASKED,
+        kl_cutoff_factor=0.0,
+        debug_summaries=True,
+        observation_and_action_constraint_splitter=lambda both: (both["observation"], both["mask"]),
+    )
+
+
+def ppo_recurrent() -> Agent:
+    pair = (
+        networks.ActorDistributionRnnNetwork(
+            OBSERVATION, STEER, input_fc_layer_params=(6,), lstm_size=(5,), output_fc_layer_params=None
+        ),
+        networks.ValueRnnNetwork(OBSERVATION, input_fc_layer_params=(6,), lstm_size=(5,), output_fc_layer_params=None),
+    )
+    return ppo(PPOClipAgent, STEER, networks=pair, normalize_rewards=False)
+
+
+def ppo_with_penalty() -> Agent:
+    adaptive = {"initial_adaptive_kl_beta": 1.0, "adaptive_kl_target": 0.01, "adaptive_kl_tolerance": 0.3}
+    return ppo(PPOKLPenaltyAgent, {"gear": ACTION, "steer": STEER}, **adaptive)
+
+
 PROPENSITY = ("log_probability",)
 
 
@@ -284,6 +321,9 @@ AGENTS: dict[str, Callable[[], Agent]] = {
     "sac": lambda: sac(gradient_clipping=0.5),
     "sac lstm, fixed temperature": sac_recurrent,
     "discrete sac masked": discrete_sac_masked,
+    "ppo masked": ppo_masked,
+    "ppo clipped, lstm": ppo_recurrent,
+    "ppo penalty, mixed actions": ppo_with_penalty,
     **EXPLORERS,
 }
 

@@ -25,6 +25,7 @@ from jaxdaw.policies import (
     LinearUCBPolicy,
     OUNoisePolicy,
     Policy,
+    PPOPolicy,
     QPolicy,
     RandomPolicy,
     SquareCBPolicy,
@@ -91,6 +92,12 @@ def recurrent_actor() -> ActorPolicy:
         OBSERVATION, ACTIONS, input_fc_layer_params=(6,), lstm_size=(4,), output_fc_layer_params=None
     )
     return ActorPolicy(STEP, ACTIONS, network)
+
+
+def recording_actor() -> PPOPolicy:
+    network = networks.ActorDistributionNetwork(OBSERVATION, ACTIONS, fc_layer_params=(8,))
+    value = networks.ValueRnnNetwork(OBSERVATION, input_fc_layer_params=None, lstm_size=(4,))
+    return PPOPolicy(STEP, ACTIONS, network, value, reward_discount=0.9)
 
 
 def normalizing_actor() -> ActorPolicy:
@@ -186,6 +193,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "actor over a mixed nest": lambda: actor(ACTIONS),
     "actor lstm": recurrent_actor,
     "actor with a normalizer": normalizing_actor,
+    "actor that records for PPO": recording_actor,
     "greedy actor over a mixed nest": lambda: GreedyPolicy(actor(ACTIONS)),
     "bandit greedy": bandit,
     "bandit exploring": lambda: EpsilonGreedyPolicy(bandit(), 0.3),

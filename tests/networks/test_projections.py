@@ -242,3 +242,11 @@ def test_projections_are_networks_parts_and_stay_static_under_jit():
     compiled = jax.jit(lambda w, x: network.apply(w, x)[0])(network.get_weights(), FEATURES)
     np.testing.assert_allclose(compiled["steer"].loc, eager["steer"].loc, rtol=1e-6)
     np.testing.assert_allclose(compiled["gear"].logits, eager["gear"].logits, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "layer"), [(CategoricalProjection, GEAR, "logits"), (NormalProjection, STEER, "means")]
+)
+def test_fresh_kernels_are_drawn_by_the_initializer_that_is_given(kind, spec, layer):
+    head = made(kind, spec, kernel_initializer=jax.nn.initializers.constant(0.25))
+    np.testing.assert_array_equal(np.unique(getattr(head, layer).kernel[...]), [0.25])

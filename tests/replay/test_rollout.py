@@ -54,5 +54,7 @@ def test_rollouts_that_do_not_divide_are_refused():
     source = RolloutSource(SPEC, 3, 3, minibatches=2, by_sequence=False)
     with pytest.raises(ConfigError, match="9 frames"):
         source.batches(filled(source, 3), key_data(0), lambda rollout: rollout)
+    with pytest.raises(ConfigError, match="9 frames"):  # at once, where it is known how many there will be
+        RolloutSource(SPEC, 3, 3, minibatches=2, by_sequence=False, overlap=1)
     with pytest.raises(ConfigError, match="epochs is outside its range"):
         RolloutSource(SPEC, 3, 4, epochs=0)

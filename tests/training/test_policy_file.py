@@ -36,6 +36,7 @@ from jaxdaw.policies import (
     NoisyNetworkPolicy,
     OUNoisePolicy,
     Policy,
+    PPOPolicy,
     QPolicy,
     QuantileQPolicy,
     RandomPolicy,
@@ -148,6 +149,14 @@ POLICIES |= {
 }
 
 
+def recording() -> PPOPolicy:
+    value = networks.ValueRnnNetwork(PLAIN, lstm_size=(4,), last_kernel_initializer=jax.nn.initializers.orthogonal(1.0))
+    network = networks.ActorDistributionNetwork(PLAIN, WHEEL, fc_layer_params=(8,))
+    step = trajectories.time_step_spec(PLAIN)
+    return PPOPolicy(step, WHEEL, network, value, networks.StreamingNormalizer(PLAIN), reward_discount=0.5)
+
+
+POLICIES["recording"] = recording
 ARMS = {"global": PLAIN, "per_arm": specs.TensorSpec((4, 2), np.float32)}
 
 

@@ -237,6 +237,8 @@ REFUSED = [
     ("dqn", "Pendulum-v1", {}),
     ("dqn", "CartPole-v1", {"seeds": 2, "gamma": 2.0}),
     ("reinforce", "jax:CartPole-v1", {"rollout_steps": 0}),
+    ("ppo", "jax:CartPole-v1", {"minibatches": 7}),
+    ("ppo", "jax:CartPole-v1", {"lambda_value": 1.5}),
     ("bc", "no/such/data", {}),
     ("bandit", "one_armed", {}),
     ("bandit", "wheel", {"bandit_options": {"dleta": 1}}),

@@ -14,6 +14,9 @@ from jaxdaw.agents._dqn import DqnAgent, DqnLossInfo
 from jaxdaw.agents._ensemble import EnsembleThompsonSamplingAgent
 from jaxdaw.agents._linear_bandits import LinearBanditAgent, LinearThompsonSamplingAgent, LinearUCBAgent
 from jaxdaw.agents._neural_epsilon_greedy import NeuralEpsilonGreedyAgent
+from jaxdaw.agents._ppo import PPOAgent, PPOLossInfo
+from jaxdaw.agents._ppo_clip import PPOClipAgent
+from jaxdaw.agents._ppo_kl_penalty import PPOKLPenaltyAgent
 from jaxdaw.agents._qr_dqn import QrDqnAgent
 from jaxdaw.agents._reinforce import ReinforceAgent, ReinforceAgentLossInfo
 from jaxdaw.agents._reward_prediction import GreedyRewardPredictionAgent, RewardPredictionLossInfo
@@ -42,6 +45,10 @@ __all__ = [
     "LinearThompsonSamplingAgent",
     "LinearUCBAgent",
     "NeuralEpsilonGreedyAgent",
+    "PPOAgent",
+    "PPOClipAgent",
+    "PPOKLPenaltyAgent",
+    "PPOLossInfo",
     "QrDqnAgent",
     "ReinforceAgent",
     "ReinforceAgentLossInfo",

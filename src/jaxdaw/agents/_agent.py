@@ -41,7 +41,7 @@ class Agent(Shell):
       action_spec: a nest of BoundedTensorSpec.
       policy: for use and evaluation.
       collect_policy: for gathering experience.
-      networks: what is trained, by name; a `Parameter` is a network too.
+      networks: what learning changes, by name; a `Parameter` is a network too, and so is a normalizer.
       optimizers: one optax transformation for all networks; or by name, each with the networks that it trains.
       train_sequence_length: the T that `train` needs; None for any.
       num_outer_dims: 2 for experience `[B, T, ...]`, 1 for `[B, ...]`.
@@ -92,8 +92,9 @@ class Agent(Shell):
     ):
         if not isinstance(optimizers, Mapping):
             optimizers = {"optimizer": (optimizers, tuple(networks))}
+        trained = {name for _, names in optimizers.values() for name in names}
         for label, network in networks.items():
-            check_network(label, network)
+            check_network(label, network, label in trained)
         for label, (optimizer, _) in optimizers.items():
             check_optimizer(label, optimizer)
         check_range("gradient_clipping", gradient_clipping, 0.0, math.inf, low_open=True, optional=True)
@@ -101,7 +102,7 @@ class Agent(Shell):
         check_range("summary_interval", summary_interval, 1, math.inf, integer=True)
         clipping = () if gradient_clipping is None else (clip_by_norm_per_variable(gradient_clipping),)
         self._optimizers: Optimizers = {
-            label: (optax.chain(*clipping, optimizer), trained) for label, (optimizer, trained) in optimizers.items()
+            label: (optax.chain(*clipping, optimizer), names) for label, (optimizer, names) in optimizers.items()
         }
         self._summaries_enabled = enable_summaries
         self._debug_summaries = debug_summaries
@@ -169,6 +170,21 @@ class Agent(Shell):
         del state
         return rollout
 
+    def finish(self, state: AgentState, rollout: Any) -> AgentState:
+        """Returns the state after all batches of a rollout: what changes once for each (statistics, penalties).
+
+        Args:
+          state: after the last batch.
+          rollout: what `prepare` returned.
+        """
+        del rollout
+        return state
+
+    def steps_in(self, experience: Any) -> int:
+        """Returns how many gradient steps `learn` takes with this experience."""
+        del experience
+        return 1
+
     def shown_weights(self, state: AgentState) -> list[tuple[Network, Weights]]:
         """Returns the networks that users hold, target networks too, each with its weights in `state`."""
         return [(network, self.weights_of(state, name)) for name, network in self._networks.items()]
@@ -192,7 +208,7 @@ class Agent(Shell):
     def update(
         self, state: AgentState, experience: Any, weights: Any = None, **kwargs: Any
     ) -> tuple[AgentState, LossInfo]:
-        """Returns the state after one train step, and the loss before it.
+        """Returns the state after one train step (or those of `steps_in`), and the loss before it.
 
         A step is taken whole or not at all. Where a loss or gradient is not finite, or a gradient reaches 2**60,
         the state stays as it was, and the returned loss is NaN. Of a layer's kernel and bias the bias is looked at;
@@ -206,7 +222,7 @@ class Agent(Shell):
           kwargs: those that `learn` names.
         """
         stepped, info = self.learn(state, experience, weights, state.step_key, **kwargs)
-        stepped = stepped._replace(train_step=state.train_step + 1)
+        stepped = stepped._replace(train_step=state.train_step + self.steps_in(experience))
         return step_unless_refused(jnp.isfinite(info.loss), stepped, state), info
 
     def update_many(self, state: AgentState, experience: Any, weights: Any = None) -> tuple[AgentState, LossInfo]:
@@ -313,7 +329,7 @@ class Agent(Shell):
             }
             if self.debug_summaries:
                 for tag, values in batch.debug.items():
-                    made |= _summaries.distribution_summary(tag, values)
+                    made |= _summaries.distribution_summary(tag, values) if jnp.ndim(values) else {tag: values}
             if self.summarize_grads_and_vars:
                 made |= _summaries.variable_summaries(trained, {name: state.rest[name] for name in trained})
                 made |= _summaries.gradient_summaries(gradients)

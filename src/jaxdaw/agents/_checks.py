@@ -56,15 +56,15 @@ def check_range(
         )
 
 
-def check_network(label: str, network: Any) -> None:
-    """Checks that a network can be trained.
+def check_network(label: str, network: Any, is_trained: bool = True) -> None:
+    """Checks that a network can be trained; one that no optimizer trains need not hold anything to train.
 
     Raises:
       ConfigError: no Network, nothing to train, or weights that are not finite.
     """
     require_network(label, network)
     named = _summaries.named_leaves(network.get_weights().params)
-    if not named:
+    if is_trained and not named:
         raise ConfigError(f"{label} has nothing to train", expected="at least one nnx.Param", got="none")
     for name, value in named:
         if not np.isfinite(np.asarray(value)).all():

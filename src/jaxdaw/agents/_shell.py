@@ -46,6 +46,7 @@ class Shell(Module):
         update = _Agent.update
         update_many = _Agent.update_many
         learn = _Agent.learn
+        steps_in = _Agent.steps_in
         loss_info = _Agent.loss_info
         prepare = _Agent.prepare
         shown_weights = _Agent.shown_weights
@@ -132,7 +133,7 @@ class Shell(Module):
             self.set_state(jax.jit(self.init)(key))
 
     def train(self, experience: Any, weights: Any = None, **kwargs: Any) -> LossInfo:
-        """Takes one train step on a batch.
+        """Takes one train step on a batch; of an algorithm that goes over it several times, all of them.
 
         Args:
           experience: a Trajectory `[B, T, ...]` with T equal to `train_sequence_length` unless that is None; or a
@@ -164,7 +165,7 @@ class Shell(Module):
                 f"{', '.join(self._learn_arguments) or 'experience and weights alone'}"
             )
         experience, weights = self._checks.admit(self._prepared(experience), weights, False)
-        return self._take(self._compiled_update, 1, experience, weights, kwargs)
+        return self._take(self._compiled_update, self.steps_in(experience), experience, weights, kwargs)
 
     def train_many(self, experience: Any, weights: Any = None) -> LossInfo:
         """Takes K train steps in one compiled program.
@@ -178,7 +179,7 @@ class Shell(Module):
         """
         self._require_initialized()
         experience, weights = self._checks.admit(self._prepared(experience), weights, True)
-        steps = jax.tree.leaves(experience)[0].shape[0]
+        steps = jax.tree.leaves(experience)[0].shape[0] * self.steps_in(experience)
         return self._take(self._compiled_update_many, steps, experience, weights, {})
 
     def loss(self, experience: Any, weights: Any = None, training: bool = False) -> LossInfo:
@@ -337,7 +338,7 @@ class Shell(Module):
         if is_finite:
             self._refused_in_a_row = 0
             return
-        self._train_step_counter.value -= 1
+        self._train_step_counter.value -= self.steps_in(experience)
         self._refused_steps += 1
         self._refused_in_a_row += 1
         error = self._why_refused(experience, weights)

@@ -43,7 +43,7 @@ class BatchLoss(NamedTuple):
       per_example: `[B]` or `[B, T]` float32, unweighted, 0 for rows that teach nothing.
       extra: the algorithm's record of per-example values.
       rest: the networks' other arrays after the forward passes, by name.
-      debug: `{tag: array}`, summarised when `debug_summaries` is on.
+      debug: `{tag: array}`, summarised when `debug_summaries` is on; a number `[]` as it is.
       unweighted: what is added to each example's loss after it was weighted; a number, or the shape of `per_example`.
       count: `[]`, what the weighted sum is divided by; None is the number of examples, which makes it a mean.
     """

@@ -3,6 +3,9 @@
 from jaxdaw.distributions._base import Distribution
 from jaxdaw.distributions._base import is_distribution as is_distribution
 from jaxdaw.distributions._deterministic import Deterministic
+from jaxdaw.distributions._divergences import kl_divergence
+from jaxdaw.distributions._divergences import parameters_of as parameters_of
+from jaxdaw.distributions._divergences import with_parameters as with_parameters
 from jaxdaw.distributions._finite import Boltzmann, Categorical, EpsilonGreedy, Greedy, invalid_action
 from jaxdaw.distributions._independent import Independent
 from jaxdaw.distributions._joint import Joint
@@ -26,4 +29,5 @@ __all__ = [
     "TanhNormal",
     "Uniform",
     "invalid_action",
+    "kl_divergence",
 ]

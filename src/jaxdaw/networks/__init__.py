@@ -7,7 +7,7 @@ from jaxdaw.networks._critic import CriticNetwork, CriticRnnNetwork
 from jaxdaw.networks._distributional_q import CategoricalQNetwork, QuantileQNetwork
 from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
 from jaxdaw.networks._ensemble import EnsembleNetwork
-from jaxdaw.networks._heads import ActorNetwork, ValueNetwork
+from jaxdaw.networks._heads import ActorNetwork, ValueNetwork, ValueRnnNetwork
 from jaxdaw.networks._heteroscedastic import HeteroscedasticQNetwork
 from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module as Module
@@ -70,6 +70,7 @@ __all__ = [
     "StreamingNormalizer",
     "TanhNormalProjection",
     "ValueNetwork",
+    "ValueRnnNetwork",
     "Weights",
     "as_rngs",
     "concatenate",

@@ -1,4 +1,4 @@
-"""ActorNetwork and ValueNetwork: from observations to actions and to state values."""
+"""ActorNetwork, ValueNetwork and ValueRnnNetwork: from observations to actions and to state values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jaxdaw.networks._layers import (
     symmetric_uniform,
 )
 from jaxdaw.networks._network import Network
-from jaxdaw.networks._q import value_head
+from jaxdaw.networks._recurrent import CellType, RecurrentEncodingNetwork
 
 
 class ActorNetwork(Network):
@@ -119,7 +119,8 @@ class ValueNetwork(Network):
       input_tensor_spec: a nest of specs.
       preprocessing_layers, preprocessing_combiner, conv_layer_params, fc_layer_params, dropout_layer_params,
         activation_fn, batch_squash, dtype: as for `EncodingNetwork`.
-      kernel_initializer: of all layers but the last; default Glorot uniform. The last is uniform in `[-0.03, 0.03]`.
+      kernel_initializer: of all layers but the last; default Glorot uniform.
+      last_kernel_initializer: of the last layer; default uniform in `[-0.03, 0.03]`.
       name: defaults to the class name.
       rngs: streams of random numbers for the weights, or a seed.
 
@@ -141,6 +142,7 @@ class ValueNetwork(Network):
         dtype: Any = jnp.float32,
         name: str | None = None,
         *,
+        last_kernel_initializer: Initializer | None = None,
         rngs: nnx.Rngs | int = 0,
     ):
         super().__init__(input_tensor_spec, (), name)
@@ -158,9 +160,83 @@ class ValueNetwork(Network):
             dtype=dtype,
             rngs=rngs,
         )
-        self.value = value_head(self.encoder.num_features, 1, rngs, bias=0.0)
+        self.value = _value_layer(self.encoder.num_features, last_kernel_initializer, rngs)
 
     def call(self, observation: Any, training: bool = False) -> tuple[jax.Array, Any]:
         """Returns the values and `()`."""
         features, _ = self.encoder(observation, training=training)
         return jnp.squeeze(self.value(features), axis=-1), ()
+
+
+class ValueRnnNetwork(Network):
+    """Observation to the value of the state with memory: a RecurrentEncodingNetwork and the head of `ValueNetwork`.
+
+    A sequence `[B, T]` needs `step_type` `[B, T]`: the state is zeros before every FIRST frame.
+
+    Args:
+      input_tensor_spec: a nest of specs.
+      preprocessing_layers, preprocessing_combiner, conv_layer_params, input_fc_layer_params, lstm_size,
+        output_fc_layer_params, activation_fn, kernel_initializer, dtype, cell_type, rnn_construction_fn: as for
+        `RecurrentEncodingNetwork`.
+      last_kernel_initializer: of the last layer; default uniform in `[-0.03, 0.03]`.
+      name: defaults to the class name.
+      rngs: streams of random numbers for the weights, or a seed.
+
+    Raises:
+      ConfigError: as `RecurrentEncodingNetwork`.
+
+    >>> network = ValueRnnNetwork(specs.TensorSpec((3,), "float32"), lstm_size=(8,))
+    >>> network(jnp.ones((5, 2, 3)), jnp.ones((5, 2), int))[0].shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        input_tensor_spec: Any,
+        preprocessing_layers: Any = None,
+        preprocessing_combiner: Callable[..., Any] | None = None,
+        conv_layer_params: Sequence[Sequence[Any]] | None = None,
+        input_fc_layer_params: Sequence[int] | None = (75, 40),
+        lstm_size: Sequence[int] | int | None = (40,),
+        output_fc_layer_params: Sequence[int] | None = (75, 40),
+        activation_fn: Activation = jax.nn.relu,
+        kernel_initializer: Initializer | None = None,
+        dtype: Any = jnp.float32,
+        cell_type: CellType = "lstm",
+        rnn_construction_fn: Callable[[specs.TensorSpec, nnx.Rngs], Network] | None = None,
+        name: str | None = None,
+        *,
+        last_kernel_initializer: Initializer | None = None,
+        rngs: nnx.Rngs | int = 0,
+    ):
+        rngs = as_rngs(rngs)
+        encoder = RecurrentEncodingNetwork(
+            input_tensor_spec,
+            preprocessing_layers,
+            preprocessing_combiner,
+            conv_layer_params,
+            input_fc_layer_params,
+            lstm_size,
+            output_fc_layer_params,
+            activation_fn,
+            kernel_initializer,
+            dtype,
+            cell_type,
+            rnn_construction_fn,
+            rngs=rngs,
+        )
+        super().__init__(input_tensor_spec, encoder.state_spec, name)
+        self.encoder = encoder
+        self.value = _value_layer(encoder.num_features, last_kernel_initializer, rngs)
+
+    def call(
+        self, observation: Any, step_type: Any, network_state: Any, training: bool = False
+    ) -> tuple[jax.Array, Any]:
+        """Returns the values and the next state."""
+        features, next_state = self.encoder(observation, step_type, network_state, training)
+        return jnp.squeeze(self.value(features), axis=-1), next_state
+
+
+def _value_layer(num_features: int, kernel_init: Initializer | None, rngs: nnx.Rngs) -> Dense:
+    init = symmetric_uniform(0.03) if kernel_init is None else kernel_init
+    return Dense(num_features, 1, kernel_init=init, rngs=rngs)

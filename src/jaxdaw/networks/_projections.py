@@ -14,7 +14,7 @@ from flax import nnx
 from jaxdaw import specs
 from jaxdaw.distributions import Categorical, Independent, Normal, TanhNormal
 from jaxdaw.errors import SpecError
-from jaxdaw.networks._layers import Activation, Dense, glorot_uniform
+from jaxdaw.networks._layers import Activation, Dense, Initializer, glorot_uniform
 
 Projection = Callable[..., Any]
 """`(num_features, spec, rngs=...)` makes a module from features `[..., n]` to a distribution."""
@@ -42,13 +42,22 @@ class CategoricalProjection(nnx.Module):
       num_features: n.
       spec: a bounded integer spec whose elements all have the same bounds.
       logits_init_output_factor: scale of the variance of the fresh kernel.
+      kernel_initializer: draws the fresh kernel instead.
       rngs: the streams to draw from.
 
     Raises:
       SpecError: no bounds, or bounds that differ between elements.
     """
 
-    def __init__(self, num_features: int, spec: Any, logits_init_output_factor: float = 0.1, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        num_features: int,
+        spec: Any,
+        logits_init_output_factor: float = 0.1,
+        kernel_initializer: Initializer | None = None,
+        *,
+        rngs: nnx.Rngs,
+    ):
         bounded = isinstance(spec, specs.BoundedTensorSpec) and specs.is_discrete(spec)
         if not bounded or np.ptp(spec.minimum) or np.ptp(spec.maximum):
             raise SpecError(
@@ -63,7 +72,7 @@ class CategoricalProjection(nnx.Module):
         self.logits = Dense(
             num_features,
             math.prod(spec.shape) * self.num_actions,
-            kernel_init=_scaled(logits_init_output_factor),
+            kernel_init=_scaled(logits_init_output_factor) if kernel_initializer is None else kernel_initializer,
             rngs=rngs,
         )
 
@@ -87,6 +96,7 @@ class NormalProjection(nnx.Module):
       std_transform: `x -> standard deviations`, above 0.
       state_dependent_std: whether they depend on the features.
       scale_distribution: whether the samples, instead of the means, are squashed to the bounds (a `TanhNormal`).
+      kernel_initializer: draws the fresh kernel of the means instead.
       rngs: the streams to draw from.
 
     Raises:
@@ -104,6 +114,7 @@ class NormalProjection(nnx.Module):
         std_transform: Activation = jax.nn.softplus,
         state_dependent_std: bool = False,
         scale_distribution: bool = False,
+        kernel_initializer: Initializer | None = None,
         *,
         rngs: nnx.Rngs,
     ):
@@ -114,13 +125,15 @@ class NormalProjection(nnx.Module):
         self.std_transform = std_transform
         self.scale_distribution = scale_distribution
         size = math.prod(spec.shape)
-        self.means = Dense(num_features, size, activation_fn, kernel_init=_scaled(init_means_output_factor), rngs=rngs)
+        scaled = _scaled(init_means_output_factor)
+        init = scaled if kernel_initializer is None else kernel_initializer
+        self.means = Dense(num_features, size, activation_fn, kernel_init=init, rngs=rngs)
         if state_dependent_std:
             self.std = Dense(
                 num_features,
                 size,
                 activation_fn,
-                kernel_init=_scaled(init_means_output_factor),
+                kernel_init=scaled,
                 bias_init=jax.nn.initializers.constant(std_bias_initializer_value),
                 rngs=rngs,
             )

@@ -14,6 +14,7 @@ from jaxdaw.policies._info import BanditPolicyType, PolicyInfo
 from jaxdaw.policies._noise import GaussianPolicy, OUNoisePolicy
 from jaxdaw.policies._noise import half_width as half_width
 from jaxdaw.policies._noisy_network import NoisyNetworkPolicy
+from jaxdaw.policies._ppo import PPOPolicy
 from jaxdaw.policies._q import QPolicy
 from jaxdaw.policies._q import check_input_of as check_input_of
 from jaxdaw.policies._q import check_scalar_action as check_scalar_action
@@ -53,6 +54,7 @@ __all__ = [
     "NeuralConstraint",
     "NoisyNetworkPolicy",
     "OUNoisePolicy",
+    "PPOPolicy",
     "Policy",
     "PolicyInfo",
     "QPolicy",

@@ -40,6 +40,7 @@ class ActorPolicy(Policy):
         `[B, A]` holds for every element of the only action, which must be discrete.
       name: defaults to the class name.
       emit_log_probability: whether `info` holds the log-probability of the emitted action.
+      policy_state_spec: of a subclass that remembers more than the network does; None is the network's.
 
     Raises:
       ConfigError: `actor_network` is not a Network.
@@ -60,6 +61,7 @@ class ActorPolicy(Policy):
         name: str | None = None,
         *,
         emit_log_probability: bool = False,
+        policy_state_spec: Any = None,
     ):
         require_network("actor_network", actor_network)
         if observation_normalizer is not None:
@@ -67,7 +69,7 @@ class ActorPolicy(Policy):
         super().__init__(
             time_step_spec,
             action_spec,
-            policy_state_spec=actor_network.state_spec,
+            policy_state_spec=actor_network.state_spec if policy_state_spec is None else policy_state_spec,
             info_spec=info_spec,
             clip=clip,
             emit_log_probability=emit_log_probability,
@@ -124,15 +126,34 @@ class ActorPolicy(Policy):
     def _log_prob(self, distribution: Any, action: Any) -> jax.Array:
         return Joint(distribution).log_prob(action)
 
-    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
-        observation, mask = split_observation(self._splitter, time_step.observation)
+    def distributions(
+        self, weights: Any, observation: Any, step_type: Any, network_state: Any = (), training: bool = False
+    ) -> tuple[Any, Any, Any]:
+        """Returns what the network says of single steps or of sequences, for losses; pure.
+
+        Args:
+          weights: as `get_weights` returns them.
+          observation: `[B, ...]` or `[B, T, ...]`, with the mask if there is one.
+          step_type: int32 `[B]` or `[B, T]`.
+          network_state: `[B, ...]`; `()` stands for zeros.
+          training: whether the network runs in training mode.
+
+        Returns:
+          The masked distributions in the nest of the action spec, the network's next state, and its arrays that
+          training does not move, as they are after the call.
+        """
+        observation, mask = split_observation(self._splitter, observation)
         if self._observation_normalizer is not None:
             weights, statistics = weights
             observation = self._observation_normalizer.apply(statistics, observation)[0]
-        output, state, _ = self._actor_network.apply(
-            weights, observation, time_step.step_type, policy_state, training=self._training
+        output, state, rest = self._actor_network.apply(weights, observation, step_type, network_state, training)
+        return action_distributions(output, self._action_spec, mask), state, rest
+
+    def _distribution(self, weights: Any, time_step: TimeStep, policy_state: Any) -> PolicyStep:
+        action, state, _ = self.distributions(
+            weights, time_step.observation, time_step.step_type, policy_state, self._training
         )
-        return PolicyStep(action=action_distributions(output, self._action_spec, mask), state=state)
+        return PolicyStep(action=action, state=state)
 
 
 def action_distributions(output: Any, action_spec: Any, mask: Any) -> Any:

@@ -57,6 +57,13 @@ class RolloutSource:
                 expected=f"num_envs as a multiple of {self.minibatches}",
                 got=f"num_envs={self.num_envs}, minibatches={self.minibatches}",
             )
+        frames = self.num_envs * self.num_steps  # that `prepare` returns, if it drops those that overlap
+        if not self.by_sequence and self.overlap and frames % self.minibatches:
+            raise ConfigError(
+                "the frames of a rollout cannot be dealt evenly to its minibatches",
+                expected=f"num_envs * num_steps as a multiple of {self.minibatches}",
+                got=f"{frames} frames",
+            )
 
     @property
     def updates(self) -> int:

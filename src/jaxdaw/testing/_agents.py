@@ -13,7 +13,7 @@ from jaxdaw import specs
 from jaxdaw.agents import Agent
 from jaxdaw.errors import NonFiniteError, SpecError
 from jaxdaw.testing._policies import counted
-from jaxdaw.trajectories import StepType, Trajectory
+from jaxdaw.trajectories import StepType, TimeStep, Trajectory
 
 Make = Callable[[], Agent]
 _ROWS = 6
@@ -43,7 +43,20 @@ def random_experience(agent: Agent, batch_size: int = _ROWS, num_frames: int | N
     middle, ones = np.full(outer, StepType.MID, np.int32), np.ones(outer, np.float32)
     following = middle.copy()
     following[..., -1] = StepType.LAST
-    return drawn._replace(step_type=middle, next_step_type=following, discount=ones)
+    drawn = drawn._replace(step_type=middle, next_step_type=following, discount=ones)
+    return drawn._replace(policy_info=_reported(agent, drawn))
+
+
+def _reported(agent: Agent, drawn: Trajectory) -> Any:
+    """Returns the parameters of distributions as the collect policy reports them: drawn ones would be none."""
+    info = drawn.policy_info
+    if not isinstance(info, dict) or "dist_params" not in info:
+        return info
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (drawn.step_type, drawn.observation))
+    step = TimeStep(flat[0], np.zeros(len(flat[0]), np.float32), np.ones(len(flat[0]), np.float32), flat[1])
+    reported = agent.collect_policy.action(step, seed=0).info["dist_params"]
+    shape = drawn.step_type.shape
+    return {**info, "dist_params": jax.tree.map(lambda x: np.asarray(x).reshape(*shape, *x.shape[1:]), reported)}
 
 
 def train_learns_and_counts(make: Make) -> None:

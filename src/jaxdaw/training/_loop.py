@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -147,8 +146,17 @@ class Loop:
         loop, frame = self.record(loop, following)
         loop = loop._replace(source=self.source.add(loop.source, frame))
         if to_learn is not None:
-            xs = self.source.batches(loop.source, to_learn, functools.partial(self.agent.prepare, loop.agent))
-            loop = self.learn(loop, xs)
+            rollouts: list[Any] = []  # one, of a source whose batches are parts of a rollout
+
+            def prepare(frames: Any) -> Any:
+                rollouts.append(self.agent.prepare(loop.agent, frames))
+                return rollouts[-1]
+
+            xs = self.source.batches(loop.source, to_learn, prepare)
+            learned = self.learn(loop, xs)
+            for rollout in rollouts:
+                learned = learned._replace(agent=self.agent.finish(learned.agent, rollout))
+            loop = learned
         return self.act(loop, following, randomness)
 
     def record(self, loop: LoopState, following: TimeStep) -> tuple[LoopState, Trajectory]:

@@ -4,6 +4,7 @@ from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._ddpg import DdpgConfig
 from jaxdaw.training.algorithms._dqn import C51Config, DqnConfig, QrDqnConfig, RainbowConfig
+from jaxdaw.training.algorithms._ppo import PpoConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 from jaxdaw.training.algorithms._sac import SacConfig
 from jaxdaw.training.algorithms._table import ALGORITHMS, Algorithm
@@ -17,6 +18,7 @@ __all__ = [
     "C51Config",
     "DdpgConfig",
     "DqnConfig",
+    "PpoConfig",
     "QrDqnConfig",
     "RainbowConfig",
     "ReinforceConfig",

@@ -17,6 +17,7 @@ from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._ddpg import DdpgConfig
 from jaxdaw.training.algorithms._dqn import C51Config, DqnConfig, QrDqnConfig, RainbowConfig
+from jaxdaw.training.algorithms._ppo import PpoConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 from jaxdaw.training.algorithms._sac import SacConfig
 from jaxdaw.training.algorithms._td3 import Td3Config
@@ -53,6 +54,14 @@ class Algorithm:
         return EnvironmentSource if self.learns_from == "environment" else DemonstrationsSource
 
 
+class _AboveZero(tuple[Any, ...]):
+    """All numbers above 0, as the values of an option beside which another has an effect."""
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and value > 0
+
+
+_ABOVE_0 = _AboveZero(("above 0",))
 _LOGS = (".jsonl", ".dsjson", ".parquet")
 """Endings of the files that are logs. A .csv is a table: its log is read by `read_decisions`."""
 
@@ -117,6 +126,18 @@ ALGORITHMS: dict[str, Algorithm] = {
         total="steps",
         resumable=_IN_AN_ENVIRONMENT,
         depends={"lstm_size": ("network", ("rnn",)), "value_estimation_loss_coef": ("baseline", (True,))},
+    ),
+    "ppo": Algorithm(
+        summary="Learn any actions by reward, in several passes over each rollout: PPO, clipped or with a KL penalty.",
+        config=PpoConfig,
+        learns_from="environment",
+        total="steps",
+        resumable=_IN_AN_ENVIRONMENT,
+        depends={
+            "lstm_size": ("network", ("rnn",)),
+            "importance_ratio_clipping_end": ("importance_ratio_clipping", _ABOVE_0),
+            "adaptive_kl_target": ("initial_adaptive_kl_beta", _ABOVE_0),
+        },
     ),
     "sac": Algorithm(
         summary="Learn continuous or discrete actions by reward and entropy: soft actor-critic.",
