@@ -31,7 +31,7 @@ def step_of_the_actor(frames, **options):
     slope = jax.grad(lambda a: jnp.sum(values.apply(critic, (observation, a))[0]))(action)
     limit = options.get("dqda_clipping") or np.inf
     real = (frames.step_type[:, 0] != StepType.LAST)[:, None]
-    (by_hand,) = pullback(jnp.where(real, jnp.clip(slope, -limit, limit), 0.0) / len(observation))
+    (by_hand,) = pullback(jnp.where(real, jnp.clip(slope, -limit, limit), 0.0) / np.sum(real))
     info = agent.train(frames)
     after = weights_of(agent).params["actor_network"]
     return jax.tree.map(lambda a, b: b - a, before, after), by_hand, info, np.asarray(slope)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxdaw import specs
 from jaxdaw.agents._state import BatchLoss
-from jaxdaw.errors import SpecError, explain
+from jaxdaw.errors import SpecError
 from jaxdaw.networks import require_network
 from jaxdaw.policies import check_input_of
 
@@ -19,8 +19,7 @@ def check_bounded_floats(action_spec: Any, owner: str) -> None:
     """Checks that all actions are floats between finite bounds.
 
     Raises:
-      NotImplementedError: an integer.
-      SpecError: no action, or bounds that are missing, infinite or equal.
+      SpecError: no action, an integer, or bounds that are missing, infinite or equal.
     """
     leaves = specs.flatten_with_path(action_spec)
     if not leaves:
@@ -28,13 +27,11 @@ def check_bounded_floats(action_spec: Any, owner: str) -> None:
     for path, spec in leaves:
         where = f" at {path}" if path else ""
         if not specs.is_continuous(spec):
-            raise NotImplementedError(
-                explain(
-                    f"{owner} acts by floats{where}",
-                    expected="float32",
-                    got=str(spec),
-                    fix="DqnAgent or DiscreteSacAgent, for one integer action",
-                )
+            raise SpecError(
+                f"{owner} acts by floats{where}",
+                expected="float32",
+                got=str(spec),
+                fix="DqnAgent or DiscreteSacAgent, for one integer action",
             )
         is_bounded = isinstance(spec, specs.BoundedTensorSpec)
         if not is_bounded or not np.isfinite(spec.maximum - spec.minimum).all() or (spec.minimum == spec.maximum).any():

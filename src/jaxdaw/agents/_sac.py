@@ -17,6 +17,7 @@ from jaxdaw.agents._critics import check_bounded_floats, check_critic, mean_of_r
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._target_networks import check_bootstrapping, own_target, updated_target
 from jaxdaw.distributions import Joint
+from jaxdaw.errors import explain
 from jaxdaw.math import element_wise_squared_loss
 from jaxdaw.networks import Network, Parameter, Weights, require_network
 from jaxdaw.policies import ActorPolicy, GreedyPolicy, Policy, action_distributions, as_declared, split_observation
@@ -215,6 +216,16 @@ class SacAgent(Agent):
     # What depends on the kind of actions.
 
     def _check_actions(self, action_spec: Any) -> None:
+        for path, spec in specs.flatten_with_path(action_spec):
+            if specs.is_discrete(spec):
+                raise NotImplementedError(
+                    explain(
+                        f"{type(self).__name__} acts by floats{f', not at {path}' if path else ''}",
+                        expected="float32",
+                        got=str(spec),
+                        fix="DiscreteSacAgent, for one integer action",
+                    )
+                )
         check_bounded_floats(action_spec, type(self).__name__)
 
     def _check_critic(self, label: str, critic: Network, observation_spec: Any, action_spec: Any) -> None:

@@ -76,7 +76,7 @@ def test_the_kind_of_action_chooses_the_agent():
     with pytest.raises(ConfigError, match="these actions are floats"):
         agent_of(observation=masked, mask_key="mask")
     for wrong in (specs.TensorSpec((2,), np.float32), {"gear": INTEGER, "gas": FLOATS}):
-        with pytest.raises(SpecError, match="SacAgent learns float actions within finite bounds"):
+        with pytest.raises(SpecError, match="SacAgent acts b"):
             agent_of(wrong)
     image = specs.BoundedTensorSpec((84, 84, 4), np.uint8, 0, 255)
     agent_of(observation=image)

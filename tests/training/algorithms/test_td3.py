@@ -92,6 +92,6 @@ def test_numbers_out_of_range_are_refused_by_name(wrong):
 
 
 def test_discrete_environments_are_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match="learns float actions within finite bounds"):
+    with pytest.raises(ValueError, match="acts by floats"):
         training.train("td3", "jax:CartPole-v1", out=tmp_path / "run", **SMALL)
     assert not (tmp_path / "run").exists()
