@@ -409,7 +409,7 @@ def _skewness_of(reward: np.ndarray) -> float:
 
 
 def _skewness_of_weights(decisions: Decisions, candidate: np.ndarray | None) -> float:
-    """Returns the same of the weights that the rows of these contexts can have; 0 if not all probabilities are known."""
+    """Returns the same of the weights that rows of these contexts can have; 0 where probabilities are not known."""
     table = decisions.probabilities
     if candidate is None or table is None:
         return 0.0
