@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdaw.data import Decisions, hold_out
-from jaxdaw.errors import ConfigError, NonFiniteError, SpecError, StorageError
+from jaxdaw.errors import ConfigError, JaxdawWarning, SpecError, StorageError
 from jaxdaw.evaluation import evaluate_off_policy
 from jaxdaw.training import load_policy, run_policy, train
 
@@ -94,12 +94,45 @@ def test_what_cannot_be_learned_from_is_refused():
             train("bandit", decisions.replace(**{column: changed}))
 
 
-def test_rewards_whose_squares_overflow_are_learned_in_their_units_or_refused():
-    """1e30 is the mean of arm 0, and its square no float32; exact models square it."""
+@pytest.mark.parametrize("exploration", ["greedy", "linucb"])
+def test_rewards_whose_squares_overflow_are_learned_in_their_units(exploration):
+    """1e30 is the mean of arm 0, and its square no float32."""
     context = np.ones((64, 1), np.float32)
     decisions = Decisions(np.arange(64) % 2, np.where(np.arange(64) % 2, 0.0, 1e30), np.full(64, 0.5), context)
-    run = train("bandit", decisions, exploration="greedy", updates=64, learning_rate=0.05, fc_layer_params=(4,))
-    values = run.policy.distribution(context[:1]).action.logits[0]
+    options = {"updates": 64, "learning_rate": 0.05, "fc_layer_params": (4,)} if exploration == "greedy" else {}
+    run = train("bandit", decisions, exploration=exploration, **options)
+    values = run.policy.greedy().distribution(context[:1]).action.logits[0]
     np.testing.assert_allclose(values / 1e30, [1.0, 0.0], atol=0.1)
-    with pytest.raises(NonFiniteError, match="every gradient step since the last report was refused"):
-        train("bandit", decisions, exploration="linucb")
+
+
+@pytest.mark.parametrize("exploration", ["greedy", "squarecb", "ensemble", "linucb"])
+@pytest.mark.parametrize("rewards", ["clicks", "amounts"])
+def test_arms_that_the_log_never_shows_are_told_and_not_taken(exploration, rewards):
+    """Where all rewards are negative, a prediction of 0 would make the unknown arm the best."""
+    decisions, kind = world(1500)
+    decisions = decisions.replace(num_arms=5, probability=np.full(1500, 1 / 3))
+    if rewards == "amounts":
+        decisions = decisions.replace(reward=7.5 * decisions.reward - 30.0)
+    with pytest.warns(JaxdawWarning, match=r"never shows 2 of 5 arms \(3, 4\)"):
+        policy = train("bandit", decisions, exploration=exploration, updates=2, reports=1).policy
+    greedy = policy.greedy().distribution(decisions.context).action
+    assert np.mean(np.asarray(greedy.mode()) == kind) > 0.9
+    lowest = {"clicks": 0.0, "amounts": -30.0}[rewards]
+    np.testing.assert_allclose(np.asarray(greedy.logits)[:, 3:], lowest, atol=1e-3)
+
+
+@pytest.mark.parametrize("exploration", ["greedy", "squarecb", "boltzmann", "ensemble", "linucb", "lints"])
+def test_an_affine_change_of_rewards_changes_no_policy(exploration):
+    decisions, kind = world(1500)
+    reward = decisions.reward + 0.1 * np.random.default_rng(1).normal(size=1500)
+    found = {}
+    for scale, offset in ((1.0, 0.0), (1.0, 1000.0), (1e-6, 0.0), (1e6, -3e6)):
+        changed = decisions.replace(reward=scale * reward + offset)
+        policy = train("bandit", changed, exploration=exploration, updates=2, reports=1).policy
+        probabilities = np.asarray(policy.distribution(decisions.context[:200]).action.probs)
+        predicted = (np.asarray(policy.greedy().distribution(decisions.context[:200]).action.logits) - offset) / scale
+        assert np.mean(np.argmax(predicted, axis=-1) == kind[:200]) > 0.95
+        found[scale, offset] = probabilities, predicted
+    for probabilities, predicted in found.values():
+        np.testing.assert_allclose(predicted, found[1.0, 0.0][1], atol=0.02)
+        assert np.mean(np.abs(probabilities - found[1.0, 0.0][0])) < 0.02

@@ -12,7 +12,7 @@ from jaxdaw.environments import ClassificationBandit
 from jaxdaw.errors import ConfigError, SpecError, StorageError
 from jaxdaw.policies import QPolicy
 from jaxdaw.training import BanditConfig, save_policy, train
-from jaxdaw.training._bandit_loop import in_units
+from jaxdaw.training._reward_units import RewardUnits
 from jaxdaw.training._warm_start import read_warm_start
 from jaxdaw.trajectories import time_step_spec
 
@@ -42,12 +42,12 @@ def agent_of(context=CONTEXT, action=ACTION, **options):
 def test_predictions_go_on_in_units_of_reward(learned):
     agent = agent_of()
     found = read_warm_start(learned.directory, agent)
-    np.testing.assert_allclose(found.scale, 1000 / np.sqrt(3), rtol=0.1)  # a third of the rewards are 1000
+    np.testing.assert_allclose(found.units.scale, 1000 * np.sqrt(2) / 3, rtol=0.1)  # a third of the rewards are 1000
     expected = learned.policy.distribution(np.eye(3, dtype=np.float32)).action.logits
     assert np.ptp(expected) > 500
-    for scale in (None, 40.0):
-        state = found.begun(agent.get_state(), scale)
-        agent.set_state(jax.tree.map(np.array, state if scale is None else in_units(state, np.float32(scale))))
+    for units in (RewardUnits(), RewardUnits(300.0, 40.0)):
+        state = units.restored(agent.reward_network, found.begun(agent.reward_network, agent.get_state(), units))
+        agent.set_state(jax.tree.map(np.array, state))
         shown = agent.policy.distribution(np.eye(3, dtype=np.float32)).action.logits
         np.testing.assert_allclose(shown, expected, rtol=1e-5, atol=1e-6 * np.ptp(expected))  # some cancel to nearly 0
 
@@ -82,12 +82,11 @@ def test_a_log_goes_on_where_another_ended(learned, tmp_path):
 
 
 def test_exact_models_go_on_with_their_posterior(tmp_path):
-    """900 rows in two halves are 900 rows."""
-    whole = log()
-    first, second = (whole.select(np.arange(900) % 2 == part) for part in (0, 1))
+    """450 rows twice are 900 rows."""
+    half, whole = (log().select(np.arange(count) % 450) for count in (450, 900))
     linear = {"exploration": "linucb"}
-    train("bandit", first, out=tmp_path / "first", **linear)
-    both = train("bandit", second, warm_start=tmp_path / "first", **linear)
+    train("bandit", half, out=tmp_path / "first", **linear)
+    both = train("bandit", half, warm_start=tmp_path / "first", **linear)
     once = train("bandit", whole, **linear)
     theirs, ours = (run.policy.greedy().distribution(CONTEXTS[:9]).action.logits for run in (once, both))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -90,6 +91,17 @@ class EnsembleNetwork(Network):
         layout = self._layout()
         module = layout.merge(weights)
         return module._outputs(observation, step_type, training), layout.rest.read_from(module)
+
+    def map_members(self, params: Any, change: Callable[[Any], Any]) -> Any:
+        """Returns the params after a change of the members', which leaves their structure as it is; pure.
+
+        Args:
+          params: of `get_weights().params`.
+          change: of what `get_weights().params` of the network is that members were made of, with a leading axis M.
+        """
+        names = _names("member", self._places[0].num_leaves)
+        changed = change(jax.tree.unflatten(self._places[0], [params[name] for name in names]))
+        return {**params, **dict(zip(names, jax.tree.leaves(changed), strict=True))}
 
     def _outputs(self, observation: Any, step_type: Any, training: bool) -> Any:
         network = self._template.network

@@ -19,6 +19,7 @@ from jaxdaw.policies import Policy
 from jaxdaw.training._bandit_loop import OnlineState
 from jaxdaw.training._bandit_seeds import BanditSeeds
 from jaxdaw.training._job import Job, JobReport, Source, not_described
+from jaxdaw.training._reward_units import RewardUnits
 from jaxdaw.training._stretches import Stretches
 from jaxdaw.training._warm_start import WarmStart, learned_before, read_warm_start
 
@@ -184,11 +185,12 @@ class BanditJob(Job):
 
     def start_with(self, learned: WarmStart) -> None:
         """Makes what was learned before the first weights of every seed."""
-        scale = learned.scale if self._loop.scales else None
+        units = RewardUnits(scale=learned.units.scale) if self._loop.scales else RewardUnits()
 
         def begun(state: OnlineState) -> OnlineState:
-            least = jnp.asarray(learned.scale if self._loop.scales else 1.0, jnp.float32)
-            return state._replace(agent=learned.begun(state.agent, scale), least_scale=least)
+            least = jnp.asarray(units.scale, jnp.float32)
+            agent = learned.begun(self._loop.agent.reward_network, state.agent, units)
+            return state._replace(agent=agent, least_scale=least)
 
         begin = jax.jit(jax.vmap(begun) if len(self._seeds) > 1 else begun)
         self.runs.states = [begin(state) for state in self.runs.states]

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxdaw import specs
-from jaxdaw.agents import Agent, AgentState
+from jaxdaw.agents import AgentState, GreedyRewardPredictionAgent
 from jaxdaw.environments import BanditEnvironment
 from jaxdaw.metrics import RegretMetrics, RegretState
+from jaxdaw.training._reward_units import RewardUnits
 from jaxdaw.trajectories import StepType, TimeStep, Trajectory
 
 
@@ -59,7 +60,7 @@ class BanditLoop:
       scales: whether the agent learns rewards divided by `OnlineState.scale`: its model is a QNetwork.
     """
 
-    agent: Agent
+    agent: GreedyRewardPredictionAgent
     environment: BanditEnvironment
     capacity: int
     batch_size: int
@@ -121,7 +122,9 @@ class BanditLoop:
 
     def policy_state(self, state: OnlineState) -> AgentState:
         """Returns the agent's state with predictions in units of reward; pure."""
-        return in_units(state.agent, state.scale) if self.scales else state.agent
+        if not self.scales:
+            return state.agent
+        return RewardUnits(scale=state.scale).restored(self.agent.reward_network, state.agent)
 
     def _decide(
         self, state: OnlineState, sums: RegretState, rounds: Any, randomness: Any
@@ -174,10 +177,3 @@ class BanditLoop:
 
         agent, refused = jax.lax.fori_loop(0, updates, step, (state.agent, state.refused))
         return state._replace(agent=agent, refused=refused)
-
-
-def in_units(agent: AgentState, scale: jax.Array) -> AgentState:
-    """Returns the state with the last layer of the reward network multiplied, so that predictions are."""
-    network = agent.params["reward_network"]
-    head = jax.tree.map(lambda x: x * scale, network["q"])
-    return agent._replace(params={**agent.params, "reward_network": {**network, "q": head}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,12 +16,12 @@ import numpy as np
 from jaxdaw import specs
 from jaxdaw.agents import Agent, AgentState
 from jaxdaw.data import Decisions, decision_experience, is_rewarded, read_decisions
-from jaxdaw.errors import ConfigError, SpecError
+from jaxdaw.errors import ConfigError, JaxdawWarning, SpecError
 from jaxdaw.policies import Policy, PolicyInfo
 from jaxdaw.replay import RecordedSource
-from jaxdaw.training._bandit_loop import in_units
 from jaxdaw.training._job import Job, JobReport, Source, not_described
 from jaxdaw.training._loop import learn_phase
+from jaxdaw.training._reward_units import RewardUnits, with_constant_arms
 from jaxdaw.training._trainer import seeded
 from jaxdaw.training._warm_start import WarmStart, all_keys, learned_before, read_warm_start
 from jaxdaw.trajectories import time_step_spec
@@ -28,13 +29,18 @@ from jaxdaw.trajectories import time_step_spec
 _MAX_ROUNDS = 50_000
 """Rounds of a run whose gradient steps are taken, however long the log is."""
 
+_SURELY_NOT = -20.0
+"""The logit of a reward of 0, or nearly."""
+
 
 class LogSource(Source):
     """Logged decisions to learn from, without making any.
 
     The agent is the one that a bandit would have, and takes as many gradient steps as a run of as many rounds, 50,000
     at most, which takes seconds; exact linear models see each row once. The policy explores as it would after that many
-    rounds. What it is worth is told by `evaluate_off_policy` on decisions that it was not trained on.
+    rounds. Rewards are learned in units of their own, so that what is learned is the same whatever they are counted in;
+    an arm that the log never shows is taken to earn the lowest reward in it. What the policy is worth is told by
+    `evaluate_off_policy` on decisions that it was not trained on.
 
     Args:
       what: decisions with rewards in all rows, or what `read_decisions` reads; with features of arms, these stand
@@ -152,23 +158,27 @@ class LogJob(Job):
         has_reward = is_rewarded(decisions)
         decisions = decisions if has_reward.all() else decisions.select(has_reward)
         rows = decision_experience(decisions, importance=importance)
-        within = bool(((decisions.reward >= 0) & (decisions.reward <= 1)).all())
-        reward_spec = specs.BoundedTensorSpec((), np.float32, 0.0, 1.0, "reward") if within else None
+        is_linear = self._is_linear = config.exploration in ("linucb", "lints")
+        reward = np.asarray(decisions.reward)
+        is_share = bool(reward.min() == 0.0 and reward.max() == 1.0)  # of what is possible: a click, a rating
+        reward_spec = specs.BoundedTensorSpec((), np.float32, 0.0, 1.0, "reward") if is_share else None
+        learns_shares = not is_linear and (config.loss == "log" or (config.loss == "auto" and is_share))
+        self._units = RewardUnits() if learns_shares else RewardUnits.standard(reward)
         step_spec = time_step_spec(decisions.context_spec, reward_spec)
         action_spec = specs.BoundedTensorSpec((), np.int32, 0, (decisions.num_arms or 1) - 1)
         rounds = min(len(decisions), _MAX_ROUNDS)
-        self._make = lambda: config.make_agent(step_spec, action_spec, seed, rounds)
-        self.agent = self._make()
+        usual = 1.0 if learns_shares else 2.0 * self._units.scale  # 1 of fair coins with 0 and 1
+        self._make = lambda: config.make_agent(step_spec, action_spec, seed, rounds, usual)
+        agent = self._make()
+        self.agent, self._network = agent, agent.reward_network
+        self._is_unknown = np.bincount(decisions.action, minlength=int(specs.num_values(action_spec))) == 0
+        self._worst = _SURELY_NOT if learns_shares else float(self._units.learned(reward.min()))
         self.name, self._config, self._rounds = name, config, len(decisions)
         self._decisions = decisions
         self._learned_before: np.ndarray | None = None
-        is_linear = config.exploration in ("linucb", "lints")
-        reward = rows.experience.reward
-        self._scales = not is_linear and config.exploration != "ensemble"
-        self.scale = max(float(np.sqrt(np.mean(np.square(reward, dtype=np.float64)))), 1.0) if self._scales else 1.0
         known = np.minimum(np.nan_to_num(decisions.probability, nan=1.0), 1.0)
         info = PolicyInfo(log_probability=np.log(known).astype(np.float32)[:, None])
-        experience = rows.experience._replace(reward=reward / np.float32(self.scale), policy_info=info)
+        experience = rows.experience._replace(reward=self._units.learned(rows.experience.reward), policy_info=info)
         self._recorded = jax.device_put((experience, None if is_linear else rows.weights))
         count = self._count = len(reward)
         self._plan: list[Any]
@@ -201,10 +211,21 @@ class LogJob(Job):
         """Takes over what was learned before, if it is to start with that."""
         if self.warm_start is not None:
             self.start_with(read_warm_start(self.warm_start, self.agent))
+        elif self._is_unknown.any():
+            unknown = np.flatnonzero(self._is_unknown)
+            warnings.warn(
+                f"the log never shows {len(unknown)} of {len(self._is_unknown)} arms "
+                f"({', '.join(map(str, unknown[:5]))}{', ...' if len(unknown) > 5 else ''}): nothing is learned of "
+                "them, and they are taken to earn the lowest logged reward",
+                JaxdawWarning,
+                stacklevel=2,
+            )
 
     def start_with(self, learned: WarmStart) -> None:
         """Makes what was learned before the agent's first weights."""
-        begun = learned.begun(self._state, self.scale if self._scales else None)
+        if self._is_linear:  # a posterior goes on in the units of its prior
+            self._units = learned.units
+        begun = learned.begun(self._network, self._state, self._units)
         self._state = jax.tree.map(jnp.copy, begun)
         self._learned_before = learned.learned_keys
 
@@ -238,13 +259,13 @@ class LogJob(Job):
     def kept(self) -> dict[str, Any]:
         """Returns how far it is, and the losses since the last report."""
         losses = [loss if math.isfinite(loss) else None for loss in self._losses]
-        return {"done": self._done, "seconds": self._seconds, "losses": losses}
+        return {"done": self._done, "seconds": self._seconds, "losses": losses, "units": list(self._units)}
 
     def restore(self, tree: dict[str, Any], kept: dict[str, Any]) -> str | None:
         """Goes on from a checkpoint, exactly: the random numbers until then are drawn again."""
         self._state = jax.tree.map(jnp.copy, tree["agent"])
         self._learned_before = learned_before(self.warm_start, self.agent)
-        self._done, self._seconds = kept["done"], kept["seconds"]
+        self._done, self._seconds, self._units = kept["done"], kept["seconds"], RewardUnits(*kept["units"])
         self._losses = [math.nan if loss is None else loss for loss in kept["losses"]]
         for entry in self._plan[: self._done]:
             self._chosen(entry)
@@ -257,7 +278,10 @@ class LogJob(Job):
     def sync(self, member: int = 0) -> Policy:
         """Gives the agent what was learned, in units of reward, and returns its policy."""
         del member
-        state = in_units(self._state, jnp.float32(self.scale)) if self.scale != 1.0 else self._state
+        state = self._state
+        if self.warm_start is None and self._is_unknown.any():
+            state = with_constant_arms(self._network, state, self._is_unknown, self._worst)
+        state = self._units.restored(self._network, state)
         self.agent.set_state(jax.tree.map(jnp.copy, state))
         policy: Any = self.agent.policy
         if hasattr(policy, "step"):
@@ -270,9 +294,9 @@ class LogJob(Job):
         return self._make()
 
     def about(self, step: int) -> dict[str, Any]:
-        """Returns the log, its decisions, and the scale of their rewards."""
+        """Returns the log, its decisions, and the units in which their rewards were learned."""
         del step
-        return {"log": self.name, "round": self._rounds, "scale": self.scale}
+        return {"log": self.name, "round": self._rounds, **self._units._asdict()}
 
     def results(self) -> dict[str, Any]:
         """Returns the gradient steps in a second."""

@@ -16,9 +16,9 @@ from jaxdaw.errors import ConfigError, JaxdawWarning, SpecError, StorageError
 from jaxdaw.networks import Network, Weights
 from jaxdaw.policies import GreedyRewardPredictionPolicy
 from jaxdaw.storage import read_document
-from jaxdaw.training._bandit_loop import in_units
 from jaxdaw.training._description import describe_network
 from jaxdaw.training._policy_file import POLICY, load_policy
+from jaxdaw.training._reward_units import RewardUnits
 
 
 class WarmStart(NamedTuple):
@@ -26,26 +26,27 @@ class WarmStart(NamedTuple):
 
     Attributes:
       weights: of the reward network; predictions are in units of reward.
-      scale: what rewards were divided by while it learned.
+      units: in which it learned.
       learned_keys: of the logged decisions that were learned from, see `Policy`.
     """
 
     weights: Weights
-    scale: float
+    units: RewardUnits
     learned_keys: np.ndarray | None
 
-    def begun(self, state: AgentState, scale: Any) -> AgentState:
-        """Returns a fresh state with these weights instead, of a network that learns rewards divided by `scale`.
+    def begun(self, network: Network, state: AgentState, units: RewardUnits) -> AgentState:
+        """Returns a fresh state with these weights instead, of a network that learns in these units.
 
         Args:
-          state: of an agent with the same reward network.
-          scale: `[]`; None where predictions stay in units of reward.
+          network: the reward network, like the one that learned before.
+          state: of its agent.
+          units: in which it is to learn.
         """
         begun = state._replace(
             params={**state.params, "reward_network": jax.tree.map(jnp.asarray, self.weights.params)},
             rest={**state.rest, "reward_network": jax.tree.map(jnp.asarray, self.weights.rest)},
         )
-        return begun if scale is None else in_units(begun, 1.0 / jnp.asarray(scale, jnp.float32))
+        return units.inverse().restored(network, begun)
 
 
 def read_warm_start(path: str | Path, agent: Any) -> WarmStart:
@@ -83,8 +84,9 @@ def read_warm_start(path: str | Path, agent: Any) -> WarmStart:
             cause="another bandit, or another number of actions.",
         )
     _refuse_other_network(path, agent.reward_network, inner.reward_network)
-    scale = read_document(directory, POLICY)["metadata"].get("scale", 1.0)
-    return WarmStart(inner.reward_network.get_weights(), float(scale), policy.learned_keys)
+    told = read_document(directory, POLICY)["metadata"]
+    units = RewardUnits(float(told.get("offset", 0.0)), float(told.get("scale", 1.0)))
+    return WarmStart(inner.reward_network.get_weights(), units, policy.learned_keys)
 
 
 def learned_before(path: str | Path | None, agent: Any) -> np.ndarray | None:

@@ -41,7 +41,8 @@ class BanditConfig:
       epsilon_scale: of epsilon_greedy: epsilon in round t is `epsilon_end + epsilon_scale * actions / (t + 1)`, at most
         1: each action is tried at random `epsilon_scale * ln(rounds)` times.
       epsilon_end: of epsilon_greedy: what exploration does not fall below.
-      temperature: of boltzmann, in units of reward.
+      temperature: of boltzmann, in units of reward; of a log whose rewards are not learned as probabilities, in twice
+        their deviation, as are `alpha` and one over the gammas.
       num_members: of ensemble: reward models.
       alpha: of linucb and lints: what the deviations of the predicted rewards are multiplied with.
       learn_every: decisions between two learning phases, made together from the same weights.
@@ -51,7 +52,8 @@ class BanditConfig:
       batch_size: decisions in a gradient step, drawn from all that were seen.
       replay_capacity: decisions kept, the latest; 0 keeps all.
       fc_layer_params: units of the hidden layers.
-      loss: squared; or log, for rewards of 0 to 1; auto is log where the bandit promises such rewards.
+      loss: squared; or log, for rewards of 0 to 1; auto is log where the bandit promises such rewards,
+        or where both 0 and 1 occur in a log, and nothing beyond.
       squash: give the network `sign(x) log(1 + |x|)` of every feature, which tames heavy tails.
       learning_rate: of Adam at the beginning; it falls linearly to `learning_rate_end` times that.
       learning_rate_end: share of it that is left at the end.
@@ -102,19 +104,22 @@ class BanditConfig:
                 got=str(self.replay_capacity),
             )
 
-    def make_agent(self, time_step_spec: Any, action_spec: Any, seed: int = 0, rounds: int = 10_000) -> Any:
+    def make_agent(
+        self, time_step_spec: Any, action_spec: Any, seed: int = 0, rounds: int = 10_000, reward_scale: float = 1.0
+    ) -> Any:
         """Returns the agent that these options describe.
 
         Args:
           time_step_spec, action_spec: of the bandit.
           seed: of the weights.
           rounds: of the run, over which the learning rate falls.
+          reward_scale: above 0, what a reward of usual size is: exploration is as eager as it would be if that were 1.
         """
         if self.exploration in _LINEAR:
             return _LINEAR[self.exploration](
                 time_step_spec,
                 action_spec,
-                alpha=self.alpha,
+                alpha=self.alpha * reward_scale,
                 add_bias=True,
                 emit_policy_info=("log_probability",),
                 enable_summaries=False,
@@ -144,7 +149,7 @@ class BanditConfig:
             return EnsembleThompsonSamplingAgent(
                 time_step_spec, action_spec, network, num_members=self.num_members, **common
             )
-        explorer = self._explorer(int(specs.num_values(action_spec)), is_log)
+        explorer = self._explorer(int(specs.num_values(action_spec)), is_log, reward_scale)
         return GreedyRewardPredictionAgent(time_step_spec, action_spec, network, explorer=explorer, **common)
 
     def make_loop(self, agent: Any, environment: BanditEnvironment, capacity: int) -> BanditLoop:
@@ -176,18 +181,18 @@ class BanditConfig:
         end = self.learning_rate * self.learning_rate_end
         return optax.linear_schedule(self.learning_rate, end, max(int(self.gradient_steps(rounds)), 1))
 
-    def _explorer(self, actions: int, is_log: bool) -> Any:
+    def _explorer(self, actions: int, is_log: bool, reward_scale: float) -> Any:
         if self.exploration == "greedy":
             return None
         if self.exploration == "boltzmann":
-            return lambda policy: BoltzmannPolicy(policy, self.temperature)
-        gamma = self.gamma_scale * math.sqrt(actions)
+            return lambda policy: BoltzmannPolicy(policy, self.temperature * reward_scale)
+        gamma = self.gamma_scale * math.sqrt(actions) / reward_scale
         if self.exploration == "fastcb" or (self.exploration == "auto" and is_log):
             return lambda policy: FastCBPolicy(policy, lambda step: _USUAL_LOSS * gamma * jnp.sqrt(_rounds(step)))
         if self.exploration in ("auto", "squarecb"):
             return lambda policy: SquareCBPolicy(policy, lambda step: gamma * jnp.sqrt(_rounds(step)))
         if self.exploration == "falcon":
-            return lambda policy: FalconPolicy(policy, self.exploitation)
+            return lambda policy: FalconPolicy(policy, self.exploitation / reward_scale)
         scale, end = self.epsilon_scale * actions, self.epsilon_end
         return lambda policy: EpsilonGreedyPolicy(policy, lambda step: jnp.minimum(1.0, end + scale / _rounds(step)))
 
