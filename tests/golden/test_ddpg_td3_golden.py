@@ -161,7 +161,7 @@ def test_five_train_calls(name: str):
         # docs/differences.md, "the actor loss of DDPG": minus the value, as TD3's. It comes after the critic's step.
         value = value_of_own_actions(agent, actor, frames, arguments.get("weights"))
         np.testing.assert_allclose(info.extra.actor_loss, -value, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(info.loss, sum(info.extra), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(info.loss, info.extra.actor_loss + info.extra.critic_loss, rtol=1e-5, atol=1e-6)
         if k == 0:
             _gradients(case, agent)
         for label, network in made.items():

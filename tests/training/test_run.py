@@ -131,7 +131,7 @@ def test_the_best_member_is_the_one_that_its_policies_were_chosen_by(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("sac", "CartPole-v1"), "unknown algorithm"),
+        (("sarsa", "CartPole-v1"), "unknown algorithm"),
         (("dqn", "CartPole-v9"), "CartPole"),
         (("dqn", "Cartpol-v1"), "CartPole-v1"),
     ],
@@ -243,7 +243,8 @@ REFUSED = [
     ("bandit", "one_armed", {}),
     ("bandit", "wheel", {"bandit_options": {"dleta": 1}}),
     ("bandit", "bernoulli", {"warm_start": "no/such/run"}),
-    ("sac", "CartPole-v1", {}),
+    ("td3", "CartPole-v1", {}),
+    ("sarsa", "CartPole-v1", {}),
 ]
 
 

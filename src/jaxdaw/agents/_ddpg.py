@@ -20,15 +20,18 @@ from jaxdaw.trajectories import TimeStep
 
 
 class DdpgInfo(NamedTuple):
-    """The parts of DDPG's loss, each `[]`; their sum is the loss.
+    """The parts of DDPG's loss, whose sum is the loss, and per-example values.
 
     Attributes:
-      actor_loss: minus the mean value of the actor's own actions, by the critic after its step.
-      critic_loss: of the critic's temporal-difference errors.
+      actor_loss: `[]`, minus the mean value of the actor's own actions, by the critic after its step.
+      critic_loss: `[]`, of the critic's temporal-difference errors.
+      td_error: `[B]` or `[B, T-1]`, the distance from target to prediction, in units of return; 0 for boundary frames.
+        It is the priority of the row.
     """
 
     actor_loss: Any
     critic_loss: Any
+    td_error: Any = ()
 
 
 class DdpgAgent(DeterministicActorCriticAgent):
@@ -147,6 +150,6 @@ class DdpgAgent(DeterministicActorCriticAgent):
         changes = specs.flatten(specs.map_structure(to_first_order, dqda, action, fixed))  # 0, with a gradient
         return jax.lax.stop_gradient(values) + sum(changes[1:], changes[0])
 
-    def _loss_record(self, actor_loss: Any, critic_loss: Any) -> DdpgInfo:
-        """Returns the parts of the loss."""
-        return DdpgInfo(actor_loss=actor_loss, critic_loss=critic_loss)
+    def _loss_record(self, actor_loss: Any, critic_loss: Any, td_error: Any) -> DdpgInfo:
+        """Returns the parts of the loss, and the errors."""
+        return DdpgInfo(actor_loss=actor_loss, critic_loss=critic_loss, td_error=td_error)

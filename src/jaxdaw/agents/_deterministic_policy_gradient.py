@@ -131,8 +131,8 @@ class DeterministicActorCriticAgent(Agent):
         del is_real
         return values_of(action)
 
-    def _loss_record(self, actor_loss: Any, critic_loss: Any) -> Any:
-        """Returns the algorithm's record of its two losses, each `[]`."""
+    def _loss_record(self, actor_loss: Any, critic_loss: Any, td_error: Any) -> Any:
+        """Returns the algorithm's record of its two losses, each `[]`, and of the errors, `[B]` or `[B, T-1]`."""
         raise NotImplementedError(f"{type(self).__name__} must define _loss_record")
 
     # The algorithm; pure.
@@ -143,7 +143,7 @@ class DeterministicActorCriticAgent(Agent):
         critic_loss = self._critic_loss(state, step, key, True)
         state, critic = self.minimise(state, "critic_optimizer", critic_loss, weights)
         state, actor_loss = self._improve_actor(state, self._actor_loss(state, step, True), weights)
-        info = LossInfo(critic.loss + actor_loss, self._loss_record(actor_loss, critic.loss))
+        info = LossInfo(critic.loss + actor_loss, self._loss_record(actor_loss, critic.loss, critic.extra))
         return state._replace(memory=self._updated_memory(state)), info
 
     def loss_info(self, state: AgentState, experience: Any, weights: Any = None, training: bool = False) -> LossInfo:
@@ -162,7 +162,7 @@ class DeterministicActorCriticAgent(Agent):
         critic_batch = self._critic_loss(state, step, state.step_key, False)(critics)
         critic_loss = self.weighted_loss(critics, critic_batch, weights)
         actor_loss = self.weighted_loss(actor, self._actor_loss(state, step, False)(actor), weights)
-        return LossInfo(critic_loss + actor_loss, self._loss_record(actor_loss, critic_loss))
+        return LossInfo(critic_loss + actor_loss, self._loss_record(actor_loss, critic_loss, critic_batch.extra))
 
     def _critic_loss(
         self, state: AgentState, step: Transition, key: jax.Array, training: bool
@@ -183,16 +183,17 @@ class DeterministicActorCriticAgent(Agent):
         is_real = now.step_type != StepType.LAST
 
         def loss(params: Any) -> BatchLoss:
-            td_loss, rest, debug = jnp.zeros_like(target), {}, {}
+            td_loss, td_error, rest, debug = jnp.zeros_like(target), jnp.zeros_like(target), {}, {}
             for name, critic in self._critics.items():
                 own = self.weights_of(state, name, params)
                 given = now.observation, step.action_step.action
                 values, _, rest[name] = critic.apply(own, given, now.step_type, training=training)
                 wanted = jax.lax.stop_gradient(jnp.where(is_real, target, values))
                 td_loss += jnp.where(is_real, self._td_errors_loss_fn(wanted, values), 0.0)
+                td_error += jnp.abs(wanted - values) / len(self._critics)
                 debug |= {f"{name}/td_error": wanted - values, f"{name}/values": values}
             debug |= {"loss/td_loss": td_loss, "loss/next_values": next_value}
-            return mean_of_real(td_loss, is_real, (), rest, debug)
+            return mean_of_real(td_loss, is_real, jax.lax.stop_gradient(td_error), rest, debug)
 
         return loss
 

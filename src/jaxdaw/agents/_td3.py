@@ -20,15 +20,18 @@ from jaxdaw.trajectories import TimeStep
 
 
 class Td3Info(NamedTuple):
-    """The parts of TD3's loss, each `[]`; their sum is the loss.
+    """The parts of TD3's loss, whose sum is the loss, and per-example values.
 
     Attributes:
-      actor_loss: minus the mean value of the actor's own actions, by the first critic after its step.
-      critic_loss: of both critics' temporal-difference errors.
+      actor_loss: `[]`, minus the mean value of the actor's own actions, by the first critic after its step.
+      critic_loss: `[]`, of both critics' temporal-difference errors.
+      td_error: `[B]` or `[B, T-1]`, the mean over both critics of the distance from target to prediction, in units of
+        return; 0 for boundary frames. It is the priority of the row.
     """
 
     actor_loss: Any
     critic_loss: Any
+    td_error: Any = ()
 
 
 class Td3Agent(DeterministicActorCriticAgent):
@@ -185,9 +188,9 @@ class Td3Agent(DeterministicActorCriticAgent):
     def _standard_normal(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return jax.random.normal(key, shape)
 
-    def _loss_record(self, actor_loss: Any, critic_loss: Any) -> Td3Info:
-        """Returns the parts of the loss."""
-        return Td3Info(actor_loss=actor_loss, critic_loss=critic_loss)
+    def _loss_record(self, actor_loss: Any, critic_loss: Any, td_error: Any) -> Td3Info:
+        """Returns the parts of the loss, and the errors."""
+        return Td3Info(actor_loss=actor_loss, critic_loss=critic_loss, td_error=td_error)
 
     @property
     def target_critic_network_2(self) -> Network:

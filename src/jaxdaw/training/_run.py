@@ -38,7 +38,7 @@ from jaxdaw.training._run_directory import (
     write_versions,
 )
 from jaxdaw.training._session import Session
-from jaxdaw.training.algorithms import ALGORITHMS, Algorithm
+from jaxdaw.training.algorithms import ALGORITHMS, Algorithm, mask_splitter
 
 _log = logging.getLogger("jaxdaw")
 
@@ -580,10 +580,10 @@ def _reopened(
 
 def _reader(described: dict[str, Any], directory: Path) -> Callable[[Path], Policy]:
     """Returns what loads a policy of a run, with the splitter that its options describe."""
-    row = ALGORITHMS.get(described["algorithm"])
-    splitter = None
+    row, splitter = ALGORITHMS.get(described["algorithm"]), None
     if row is not None and described["options"].get("mask_key"):
-        splitter = config_from_json(row.config, described["options"], str(directory / "config.json")).splitter()
+        config = config_from_json(row.config, described["options"], str(directory / "config.json"))
+        splitter = mask_splitter(config.mask_key)
     return lambda path: load_policy(path, observation_and_action_constraint_splitter=splitter)
 
 

@@ -6,6 +6,7 @@ import pytest
 from jaxdaw import environments, specs, training, trajectories
 from jaxdaw.agents import Td3Agent
 from jaxdaw.errors import ConfigError
+from jaxdaw.testing import random_experience
 from jaxdaw.training import Td3Config
 
 SMALL = {
@@ -70,6 +71,17 @@ def test_a_gymnasium_environment_clips_what_the_agent_collects():
     world = environments.make("jax:Pendulum-v1")
     step = trajectories.restart(np.ones((50, 3), np.float32), batch_size=50)
     specs.check(run.agent.collect_policy.action(step).action, world.action_spec, (50,))
+
+
+@pytest.mark.parametrize("name", ["td3", "ddpg"])
+def test_replay_may_be_prioritized_by_the_critics_errors(name):
+    run = training.train(name, "jax:Pendulum-v1", replay="prioritized", **{**SMALL, "steps": 400, "eval_every": 0})
+    assert np.isfinite([row["loss"] for row in run.rows if row["kind"] == "train" and row["train_step"]]).all()
+    extra = run.agent.loss(random_experience(run.agent, 8)).extra
+    squares, critics = float(np.sum(extra.td_error**2)) / 8, {"td3": 2, "ddpg": 1}[name]
+    assert extra.td_error.shape == (8,)  # the mean over critics; each adds its own squared error to the loss
+    assert critics * squares <= float(extra.critic_loss) * (1 + 1e-5)
+    assert float(extra.critic_loss) <= critics**2 * squares * (1 + 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -12,27 +12,24 @@ import jax.numpy as jnp
 import optax
 
 from jaxdaw import networks
-from jaxdaw.agents import PPOAgent, check_choice, check_range
+from jaxdaw.agents import PPOAgent, check_choice
 from jaxdaw.errors import ConfigError
+from jaxdaw.policies import split_observation
 from jaxdaw.training._trainer import LoopOptions
-from jaxdaw.training.algorithms._dqn import encoder_options, mask_splitter
+from jaxdaw.training.algorithms._environment_config import EnvironmentConfig, falling, mask_splitter
 
 
 @dataclasses.dataclass(frozen=True)
-class PpoConfig:
+class PpoConfig(EnvironmentConfig):
     """What `jaxdaw train ppo` can be told. The defaults solve CartPole-v1.
 
     Attributes:
-      steps: environment steps, over all environments; 50k and 1e6 are understood.
-      num_envs: environments that step together.
+      network: mlp, or rnn (LSTM over the steps of a rollout).
+      gradient_clipping: the norm of all gradients together is scaled to at most this; 0 for none.
       rollout_steps: steps in each environment before each learning phase.
       epochs: passes over a rollout.
       minibatches: gradient steps in a pass; they share the frames of a rollout evenly, or with `network rnn` its
         environments.
-      network: mlp, or rnn (LSTM over the steps of a rollout).
-      fc_layer_params: units of the hidden layers, of the actor and of the value network.
-      conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none.
-      lstm_size: units of the recurrent cells, with `network rnn`.
       activation: of the hidden layers.
       orthogonal_init: start from orthogonal kernels of gain sqrt(2), 0.01 for actions and 1 for values; otherwise from
         those of the networks' own defaults.
@@ -49,29 +46,16 @@ class PpoConfig:
       normalize: what is divided by a running deviation: observation, reward (by that of returns), or both.
       learning_rate: of Adam.
       learning_rate_end: linear decay to this share of it over the run; 1 keeps it.
-      gradient_clipping: the norm of all gradients together is scaled to at most this; 0 for none.
-      gamma: discount of future rewards.
       lambda_value: of generalized advantages; 0 trusts the values, 1 the rewards.
       mask_key: key of the action mask in dictionary observations; empty for none.
-      max_episode_steps: time limit put on the environment; 0 keeps its own.
-      eval_every: environment steps between two evaluations; 0 never evaluates.
-      eval_episodes: greedy episodes in an evaluation.
-      report_every: environment steps between two lines of metrics.
-      checkpoint_every: environment steps between two checkpoints; 0 only at the end.
-      debug_summaries: write the parts of the loss to TensorBoard.
-      summarize_grads_and_vars: write gradients and variables to TensorBoard.
-      summary_interval: gradient steps between two summaries.
     """
 
-    steps: int = 100_000
-    num_envs: int = 8
+    lstm_size: int = 64
+    gradient_clipping: float = 0.5
+    gamma: float = 0.98
     rollout_steps: int = 32
     epochs: int = 20
     minibatches: int = 1
-    network: Literal["mlp", "rnn"] = "mlp"
-    fc_layer_params: tuple[int, ...] = (64, 64)
-    conv_layer_params: tuple[tuple[int, int, int], ...] = ()
-    lstm_size: int = 64
     activation: Literal["tanh", "relu"] = "tanh"
     orthogonal_init: bool = True
     importance_ratio_clipping: float = 0.2
@@ -86,33 +70,16 @@ class PpoConfig:
     normalize: tuple[Literal["observation", "reward"], ...] = ()
     learning_rate: float = 1e-3
     learning_rate_end: float = 0.0
-    gradient_clipping: float = 0.5
-    gamma: float = 0.98
     lambda_value: float = 0.8
     mask_key: str = ""
-    max_episode_steps: int = 0
-    eval_every: int = 10_000
-    eval_episodes: int = 20
-    report_every: int = 5_000
-    checkpoint_every: int = 50_000
-    debug_summaries: bool = False
-    summarize_grads_and_vars: bool = False
-    summary_interval: int = 100
 
     def __post_init__(self):
-        at_least_1 = ("steps", "num_envs", "rollout_steps", "epochs", "minibatches", "lstm_size", "eval_episodes")
-        for name in (*at_least_1, "summary_interval"):
-            check_range(name, getattr(self, name), 1, math.inf, integer=True)
-        for name in ("eval_every", "checkpoint_every", "max_episode_steps"):
-            check_range(name, getattr(self, name), 0, math.inf, integer=True)
-        for name in ("learning_rate_end", "importance_ratio_clipping_end", "gamma", "lambda_value"):
-            check_range(name, getattr(self, name), 0.0, 1.0)
-        for name in ("learning_rate", "adaptive_kl_target"):
-            check_range(name, getattr(self, name), 0.0, math.inf, low_open=True)
-        bounds = ("importance_ratio_clipping", "value_clipping", "gradient_clipping", "target_kl")
-        weights = ("initial_adaptive_kl_beta", "value_pred_loss_coef", "entropy_regularization")
-        for name in (*bounds, *weights):
-            check_range(name, getattr(self, name), 0.0, math.inf)
+        super().__post_init__()
+        self.check_integers(1, "rollout_steps", "epochs", "minibatches")
+        self.check_numbers(1.0, "learning_rate_end", "importance_ratio_clipping_end", "lambda_value")
+        self.check_numbers(math.inf, "learning_rate", "adaptive_kl_target", above_0=True)
+        self.check_numbers(math.inf, "importance_ratio_clipping", "value_clipping", "target_kl")
+        self.check_numbers(math.inf, "initial_adaptive_kl_beta", "value_pred_loss_coef", "entropy_regularization")
         for name in self.normalize:
             check_choice("normalize", name, ("observation", "reward"))
         rows = self.num_envs if self.network == "rnn" else self.num_envs * self.rollout_steps
@@ -139,22 +106,19 @@ class PpoConfig:
 
     def make_agent(self, time_step_spec: Any, action_spec: Any, seed: int = 0) -> PPOAgent:
         """Returns the agent that these options describe, with weights drawn from `seed`."""
-        splitter = mask_splitter(self.mask_key) if self.mask_key else None
-        observation_spec = time_step_spec.observation if splitter is None else splitter(time_step_spec.observation)[0]
-        actor, value = self._networks(observation_spec, action_spec, seed)
+        splitter = mask_splitter(self.mask_key)
+        actor, value = self._networks(split_observation(splitter, time_step_spec.observation)[0], action_spec, seed)
         gradient_steps = max(self.steps // (self.num_envs * self.rollout_steps), 1) * self.epochs * self.minibatches
-
-        def falling(start: float, share: float) -> Any:
-            return start if share == 1.0 else optax.linear_schedule(start, start * share, gradient_steps)
-
-        clipping = self.importance_ratio_clipping
+        clipping: Any = self.importance_ratio_clipping
+        if clipping:
+            clipping = falling(clipping, self.importance_ratio_clipping_end, gradient_steps)
         return PPOAgent(
             time_step_spec,
             action_spec,
-            optax.adam(falling(self.learning_rate, self.learning_rate_end), eps=1e-5),
+            optax.adam(falling(self.learning_rate, self.learning_rate_end, gradient_steps), eps=1e-5),
             actor,
             value,
-            importance_ratio_clipping=falling(clipping, self.importance_ratio_clipping_end) if clipping else 0.0,
+            importance_ratio_clipping=clipping,
             lambda_value=self.lambda_value,
             discount_factor=self.gamma,
             entropy_regularization=self.entropy_regularization,
@@ -169,13 +133,11 @@ class PpoConfig:
             adaptive_kl_target=self.adaptive_kl_target,
             gradient_clipping=self.gradient_clipping,
             value_clipping=self.value_clipping,
-            debug_summaries=self.debug_summaries,
-            summarize_grads_and_vars=self.summarize_grads_and_vars,
             observation_and_action_constraint_splitter=splitter,
             normalize_advantages=self.normalize_advantages,
             reward_normalization="return",
             target_kl=self.target_kl or None,
-            summary_interval=self.summary_interval,
+            **self.summary_options(),
         )
 
     def _networks(self, observation_spec: Any, action_spec: Any, seed: int) -> tuple[networks.Network, ...]:
@@ -183,9 +145,8 @@ class PpoConfig:
         hidden, last, value_last = None, None, None
         if self.orthogonal_init:
             hidden, last, value_last = orthogonal(math.sqrt(2.0)), orthogonal(0.01), orthogonal(1.0)
-        layers = tuple(self.fc_layer_params)
         common: dict[str, Any] = {
-            **encoder_options(observation_spec, self.conv_layer_params),
+            **self.layer_options(observation_spec),
             "activation_fn": {"tanh": jax.nn.tanh, "relu": jax.nn.relu}[self.activation],
             "kernel_initializer": hidden,
         }
@@ -199,13 +160,10 @@ class PpoConfig:
                 kernel_initializer=last,
             ),
         }
+        actor: Any = networks.ActorDistributionNetwork
+        value: Any = networks.ValueNetwork
         if self.network == "rnn":
-            common |= {"input_fc_layer_params": layers, "lstm_size": (self.lstm_size,), "output_fc_layer_params": None}
-            actor: Any = networks.ActorDistributionRnnNetwork
-            value: Any = networks.ValueRnnNetwork
-        else:
-            common |= {"fc_layer_params": layers}
-            actor, value = networks.ActorDistributionNetwork, networks.ValueNetwork
+            actor, value = networks.ActorDistributionRnnNetwork, networks.ValueRnnNetwork
         return (
             actor(observation_spec, action_spec, rngs=seed, **common, **heads),
             value(observation_spec, rngs=seed + 1, last_kernel_initializer=value_last, **common),

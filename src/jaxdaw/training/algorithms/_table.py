@@ -65,16 +65,15 @@ _ABOVE_0 = _AboveZero(("above 0",))
 _LOGS = (".jsonl", ".dsjson", ".parquet")
 """Endings of the files that are logs. A .csv is a table: its log is read by `read_decisions`."""
 
-_IN_AN_ENVIRONMENT = ("steps", "eval_every", "eval_episodes", "report_every", "checkpoint_every")
 _OF_NETWORKS = {"lstm_size": ("network", ("rnn",)), "sequence_length": ("network", ("rnn",))}
 _OF_REPLAYS = {
+    **_OF_NETWORKS,
     "priority_exponent": ("replay", ("prioritized",)),
     "importance_exponent": ("replay", ("prioritized",)),
     "frame_stack": ("replay", ("host",)),
 }
 
 _OF_DQN = {
-    **_OF_NETWORKS,
     **_OF_REPLAYS,
     "num_atoms": ("distribution", ("categorical",)),
     "min_q_value": ("distribution", ("categorical",)),
@@ -86,88 +85,67 @@ _OF_DQN = {
     "epsilon_steps": ("boltzmann_temperature", (0.0,)),
 }
 
+
+def _in_an_environment(summary: str, config: type, depends: dict[str, tuple[str, tuple[Any, ...]]]) -> Algorithm:
+    """Returns the row of an algorithm that learns in an environment."""
+    resumable = ("steps", "eval_every", "eval_episodes", "report_every", "checkpoint_every")
+    return Algorithm(summary, config, learns_from="environment", total="steps", resumable=resumable, depends=depends)
+
+
 ALGORITHMS: dict[str, Algorithm] = {
-    "dqn": Algorithm(
-        summary="Learn discrete actions by reward: DQN, double and duelling, with uniform or prioritized replay.",
-        config=DqnConfig,
-        learns_from="environment",
-        total="steps",
-        resumable=_IN_AN_ENVIRONMENT,
-        depends=_OF_DQN,
+    "dqn": _in_an_environment(
+        "Learn discrete actions by reward: DQN, double and duelling, with uniform or prioritized replay.",
+        DqnConfig,
+        _OF_DQN,
     ),
-    "c51": Algorithm(
-        summary="DQN that learns the distribution of the return over fixed atoms: categorical DQN.",
-        config=C51Config,
-        learns_from="environment",
-        total="steps",
-        resumable=_IN_AN_ENVIRONMENT,
-        depends=_OF_DQN,
+    "c51": _in_an_environment(
+        "DQN that learns the distribution of the return over fixed atoms: categorical DQN.",
+        C51Config,
+        _OF_DQN,
     ),
-    "qrdqn": Algorithm(
-        summary="DQN that learns quantiles of the return: quantile regression DQN.",
-        config=QrDqnConfig,
-        learns_from="environment",
-        total="steps",
-        resumable=_IN_AN_ENVIRONMENT,
-        depends=_OF_DQN,
+    "qrdqn": _in_an_environment(
+        "DQN that learns quantiles of the return: quantile regression DQN.",
+        QrDqnConfig,
+        _OF_DQN,
     ),
-    "rainbow": Algorithm(
-        summary="C51, double and duelling, with prioritized replay, n-step returns and noisy layers: Rainbow.",
-        config=RainbowConfig,
-        learns_from="environment",
-        total="steps",
-        resumable=_IN_AN_ENVIRONMENT,
-        depends=_OF_DQN,
+    "rainbow": _in_an_environment(
+        "C51, double and duelling, with prioritized replay, n-step returns and noisy layers: Rainbow.",
+        RainbowConfig,
+        _OF_DQN,
     ),
-    "reinforce": Algorithm(
-        summary="Learn any actions by the returns of whole episodes: REINFORCE, with a baseline.",
-        config=ReinforceConfig,
-        learns_from="environment",
-        total="steps",
-        resumable=_IN_AN_ENVIRONMENT,
-        depends={"lstm_size": ("network", ("rnn",)), "value_estimation_loss_coef": ("baseline", (True,))},
+    "reinforce": _in_an_environment(
+        "Learn any actions by the returns of whole episodes: REINFORCE, with a baseline.",
+        ReinforceConfig,
+        {"lstm_size": ("network", ("rnn",)), "value_estimation_loss_coef": ("baseline", (True,))},
     ),
-    "ppo": Algorithm(
-        summary="Learn any actions by reward, in several passes over each rollout: PPO, clipped or with a KL penalty.",
-        config=PpoConfig,
-        learns_from="environment",
-        total="steps",
-        resumable=_IN_AN_ENVIRONMENT,
-        depends={
+    "ppo": _in_an_environment(
+        "Learn any actions by reward, in several passes over each rollout: PPO, clipped or with a KL penalty.",
+        PpoConfig,
+        {
             "lstm_size": ("network", ("rnn",)),
             "importance_ratio_clipping_end": ("importance_ratio_clipping", _ABOVE_0),
             "adaptive_kl_target": ("initial_adaptive_kl_beta", _ABOVE_0),
         },
     ),
-    "sac": Algorithm(
-        summary="Learn continuous or discrete actions by reward and entropy: soft actor-critic.",
-        config=SacConfig,
-        learns_from="environment",
-        total="steps",
-        resumable=_IN_AN_ENVIRONMENT,
-        depends={
-            **_OF_NETWORKS,
+    "sac": _in_an_environment(
+        "Learn continuous or discrete actions by reward and entropy: soft actor-critic.",
+        SacConfig,
+        {
             **_OF_REPLAYS,
             "initial_temperature": ("temperature", (0.0,)),
             "target_entropy": ("temperature", (0.0,)),
             "alpha_learning_rate": ("temperature", (0.0,)),
         },
     ),
-    "td3": Algorithm(
-        summary="Learn continuous actions by reward: TD3, a deterministic actor and two critics.",
-        config=Td3Config,
-        learns_from="environment",
-        total="steps",
-        resumable=_IN_AN_ENVIRONMENT,
-        depends=_OF_NETWORKS,
+    "td3": _in_an_environment(
+        "Learn continuous actions by reward: TD3, a deterministic actor and two critics.",
+        Td3Config,
+        _OF_REPLAYS,
     ),
-    "ddpg": Algorithm(
-        summary="Learn continuous actions by reward: DDPG, a deterministic actor and one critic.",
-        config=DdpgConfig,
-        learns_from="environment",
-        total="steps",
-        resumable=_IN_AN_ENVIRONMENT,
-        depends=_OF_NETWORKS,
+    "ddpg": _in_an_environment(
+        "Learn continuous actions by reward: DDPG, a deterministic actor and one critic.",
+        DdpgConfig,
+        _OF_REPLAYS,
     ),
     "bc": Algorithm(
         summary="Clone a policy from demonstrations: of any actions, from single steps or from sequences.",
