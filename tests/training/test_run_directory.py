@@ -44,7 +44,7 @@ def test_a_config_that_is_none_is_named(text, reader, tmp_path):
     [
         {"options": {"stpes": 3}}, {"options": {"steps": "3"}}, {"options": {"steps": -3}},
         {"options": {"steps": True}}, {"options": {"fc_layer_params": [1.5]}}, {"options": {"network": "mlp"}},
-        {"changed": {"steps": []}}, {"algorithm": "sac"}, {"seeds": 0}, {"seeds": "2"}, {"rows": "x"},
+        {"changed": {"steps": []}}, {"algorithm": "sarsa"}, {"seeds": 0}, {"seeds": "2"}, {"rows": "x"},
         {"recipe": []}, {"recipe": {"id": 3}}, {"recipe": {"idd": "E"}}, {"recipe": {"id": "E-v0", "wrappers": [3]}},
         {"recipe": {"id": "E-v0", "max_episode_steps": "x"}},
     ],

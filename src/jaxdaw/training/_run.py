@@ -378,7 +378,7 @@ class _Plan:
         """Refuses a total that the run has passed already."""
         assert self.described is not None
         name = self.row.total
-        before = {**self.described["options"], **self.described["changed"]}[name]
+        before = self.described["changed"].get(name, getattr(self.started, name))
         if self.changed.get(name, before) < min(before, session.job.position):
             raise ConfigError(
                 f"{directory} has been trained for longer than that",
