@@ -20,6 +20,7 @@ from jaxdaw.training._run_directory import versions as versions
 from jaxdaw.training._trainer import LoopOptions
 from jaxdaw.training.algorithms import (
     ALGORITHMS,
+    A2cConfig,
     Algorithm,
     BanditConfig,
     BcConfig,
@@ -36,6 +37,7 @@ from jaxdaw.training.algorithms import (
 
 __all__ = [
     "ALGORITHMS",
+    "A2cConfig",
     "Algorithm",
     "BanditConfig",
     "BcConfig",

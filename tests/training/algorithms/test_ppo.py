@@ -3,12 +3,14 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxdaw import environments, specs, training, trajectories
+from jaxdaw.drivers import Rollout
 from jaxdaw.errors import ConfigError
-from jaxdaw.training import PpoConfig, load_policy
+from jaxdaw.training import A2cConfig, PpoConfig, load_policy
 from jaxdaw.training._jax_trainer import JaxTrainer
 
 SMALL = {
@@ -54,6 +56,37 @@ def test_memory_and_float_actions_in_a_gymnasium_environment():
     run = training.train("ppo", "Pendulum-v1", steps=96, network="rnn", lstm_size=4, **{**SMALL, "eval_every": 0})
     assert run.final_policy.policy_state_spec != ()
     assert [row["train_step"] for row in run.rows if row["kind"] == "train"][-1] >= 4
+
+
+def test_a2c_steps_along_the_gradient_of_advantage_actor_critic():
+    """By hand: minus the mean of log-probabilities times advantages, plus half the mean squared error of values."""
+    world = environments.make("jax:CartPole-v1")
+    config = A2cConfig(num_envs=2, fc_layer_params=(4,), gradient_clipping=0.0, learning_rate_end=1.0)
+    agent = config.make_agent(world.time_step_spec(), world.action_spec)
+    rollout = Rollout(world, agent.collect_policy, 2)
+    keys = jax.random.split(jax.random.key(0))
+    _, frames = rollout.run(agent.collect_policy.get_weights(), rollout.init(keys[0]), keys[1], 16)
+    state = agent.get_state()
+    rows = agent.prepare(state, frames)
+    counts = np.asarray(rows.frames.step_type) != trajectories.StepType.LAST
+
+    def by_hand(params):
+        seen, types = rows.frames.observation, rows.frames.step_type
+        actor, value = (agent.weights_of(state, name, params) for name in ("actor_network", "value_network"))
+        chosen = agent.actor_net.apply(actor, seen, types)[0].log_prob(rows.frames.action)
+        errors = rows.returns - agent.constructor_arguments()["value_net"].apply(value, seen, types)[0]
+        return jnp.sum(jnp.where(counts, 0.5 * errors**2 - chosen * rows.advantage, 0.0)) / counts.sum()
+
+    gradient = jax.grad(by_hand)(state.params)
+
+    def own(params):
+        loss = agent._loss(params, state, rows, None, True)
+        return jnp.sum(loss.per_example) / loss.count
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), jax.grad(own)(state.params), gradient
+    )
+    assert (config.loop_options().epochs, config.loop_options().minibatches) == (1, 1)
 
 
 def test_options_shape_the_agent():

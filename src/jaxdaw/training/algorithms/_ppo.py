@@ -1,4 +1,4 @@
-"""Options of PPO, as a frozen dataclass."""
+"""Options of PPO, and of A2C, which is one pass of it, as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -168,3 +168,17 @@ class PpoConfig(EnvironmentConfig):
             actor(observation_spec, action_spec, rngs=seed, **common, **heads),
             value(observation_spec, rngs=seed + 1, last_kernel_initializer=value_last, **common),
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class A2cConfig(PpoConfig):
+    """What `jaxdaw train a2c` can be told: PPO with one pass over each rollout, where no ratio differs from 1."""
+
+    gamma: float = 0.99
+    rollout_steps: int = 16
+    epochs: Literal[1] = 1
+    minibatches: Literal[1] = 1
+    importance_ratio_clipping: float = 0.0
+    normalize_advantages: bool = False
+    learning_rate: float = 3e-3
+    lambda_value: float = 1.0

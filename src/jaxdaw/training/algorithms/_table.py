@@ -17,7 +17,7 @@ from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
 from jaxdaw.training.algorithms._ddpg import DdpgConfig
 from jaxdaw.training.algorithms._dqn import C51Config, DqnConfig, QrDqnConfig, RainbowConfig
-from jaxdaw.training.algorithms._ppo import PpoConfig
+from jaxdaw.training.algorithms._ppo import A2cConfig, PpoConfig
 from jaxdaw.training.algorithms._reinforce import ReinforceConfig
 from jaxdaw.training.algorithms._sac import SacConfig
 from jaxdaw.training.algorithms._td3 import Td3Config
@@ -85,6 +85,12 @@ _OF_DQN = {
     "epsilon_steps": ("boltzmann_temperature", (0.0,)),
 }
 
+_OF_PPO = {
+    "lstm_size": ("network", ("rnn",)),
+    "importance_ratio_clipping_end": ("importance_ratio_clipping", _ABOVE_0),
+    "adaptive_kl_target": ("initial_adaptive_kl_beta", _ABOVE_0),
+}
+
 
 def _in_an_environment(summary: str, config: type, depends: dict[str, tuple[str, tuple[Any, ...]]]) -> Algorithm:
     """Returns the row of an algorithm that learns in an environment."""
@@ -121,11 +127,12 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ppo": _in_an_environment(
         "Learn any actions by reward, in several passes over each rollout: PPO, clipped or with a KL penalty.",
         PpoConfig,
-        {
-            "lstm_size": ("network", ("rnn",)),
-            "importance_ratio_clipping_end": ("importance_ratio_clipping", _ABOVE_0),
-            "adaptive_kl_target": ("initial_adaptive_kl_beta", _ABOVE_0),
-        },
+        _OF_PPO,
+    ),
+    "a2c": _in_an_environment(
+        "Learn any actions by reward, in one pass over each rollout: advantage actor-critic.",
+        A2cConfig,
+        _OF_PPO,
     ),
     "sac": _in_an_environment(
         "Learn continuous or discrete actions by reward and entropy: soft actor-critic.",
