@@ -18,7 +18,7 @@ from jaxdaw.metrics import RegretState, RegretSummary
 from jaxdaw.policies import Policy
 from jaxdaw.training._bandit_loop import OnlineState
 from jaxdaw.training._bandit_seeds import BanditSeeds
-from jaxdaw.training._job import Job, JobReport, Source, not_described
+from jaxdaw.training._job import Job, JobReport, JobSource, not_described
 from jaxdaw.training._reward_units import RewardUnits
 from jaxdaw.training._stretches import Stretches
 from jaxdaw.training._warm_start import WarmStart, learned_before, read_warm_start
@@ -29,7 +29,7 @@ _LEAST_WEIGHTS = 4096
 """Of networks with fewer weights a gradient step takes no less time."""
 
 
-class BanditSource(Source):
+class BanditSource(JobSource):
     """A bandit to learn online.
 
     Args:

@@ -17,12 +17,12 @@ from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.policies import Policy
 from jaxdaw.training._cloning_trainer import CloningTrainer, num_updates
 from jaxdaw.training._environment_job import environment_to_make
-from jaxdaw.training._job import Evaluated, Job, JobReport, Source, Told, not_described
+from jaxdaw.training._job import Evaluated, Job, JobReport, JobSource, Told, not_described
 from jaxdaw.training._observation_scales import normalizing_layers
 from jaxdaw.trajectories import time_step_spec
 
 
-class DemonstrationsSource(Source):
+class DemonstrationsSource(JobSource):
     """Demonstrations to learn from.
 
     Args:

@@ -29,7 +29,7 @@ from jaxdaw.policies import Policy
 from jaxdaw.training._fit import make_trainer
 from jaxdaw.training._intervals import report_interval
 from jaxdaw.training._jax_trainer import JaxTrainer
-from jaxdaw.training._job import Evaluated, Job, JobReport, Source, Told, not_described
+from jaxdaw.training._job import Evaluated, Job, JobReport, JobSource, Told, not_described
 from jaxdaw.training._trainer import LoopOptions, Report
 
 
@@ -56,7 +56,7 @@ class EnvironmentConfig(Protocol):
     def make_agent(self, time_step_spec: Any, action_spec: Any, seed: int = 0) -> Agent: ...
 
 
-class EnvironmentSource(Source):
+class EnvironmentSource(JobSource):
     """An environment to learn in.
 
     Args:

@@ -160,7 +160,7 @@ class Job(abc.ABC):
         """Closes what the job has made: environments, threads."""
 
 
-class Source(abc.ABC):
+class JobSource(abc.ABC):
     """What is learned from: an environment, demonstrations, a bandit, a log.
 
     Attributes:
@@ -194,7 +194,7 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def reopen(
         cls, described: dict[str, Any], what: Any, environment: Any, max_episode_steps: int | None, directory: Path
-    ) -> Source:
+    ) -> JobSource:
         """Returns what a run learns from.
 
         Args:

@@ -19,7 +19,7 @@ from jaxdaw.data import Decisions, decision_experience, is_rewarded, read_decisi
 from jaxdaw.errors import ConfigError, JaxdawWarning, SpecError
 from jaxdaw.policies import Policy, PolicyInfo
 from jaxdaw.replay import RecordedSource
-from jaxdaw.training._job import Job, JobReport, Source, not_described
+from jaxdaw.training._job import Job, JobReport, JobSource, not_described
 from jaxdaw.training._loop import learn_phase
 from jaxdaw.training._reward_units import RewardUnits, with_constant_arms
 from jaxdaw.training._trainer import seeded
@@ -33,7 +33,7 @@ _SURELY_NOT = -20.0
 """The logit of a reward of 0, or nearly."""
 
 
-class LogSource(Source):
+class LogSource(JobSource):
     """Logged decisions to learn from, without making any.
 
     The agent is the one that a bandit would have, and takes as many gradient steps as a run of as many rounds, 50,000

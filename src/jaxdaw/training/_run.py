@@ -16,7 +16,7 @@ from jaxdaw.errors import ConfigError, StorageError
 from jaxdaw.metrics import RegretSummary
 from jaxdaw.policies import Policy
 from jaxdaw.storage import DirectoryLock, read_document, remove_leftovers
-from jaxdaw.training._job import Source, Watcher
+from jaxdaw.training._job import JobSource, Watcher
 from jaxdaw.training._options import (
     config_from_json,
     flag_of,
@@ -272,7 +272,7 @@ class _Plan:
 
     algorithm: str
     row: Algorithm
-    source: Source
+    source: JobSource
     config: Any
     started: Any
     seed: int
@@ -545,7 +545,7 @@ def _refuse_ended(directory: Path, described: dict[str, Any], row: Algorithm) ->
     )
 
 
-def _make_source(row: Algorithm, what: Any, config: Any, options: dict[str, Any]) -> Source:
+def _make_source(row: Algorithm, what: Any, config: Any, options: dict[str, Any]) -> JobSource:
     kind: Any = row.source_of(what)
     refuse_unknown(options, [*names_of(row.config), *kind.OPTIONS])
     limit = getattr(config, "max_episode_steps", 0)
@@ -560,7 +560,7 @@ def _reopened(
     environment: Any,
     config: Any,
     trust: Sequence[str],
-) -> Source:
+) -> JobSource:
     """Returns what a run learns from, as it was or as it is given anew."""
     recipe, modules = None, ()
     if described.get("recipe") is not None:

@@ -11,7 +11,7 @@ from jaxdaw.data import Decisions
 from jaxdaw.training._bandit_job import BanditSource
 from jaxdaw.training._demonstrations_job import DemonstrationsSource
 from jaxdaw.training._environment_job import EnvironmentSource
-from jaxdaw.training._job import Source
+from jaxdaw.training._job import JobSource
 from jaxdaw.training._log_job import LogSource
 from jaxdaw.training.algorithms._bandit import BanditConfig
 from jaxdaw.training.algorithms._bc import BcConfig
@@ -46,7 +46,7 @@ class Algorithm:
     resumable: tuple[str, ...] = ()
     depends: Mapping[str, tuple[str, tuple[Any, ...]]] = dataclasses.field(default_factory=dict)
 
-    def source_of(self, what: Any, is_log: bool = False) -> type[Source]:
+    def source_of(self, what: Any, is_log: bool = False) -> type[JobSource]:
         """Returns the class of what is learned from: of a bandit's algorithm, decisions and files of logs are a log."""
         if self.learns_from == "bandit":
             is_log |= isinstance(what, Decisions) or (isinstance(what, str | Path) and Path(what).suffix in _LOGS)
