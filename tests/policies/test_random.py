@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -24,3 +25,11 @@ def test_a_nest_is_sampled_leaf_by_leaf():
 def test_a_mask_needs_one_scalar_action():
     with pytest.raises(SpecError, match="one scalar integer action"):
         RandomPolicy(trajectories.time_step_spec(MASKED), NEST, observation_and_action_constraint_splitter=split)
+
+
+def test_observations_from_the_device_are_taken_in_its_own_width():
+    """A spec of 64 bits is one of 32 on the device, where nothing needs a cast; a cast would warn."""
+    observation = specs.BoundedTensorSpec((), np.int64, 0, 9)
+    policy = RandomPolicy(trajectories.time_step_spec(observation), specs.BoundedTensorSpec((), np.int32, 0, 3))
+    for seen in (jnp.arange(3), jnp.arange(3, dtype=jnp.int8), np.arange(3), np.arange(3, dtype=np.int8)):
+        assert policy.action(seen, seed=0).action.shape == (3,)

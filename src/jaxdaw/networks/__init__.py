@@ -9,6 +9,7 @@ from jaxdaw.networks._encoding import EncodingNetwork, concatenate, signed_log
 from jaxdaw.networks._ensemble import EnsembleNetwork
 from jaxdaw.networks._heads import ActorNetwork, ValueNetwork, ValueRnnNetwork
 from jaxdaw.networks._heteroscedastic import HeteroscedasticQNetwork
+from jaxdaw.networks._leaf_encoders import Embedding, ImageEncoder, OneHot, encoder_options
 from jaxdaw.networks._linear_rewards import LinearRewardNetwork
 from jaxdaw.networks._module import Module as Module
 from jaxdaw.networks._network import Network
@@ -46,17 +47,20 @@ __all__ = [
     "CriticRnnNetwork",
     "DuelingQNetwork",
     "EMANormalizer",
+    "Embedding",
     "EncodingNetwork",
     "EnsembleNetwork",
     "FixedNormalizer",
     "GlobalAndArmCommonTowerNetwork",
     "GlobalAndArmDotProductNetwork",
     "HeteroscedasticQNetwork",
+    "ImageEncoder",
     "LSTMState",
     "LinearRewardNetwork",
     "Network",
     "NoisyDense",
     "NormalProjection",
+    "OneHot",
     "Parameter",
     "PerArmNetwork",
     "QNetwork",
@@ -74,6 +78,7 @@ __all__ = [
     "Weights",
     "as_rngs",
     "concatenate",
+    "encoder_options",
     "signed_log",
     "std_clip_transform",
     "tanh_squash_to_spec",

@@ -117,11 +117,9 @@ def _as_array(value: Any) -> Any:
 
 def _cast_safely(value: Any, spec: specs.TensorSpec) -> Any:
     """Casts Python numbers, float64 and same-kind integers to the spec; anything else is left for `check` to refuse."""
-    return (
-        value.astype(spec.dtype)
-        if np.can_cast(value.dtype, spec.dtype, "same_kind") or _is_integral(value, spec)
-        else value
-    )
+    if not (np.can_cast(value.dtype, spec.dtype, "same_kind") or _is_integral(value, spec)):
+        return value
+    return value.astype(specs.device_dtype(spec) if isinstance(value, jax.Array) else spec.dtype)
 
 
 def _is_integral(value: Any, spec: specs.TensorSpec) -> bool:

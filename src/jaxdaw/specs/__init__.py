@@ -20,6 +20,7 @@ from jaxdaw.specs._nest import (
 from jaxdaw.specs._nest import map_with_path as map_with_path
 from jaxdaw.specs._sample import sample
 from jaxdaw.specs._spec import BoundedTensorSpec, TensorSpec, is_bounded, is_continuous, is_discrete, num_values
+from jaxdaw.specs._spec import device_dtype as device_dtype
 from jaxdaw.specs._step_type import StepType
 from jaxdaw.specs._transform import add_outer_dims, remove_outer_dims, with_dtype
 from jaxdaw.specs._zeros import to_shape_dtype_struct, zeros, zeros_numpy

@@ -136,7 +136,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, one) for one in arguments)
     if origin is typing.Literal:
-        return value in arguments and isinstance(value, str)
+        return any(value == one and type(value) is type(one) for one in arguments)
     if origin is tuple:
         if not isinstance(value, tuple):
             return False

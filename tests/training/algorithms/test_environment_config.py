@@ -34,14 +34,85 @@ def test_every_algorithm_in_environments_has_the_shared_options(name):
 
 def test_layers_are_those_of_the_observations_and_the_memory():
     plain = EnvironmentConfig(fc_layer_params=(5,)).layer_options(VECTOR)
-    assert plain == {"fc_layer_params": (5,), "preprocessing_combiner": None, "conv_layer_params": None}
+    encoder = {"preprocessing_layers": None, "preprocessing_combiner": None, "conv_layer_params": None}
+    assert plain == {"fc_layer_params": (5,), **encoder}
     recurrent = EnvironmentConfig(network="rnn", fc_layer_params=(5,), lstm_size=7).layer_options(IMAGE)
     assert recurrent["lstm_size"] == (7,)
     assert recurrent["input_fc_layer_params"] == (5,)
     assert recurrent["conv_layer_params"] == [(32, 8, 4), (64, 4, 2), (64, 3, 1)]
-    own = EnvironmentConfig(conv_layer_params=((8, 3, 1),)).encoder_options((IMAGE, VECTOR))
+    own = EnvironmentConfig(conv_layer_params=((8, 3, 1),)).layer_options(IMAGE)
     assert own["conv_layer_params"] == [(8, 3, 1)]
-    assert own["preprocessing_combiner"] is not None
+
+
+class Everything(gymnasium.Env):
+    """Pays for the action that its category names; image and numbers are beside the point."""
+
+    observation_space = gymnasium.spaces.Dict(
+        {
+            "image": gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8),
+            "kind": gymnasium.spaces.Discrete(2),
+            "where": gymnasium.spaces.Tuple(
+                (gymnasium.spaces.Box(-1, 1, (2,), np.float32), gymnasium.spaces.MultiDiscrete([3, 4]))
+            ),
+        }
+    )
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.observation_space.seed(int(self.np_random.integers(2**31)))
+        self._steps, self._seen = 0, self.observation_space.sample()
+        return self._seen, {}
+
+    def step(self, action):
+        reward, self._steps = float(action == self._seen["kind"]), self._steps + 1
+        self._seen = self.observation_space.sample()
+        return self._seen, reward, self._steps == 10, False, {}
+
+
+class Steered(Everything):
+    """The same, paid by how near a number comes to the category."""
+
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def step(self, action):
+        near = abs(float(action[0]) - (self._seen["kind"] - 0.5)) < 0.5
+        return super().step(self._seen["kind"] if near else 2)
+
+
+@pytest.mark.parametrize("name", IN_ENVIRONMENTS)
+def test_observations_of_every_kind_are_learned_from_with_the_defaults(name, tmp_path):
+    """Two steps of training; the policy is read again and acts."""
+    world = Steered if name in ("td3", "ddpg") else Everything
+    off_policy = {"learning_starts": 40, "train_every": 8, "updates": 2, "batch_size": 8}
+    is_off_policy = issubclass(IN_ENVIRONMENTS[name], ReplayConfig)
+    options = off_policy if is_off_policy else {"rollout_steps": 20}
+    small = {"steps": 80, "num_envs": 2, "fc_layer_params": (8,), "eval_every": 0, "report_every": 40}
+    run = training.train(name, world, out=tmp_path / "run", **small, **options)
+    assert np.isfinite([row["loss"] for row in run.rows if row["kind"] == "train" and row["train_step"]]).all()
+    seen = specs.zeros(run.final_policy.time_step_spec.observation, (3,))
+    ours, theirs = (
+        p.action(seen, seed=0).action for p in (run.final_policy, training.run_policy(run.directory, "final"))
+    )
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_frozen_lake_is_crossed_with_the_defaults():
+    """A square is a category: as one raw number it was not learned."""
+    run = training.train("dqn", "FrozenLake-v1", env_options={"is_slippery": False}, steps=12_000, eval_every=0)
+    world = gymnasium.make("FrozenLake-v1", is_slippery=False)
+    square, _ = world.reset(seed=0)
+    policy, reward, ended = run.final_policy, 0.0, False
+    while not ended:
+        choice = int(policy.action(np.array([square])).action[0])
+        square, reward, terminated, truncated, _ = world.step(choice)
+        ended = terminated or truncated
+    assert reward == 1.0
+
+
+def test_integers_are_not_normalized():
+    with pytest.raises(ConfigError, match=r"no meaning for integers at .*image"):
+        training.train("ppo", Everything, normalize=("observation",), steps=80)
 
 
 @pytest.mark.parametrize("option", ["batch_size", "replay_capacity", "train_every", "target_update_period"])

@@ -26,7 +26,7 @@ class BcConfig:
         tenth if that makes 5 episodes, else none: fewer say little, and training needs them more.
       network: mlp, or rnn (LSTM over sequences).
       fc_layer_params: units of the hidden layers. None is (256, 256), and (64, 64) if all actions are discrete.
-      conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none.
+      conv_layer_params: filters, kernel and stride of each convolution, for images; empty for what fits their size.
       lstm_size: units of the recurrent cell, with `network rnn`.
       sequence_length: steps in a training sequence, with `network rnn`.
       normalize: bring float observations to mean 0 and deviation 1, by the episodes that are trained on.
@@ -107,13 +107,11 @@ class BcConfig:
           updates: gradient steps in all epochs, over which the learning rate falls; None keeps it.
           preprocessing_layers: a nest that matches the observation, see `EncodingNetwork`; the normalizers, say.
         """
-        leaves, actions = specs.flatten(time_step_spec.observation), specs.flatten(action_spec)
+        actions = specs.flatten(action_spec)
         bounded = all(_has_bounds(spec) for spec in actions if specs.is_continuous(spec))
         projection: Any = networks.NormalProjection
         common: dict[str, Any] = {
-            "preprocessing_layers": preprocessing_layers,
-            "preprocessing_combiner": networks.concatenate if len(leaves) > 1 else None,
-            "conv_layer_params": [tuple(layer) for layer in self.conv_layer_params] or None,
+            **networks.encoder_options(time_step_spec.observation, self.conv_layer_params, preprocessing_layers),
             "continuous_projection_net": projection if bounded else functools.partial(projection, mean_transform=None),
             "rngs": seed,
         }

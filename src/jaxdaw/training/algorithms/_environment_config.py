@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import jax
 import optax
 
-from jaxdaw import networks, specs
+from jaxdaw import networks
 from jaxdaw.agents import check_range
 from jaxdaw.errors import ConfigError
 from jaxdaw.math import element_wise_huber_loss, element_wise_squared_loss
@@ -26,8 +26,7 @@ class EnvironmentConfig:
       num_envs: environments that step together.
       network: mlp, or rnn (LSTM over sequences).
       fc_layer_params: units of the hidden layers, of each network.
-      conv_layer_params: filters, kernel and stride of each convolution, for images; empty for none, or, where there are
-        images, for those of Mnih et al. 2015.
+      conv_layer_params: filters, kernel and stride of each convolution, for images; empty for what fits their size.
       lstm_size: units of the recurrent cells, with `network rnn`.
       gradient_clipping: each variable's gradient is scaled to at most this norm; 0 for none.
       gamma: discount of future rewards.
@@ -74,18 +73,10 @@ class EnvironmentConfig:
         for name in names:
             check_range(name, getattr(self, name), 0.0, greatest, low_open=above_0)
 
-    def encoder_options(self, observation_spec: Any) -> dict[str, Any]:
-        """Returns how networks encode these observations: several leaves are joined, images go through convolutions."""
-        leaves = specs.flatten(observation_spec)
-        convolutions: Any = [tuple(layer) for layer in self.conv_layer_params] or None
-        if convolutions is None and any(len(leaf.shape) == 3 for leaf in leaves):
-            convolutions = [(32, 8, 4), (64, 4, 2), (64, 3, 1)]
-        combiner = networks.concatenate if len(leaves) > 1 else None
-        return {"preprocessing_combiner": combiner, "conv_layer_params": convolutions}
-
     def layer_options(self, observation_spec: Any) -> dict[str, Any]:
-        """Returns the arguments of a network for these observations: encoder, hidden layers, and memory."""
-        encoder, layers = self.encoder_options(observation_spec), tuple(self.fc_layer_params)
+        """Returns the arguments of one network for these observations: encoder, hidden layers, and memory."""
+        encoder = networks.encoder_options(observation_spec, self.conv_layer_params)
+        layers = tuple(self.fc_layer_params)
         if self.network != "rnn":
             return {**encoder, "fc_layer_params": layers}
         memory = {"lstm_size": (self.lstm_size,), "output_fc_layer_params": None}

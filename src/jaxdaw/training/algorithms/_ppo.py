@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdaw import networks
+from jaxdaw import networks, specs
 from jaxdaw.agents import PPOAgent, check_choice
 from jaxdaw.errors import ConfigError
 from jaxdaw.policies import split_observation
@@ -107,7 +107,9 @@ class PpoConfig(EnvironmentConfig):
     def make_agent(self, time_step_spec: Any, action_spec: Any, seed: int = 0) -> PPOAgent:
         """Returns the agent that these options describe, with weights drawn from `seed`."""
         splitter = mask_splitter(self.mask_key)
-        actor, value = self._networks(split_observation(splitter, time_step_spec.observation)[0], action_spec, seed)
+        observation_spec = split_observation(splitter, time_step_spec.observation)[0]
+        self._check_normalized(observation_spec)
+        actor, value = self._networks(observation_spec, action_spec, seed)
         gradient_steps = max(self.steps // (self.num_envs * self.rollout_steps), 1) * self.epochs * self.minibatches
         clipping: Any = self.importance_ratio_clipping
         if clipping:
@@ -140,13 +142,23 @@ class PpoConfig(EnvironmentConfig):
             **self.summary_options(),
         )
 
+    def _check_normalized(self, observation_spec: Any) -> None:
+        for path, spec in specs.flatten_with_path(observation_spec) if "observation" in self.normalize else ():
+            if not specs.is_continuous(spec):
+                raise ConfigError(
+                    f"normalize observation has no meaning for integers{f' at {path}' if path else ''}",
+                    expected="floats",
+                    got=str(spec),
+                    cause="categories and images, which are encoded by their kind.",
+                    fix="leave observation out of normalize",
+                )
+
     def _networks(self, observation_spec: Any, action_spec: Any, seed: int) -> tuple[networks.Network, ...]:
         orthogonal = jax.nn.initializers.orthogonal
         hidden, last, value_last = None, None, None
         if self.orthogonal_init:
             hidden, last, value_last = orthogonal(math.sqrt(2.0)), orthogonal(0.01), orthogonal(1.0)
         common: dict[str, Any] = {
-            **self.layer_options(observation_spec),
             "activation_fn": {"tanh": jax.nn.tanh, "relu": jax.nn.relu}[self.activation],
             "kernel_initializer": hidden,
         }
@@ -165,8 +177,14 @@ class PpoConfig(EnvironmentConfig):
         if self.network == "rnn":
             actor, value = networks.ActorDistributionRnnNetwork, networks.ValueRnnNetwork
         return (
-            actor(observation_spec, action_spec, rngs=seed, **common, **heads),
-            value(observation_spec, rngs=seed + 1, last_kernel_initializer=value_last, **common),
+            actor(observation_spec, action_spec, rngs=seed, **self.layer_options(observation_spec), **common, **heads),
+            value(
+                observation_spec,
+                rngs=seed + 1,
+                last_kernel_initializer=value_last,
+                **self.layer_options(observation_spec),
+                **common,
+            ),
         )
 
 

@@ -60,8 +60,8 @@ class ReinforceConfig(EnvironmentConfig):
         seen, value = time_step_spec.observation, None
         kind = networks.ActorDistributionRnnNetwork if self.network == "rnn" else networks.ActorDistributionNetwork
         if self.baseline:
-            layers = tuple(self.fc_layer_params)
-            value = networks.ValueNetwork(seen, fc_layer_params=layers, rngs=seed + 1, **self.encoder_options(seen))
+            encoder = networks.encoder_options(seen, self.conv_layer_params)
+            value = networks.ValueNetwork(seen, fc_layer_params=tuple(self.fc_layer_params), rngs=seed + 1, **encoder)
         updates = max(self.steps // (self.num_envs * self.rollout_steps), 1)
         return ReinforceAgent(
             time_step_spec,

@@ -102,10 +102,11 @@ def make_critic(config: EnvironmentConfig, observation_spec: Any, action_spec: A
       observation_spec, action_spec: what the critic is given.
       seed: of its weights.
     """
-    encoder = config.encoder_options(observation_spec)
+    encoder = networks.encoder_options(observation_spec, config.conv_layer_params)
     on_both = {
         "observation_conv_layer_params": encoder["conv_layer_params"],
         "joint_fc_layer_params": tuple(config.fc_layer_params),
+        "preprocessing_layers": encoder["preprocessing_layers"],
         "preprocessing_combiner": encoder["preprocessing_combiner"],
         "scale_actions": True,
         "rngs": seed,
