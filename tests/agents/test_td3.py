@@ -78,7 +78,7 @@ def test_the_actor_steps_in_the_first_train_step_and_then_each_period():
         before = weights_of(agent)
         expected = agent.loss(batch(seed=seed), training=True)
         info = agent.train(batch(seed=seed))
-        np.testing.assert_allclose(info.extra, expected.extra, rtol=1e-6)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), info.extra, expected.extra)
         losses.append(float(info.extra.actor_loss))
         same = jax.tree.map(np.array_equal, before.params["actor_network"], weights_of(agent).params["actor_network"])
         moved.append(not all(jax.tree.leaves(same)))
