@@ -79,6 +79,7 @@ _PPO = (
     "--steps 6000 --num-envs 4 --rollout-steps 32 --epochs 2 --minibatches 2 --fc-layer-params 16 --report-every 512 "
     "--eval-every 1024 --eval-episodes 2 --checkpoint-every 256 --normalize observation reward"
 )
+_A2C = _PPO.replace("--epochs 2 --minibatches 2 ", "")
 _BC = "--epochs 16 --epoch-updates 20 --fc-layer-params 16 --eval-every 4 --eval-episodes 2 --checkpoint-every 1"
 
 KINDS = (
@@ -97,6 +98,7 @@ KINDS = (
     Kind("td3 gymnasium", "td3", f"Pendulum-v1 {_DQN}", is_exact=False),
     Kind("ddpg pure", "ddpg", f"jax:Pendulum-v1 --ou-damping 0.15 {_DQN}"),
     Kind("ppo pure", "ppo", f"jax:CartPole-v1 {_PPO}"),
+    Kind("a2c pure", "a2c", f"jax:CartPole-v1 {_A2C}"),
     Kind("ppo gymnasium", "ppo", f"CartPole-v1 {_PPO}", is_exact=False),
     Kind("population of 2", "dqn", f"jax:CartPole-v1 --seeds 2 {_DQN}"),
     Kind("population in turn", "dqn", f"CartPole-v1 --seeds 2 {_DQN.replace('2400', '1200')}", is_exact=False),

@@ -343,3 +343,30 @@ def test_summaries_have_the_parts_of_the_loss_as_numbers():
     error, returns = (np.asarray(x)[0, counts] for x in (rows.returns - rows.value, rows.returns))
     np.testing.assert_allclose(summaries["Losses/explained_variance"], 1 - error.var() / returns.var(), rtol=1e-4)
     assert {"Losses/approx_kl", "Losses/clip_fraction", "Losses/kl_divergence"} < summaries.keys()
+
+
+def test_a_boundary_frame_may_hold_no_parameters_at_all():
+    """A deviation of 0 in a frame that does not count made the divergence's gradient NaN."""
+    steer = specs.BoundedTensorSpec((1,), np.float32, -1.0, 1.0)
+    agents = [make(steer, initial_adaptive_kl_beta=1.0, kl_cutoff_factor=2.0) for _ in range(2)]
+    dist = {"loc": np.zeros((1, 6, 1), np.float32), "scale": np.ones((1, 6, 1), np.float32)}
+    action = np.zeros((1, 6, 1), np.float32)
+    whole = CUT._replace(action=action, policy_info={"dist_params": dist})
+    empty = jax.tree.map(np.copy, whole)
+    empty.policy_info["dist_params"]["scale"][0, 2] = 0.0
+    losses = [agent.train(frames).loss for agent, frames in zip(agents, (whole, empty), strict=True)]
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, *(agent.get_state().params for agent in agents))
+
+
+@pytest.mark.parametrize("option", ["entropy_regularization", "value_pred_loss_coef", "adaptive_kl_target"])
+def test_numbers_that_have_no_none_are_refused_without_one(option):
+    with pytest.raises(ConfigError, match=option):
+        make(**{option: None})
+
+
+def test_an_actor_of_other_actions_is_refused():
+    for other in (specs.BoundedTensorSpec((), np.int32, 0, 4), specs.BoundedTensorSpec((), np.int32, 1, 2)):
+        actor = networks.ActorDistributionNetwork(OBSERVATION, other, fc_layer_params=None)
+        with pytest.raises(SpecError, match=r"made for other actions\n.*expected  2 values from 0"):
+            make(actor_net=actor)

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
 from jaxdaw.cli import main
-from jaxdaw.cli._main import COMMANDS
-from jaxdaw.errors import EnvironmentFault
+from jaxdaw.cli._main import COMMANDS, _warnings_in_a_line
+from jaxdaw.errors import EnvironmentFault, JaxdawWarning
 
 FAST = [
     *("--steps", "1.5k", "--num-envs", "4", "--fc-layer-params", "16", "--learning-starts", "200"),
@@ -219,3 +220,11 @@ def test_numbers_as_people_write_them():
     assert [parse_count(text) for text in texts] == [50_000, 1_000_000, 2_000_000, 1_000, 7]
     with pytest.raises(ValueError, match="not a whole number"):
         parse_count("1.0005k")
+
+
+def test_warnings_are_messages_without_the_line_of_code_that_gives_them():
+    usual = warnings.formatwarning
+    with _warnings_in_a_line():
+        assert warnings.formatwarning(JaxdawWarning("few rows"), JaxdawWarning, "a.py", 3) == "warning: few rows\n"
+        assert "a.py:3" in warnings.formatwarning("old", DeprecationWarning, "a.py", 3)
+    assert warnings.formatwarning is usual

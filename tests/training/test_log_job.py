@@ -136,3 +136,14 @@ def test_an_affine_change_of_rewards_changes_no_policy(exploration):
     for probabilities, predicted in found.values():
         np.testing.assert_allclose(predicted, found[1.0, 0.0][1], atol=0.02)
         assert np.mean(np.abs(probabilities - found[1.0, 0.0][0])) < 0.02
+
+
+@pytest.mark.parametrize("exploration", ["linucb", "lints"])
+def test_an_exact_model_goes_on_with_a_log_of_another_level(exploration, tmp_path):
+    first, _ = world(400)
+    second, _ = world(400, seed=1)
+    train("bandit", first.replace(reward=first.reward + 10), exploration=exploration, out=tmp_path / "first")
+    later = second.replace(reward=second.reward + 20)
+    both = train("bandit", later, exploration=exploration, warm_start=tmp_path / "first").policy
+    predicted = np.asarray(both.greedy().distribution(first.context).action.logits)
+    assert np.mean(predicted) == pytest.approx(15.4, abs=0.3)  # half of the rows at 10.4, half at 20.4

@@ -621,3 +621,9 @@ def test_options_and_wrappers_belong_to_the_run(tmp_path):
     other = training.run_recipe(run.directory, env_options={"is_slippery": True})
     assert other.kwargs == {"is_slippery": True}
     training.resume(run.directory, steps=900)
+
+
+def test_a_run_is_told_from_a_policy(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"is a run, which holds policies\n.*\n.*run_policy\("):
+        training.load_policy(tmp_path)

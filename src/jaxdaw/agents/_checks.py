@@ -226,6 +226,8 @@ class BatchChecks:
 
         Raises: as `Agent.train`.
         """
+        if weights is not None and not hasattr(weights, "dtype"):
+            weights = np.asarray(weights, np.float32)
         leaves, structure = jax.tree.flatten((experience, weights))
         signature = (many, structure, *[(getattr(x, "dtype", None), getattr(x, "shape", None)) for x in leaves])
         known = self._known.get(signature)

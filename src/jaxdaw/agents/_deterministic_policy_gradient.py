@@ -15,7 +15,7 @@ from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._checks import check_range
 from jaxdaw.agents._critics import check_bounded_floats, check_critic, mean_of_real
 from jaxdaw.agents._state import AgentState, BatchLoss
-from jaxdaw.agents._target_networks import check_bootstrapping, own_target, updated_target
+from jaxdaw.agents._target_networks import check_apart, check_bootstrapping, own_target, updated_target
 from jaxdaw.errors import ConfigError, SpecError
 from jaxdaw.math import element_wise_huber_loss
 from jaxdaw.networks import Network, Weights
@@ -93,6 +93,7 @@ class DeterministicActorCriticAgent(Agent):
         self._recurrent = any(network.state_spec != () for network in (actor_network, *critics.values()))
         trained = {"actor_network": actor_network, **critics}
         self._targets = {name: own_target(name, network, targets[name]) for name, network in trained.items()}
+        check_apart({**trained, **{f"target_{name}": target for name, target in self._targets.items()}})
         self._actor_update_period = int(actor_update_period)
         self._tau = float(target_update_tau)
         self._period = int(target_update_period)

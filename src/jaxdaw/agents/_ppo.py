@@ -14,10 +14,12 @@ from jaxdaw.agents._checks import check_range
 from jaxdaw.agents._guard import step_unless_refused
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
 from jaxdaw.agents._summaries import named_leaves
-from jaxdaw.distributions import Joint, is_distribution, kl_divergence, with_parameters
+from jaxdaw.distributions import Joint, is_distribution, kl_divergence, parameters_of, with_parameters
 from jaxdaw.networks import Network, Weights
 from jaxdaw.policies import Splitter
 from jaxdaw.trajectories import LossInfo, StepType, TimeStep, Trajectory
+
+_MAY_BE_NONE = ("kl_cutoff_factor", "gradient_clipping", "value_clipping")
 
 
 class PPOLossInfo(NamedTuple):
@@ -185,7 +187,7 @@ class PPOAgent(ActorCritic):
             "value_clipping": value_clipping,
         }
         for label, number in at_least_0.items():
-            check_range(label, number, 0.0, math.inf, optional=True)
+            check_range(label, number, 0.0, math.inf, optional=label in _MAY_BE_NONE)
         if not callable(importance_ratio_clipping):
             check_range("importance_ratio_clipping", importance_ratio_clipping, 0.0, math.inf)
         check_range("num_epochs", num_epochs, 1, math.inf, integer=True)
@@ -306,12 +308,7 @@ class PPOAgent(ActorCritic):
 
         distributions, actor_rest = self._distributions(state, params, rows.frames, training)
         value, value_rest = self._values(state, params, rows.frames, training)
-        new = Joint(distributions)
-        old = Joint(
-            jax.tree.map(
-                with_parameters, distributions, rows.frames.policy_info["dist_params"], is_leaf=is_distribution
-            )
-        )
+        new, old = Joint(distributions), Joint(self._recorded(distributions, rows.frames, counts))
         log_prob = new.log_prob(rows.frames.action)
         if self._log_prob_clipping:
             log_prob = jnp.clip(log_prob, -self._log_prob_clipping, self._log_prob_clipping)
@@ -347,6 +344,19 @@ class PPOAgent(ActorCritic):
             | {"Losses/kl_divergence": divergence, "Losses/adaptive_kl_beta": beta}
             | {"Losses/explained_variance": explained},
         )
+
+    def _recorded(self, distributions: Any, frames: Trajectory, counts: jax.Array) -> Any:
+        """Returns the distributions that actions were drawn from; in boundary frames, which may hold none, the new."""
+
+        def recorded(distribution: Any, parameters: dict[str, Any]) -> Any:
+            def chosen(old: jax.Array, new: jax.Array) -> jax.Array:
+                new = jnp.broadcast_to(jax.lax.stop_gradient(new), jnp.shape(old))
+                return jnp.where(counts.reshape(*counts.shape, *(1,) * (jnp.ndim(old) - counts.ndim)), old, new)
+
+            now = parameters_of(distribution)
+            return with_parameters(distribution, {name: chosen(parameters[name], now[name]) for name in now})
+
+        return jax.tree.map(recorded, distributions, frames.policy_info["dist_params"], is_leaf=is_distribution)
 
     def _squared_error(self, rows: PreparedFrames, value: jax.Array) -> jax.Array:
         error = jnp.square(rows.returns - value)

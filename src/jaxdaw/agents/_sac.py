@@ -15,7 +15,7 @@ from jaxdaw.agents._agent import Agent
 from jaxdaw.agents._checks import check_range
 from jaxdaw.agents._critics import check_bounded_floats, check_critic, mean_of_real
 from jaxdaw.agents._state import AgentState, BatchLoss, StepCounter
-from jaxdaw.agents._target_networks import check_bootstrapping, own_target, updated_target
+from jaxdaw.agents._target_networks import check_apart, check_bootstrapping, own_target, updated_target
 from jaxdaw.distributions import Joint
 from jaxdaw.errors import explain
 from jaxdaw.math import element_wise_squared_loss
@@ -88,7 +88,7 @@ class SacAgent(Agent):
         Their weights are kept until `initialize`.
       target_update_tau: in `[0, 1]`, the share of the online weights at each target update; 1 copies them.
       target_update_period: train steps between target updates.
-      td_errors_loss_fn: `(target, prediction) -> loss`, element-wise.
+      td_errors_loss_fn: `(target, prediction) -> loss`, element-wise; None is the squared error.
       gamma: in `[0, 1]`, the discount of future rewards.
       reward_scale_factor: multiplies the rewards; the higher, the less the entropy counts.
       initial_log_alpha: the logarithm of the first temperature.
@@ -134,7 +134,7 @@ class SacAgent(Agent):
         target_critic_network_2: Network | None = None,
         target_update_tau: float = 1.0,
         target_update_period: int = 1,
-        td_errors_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = element_wise_squared_loss,
+        td_errors_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] | None = element_wise_squared_loss,
         gamma: float = 1.0,
         reward_scale_factor: float = 1.0,
         initial_log_alpha: float = 0.0,
@@ -172,12 +172,14 @@ class SacAgent(Agent):
             require_network(label, critic)
             self._check_critic(label, critic, observation_spec, action_spec)
         targets = (target_critic_network, target_critic_network_2)
+        check_apart(critics)
         self._actor_network = actor_network
         self._critics = critics
         self._targets = [own_target(*critic, target) for critic, target in zip(critics.items(), targets, strict=True)]
+        check_apart({**critics, **dict(zip(("target_critic_network", "target_critic_network_2"), self._targets))})
         self._loss_weights = float(critic_loss_weight), float(actor_loss_weight), float(alpha_loss_weight)
         self._tau, self._period = float(target_update_tau), int(target_update_period)
-        self._td_errors_loss_fn = td_errors_loss_fn
+        self._td_errors_loss_fn = element_wise_squared_loss if td_errors_loss_fn is None else td_errors_loss_fn
         self._gamma, self._reward_scale_factor = float(gamma), float(reward_scale_factor)
         self._initial_log_alpha = float(initial_log_alpha)
         self._use_log_alpha = use_log_alpha_in_alpha_loss

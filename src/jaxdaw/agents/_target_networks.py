@@ -41,6 +41,25 @@ def check_bootstrapping(gamma: Any, target_update_tau: Any, target_update_period
         )
 
 
+def check_apart(networks: dict[str, Network]) -> None:
+    """Checks that no two networks share weights: what one learns would be the other's.
+
+    Raises:
+      ConfigError: two that do, by their names.
+    """
+    holders: dict[int, str] = {}
+    for name, network in networks.items():
+        for variable in network.variables:
+            other = holders.setdefault(id(variable), name)
+            if other != name:
+                raise ConfigError(
+                    f"{name} shares weights with {other}",
+                    expected="weights of its own",
+                    got="the same variables",
+                    fix=f"{name}={other}.copy(), or clone() for the same weights in arrays of its own",
+                )
+
+
 def own_target(name: str, network: Network, target: Network | None) -> Network:
     """Returns a target network with weights of its own: a copy of the trained one, or the one that was given.
 

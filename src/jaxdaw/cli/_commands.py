@@ -220,6 +220,6 @@ def _opened(directory: Path, env: str, given: Given, trust: tuple[str, ...]) -> 
             "a bandit has no episodes to play: it was measured while it learned",
             expected="a run of an environment with episodes",
             got=str(directory),
-            fix=f"jaxdaw plot {run}, or jaxdaw decide {run}",
+            fix=f"jaxdaw ope LOG --policy {run}" if "log" in described else f"jaxdaw plot {run}",
         )
     return described, training.run_recipe(directory, env, env_options=given.env_options, trust=trust)

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import tyro
 
 from jaxdaw.cli import _commands, _data, _log, _train
 from jaxdaw.cli._given import Given, typed_flags, without_env_options
-from jaxdaw.errors import ConfigError, EnvironmentFault, JaxdawError, SpecError, StorageError
+from jaxdaw.errors import ConfigError, EnvironmentFault, JaxdawError, JaxdawWarning, SpecError, StorageError
 from jaxdaw.training import ALGORITHMS
 
 _USAGE = 2
@@ -42,7 +43,8 @@ def _run(arguments: list[str]) -> int:
     try:
         command, given = _parse(arguments)
         _configure_jax()
-        return command.run(given) if getattr(command, "TAKES_GIVEN", False) else command.run()
+        with _warnings_in_a_line():
+            return command.run(given) if getattr(command, "TAKES_GIVEN", False) else command.run()
     except _Finished:
         return 0
     except (ConfigError, SpecError) as error:
@@ -58,6 +60,22 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Shows our warnings as messages to a user: without the line of code that gives them."""
+    usual = warnings.formatwarning
+
+    def tell(message: Warning | str, category: type[Warning], *place: Any) -> str:
+        ours = issubclass(category, JaxdawWarning) or category is UserWarning
+        return f"warning: {message}\n" if ours else usual(message, category, *place)
+
+    warnings.formatwarning = tell
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 COMMANDS: dict[str, type] = {

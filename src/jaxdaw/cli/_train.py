@@ -79,9 +79,7 @@ class Train:
         training.refuse_idle(self.options, typed, row.depends, training.flag_of)
         name, what, options, after = self.source(given)
         out = self.out or default_directory(name, self.ALGORITHM, self.seed)
-        with training.Progress(
-            getattr(self.options, row.total) or 1, f"{self.ALGORITHM} {name}", quiet=self.quiet
-        ) as shown:
+        with training.Progress(getattr(self.options, row.total), f"{self.ALGORITHM} {name}", quiet=self.quiet) as shown:
             run = training.train(
                 self.ALGORITHM,
                 what,
@@ -389,7 +387,7 @@ def go_on(
             what, aside = _read_log(described["log"], described["reading"])
             after = lambda run, out: tell_worth(run, aside)  # noqa: E731
     options = {**described["options"], **described["changed"], **changes}
-    total = options.get(ALGORITHMS[algorithm].total) or described.get("rounds") or 1
+    total = options.get(ALGORITHMS[algorithm].total) or described.get("rounds") or 0
     with training.Progress(int(total), f"{algorithm} {out}", quiet=quiet) as shown:
         run = training.resume(out, what, watch=shown.update, trust=trust, reschedule=reschedule, **changes)
     return tell(run, out, algorithm, after)
@@ -446,6 +444,8 @@ def tell_worth(run: Run, aside: Any) -> None:
 
     from jaxdaw import evaluation
 
-    if len(aside) and not np.isnan(aside.probability).any():
+    if len(aside) and np.isnan(aside.probability).any():
+        print("worth   not known: the log has no probabilities; jaxdaw ope LOG --policy RUN --estimate-propensities")
+    elif len(aside):
         learned = {"learned, greedy": run.policy.greedy(), "learned, as it explores": run.policy}
         print(evaluation.describe_off_policy(evaluation.evaluate_off_policy(aside, learned)))

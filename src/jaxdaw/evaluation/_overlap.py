@@ -62,7 +62,7 @@ class Overlap:
                 f"effective sample size {self.effective_sample_size:.0f} of {self.num_decisions:,} decisions: "
                 f"the log has too little of what the candidate does"
             )
-        if self.largest_share > _DOMINATED:
+        if self.largest_share > _DOMINATED and self.largest_weight > 0:
             found.append(
                 f"one row with a weight of {self.largest_weight:.0f} is {self.largest_share:.0%} of all weights: "
                 f"the estimate is that row's reward"

@@ -202,6 +202,7 @@ def _check_output(network: Network, action_spec: Any) -> None:
     specs.assert_same_structure(action_spec, output, what=f"the output of {network.name}")
     for (path, spec), leaf in zip(specs.flatten_with_path(action_spec), specs.flatten(output), strict=True):
         if is_distribution(leaf):
+            _check_values(network, path, leaf, spec)
             leaf = jax.eval_shape(lambda d: d.mode(), leaf)
             shape = leaf.shape[1:]
         else:
@@ -214,3 +215,22 @@ def _check_output(network: Network, action_spec: Any) -> None:
                 got=f"{leaf.dtype} {shape}",
                 fix="ActorDistributionNetwork(observation_spec, action_spec)",
             )
+
+
+def _check_values(network: Network, path: str, distribution: Any, spec: Any) -> None:
+    """Checks that a distribution over integers is over those of the spec."""
+    categorical = distribution.distribution if isinstance(distribution, Independent) else distribution
+    if not isinstance(categorical, Categorical) or not isinstance(spec, specs.BoundedTensorSpec):
+        return
+    counts = specs.num_values(spec)
+    if not counts.size:
+        return
+    wanted = int(counts.max()), int(np.min(spec.minimum))
+    got = int(categorical.logits.shape[-1]), int(categorical.minimum)
+    if wanted != got:
+        raise SpecError(
+            f"{network.name} was made for other actions{f' at {path}' if path else ''}",
+            expected=f"{wanted[0]} values from {wanted[1]}",
+            got=f"{got[0]} values from {got[1]}",
+            fix="ActorDistributionNetwork(observation_spec, action_spec)",
+        )

@@ -218,7 +218,7 @@ class EnvironmentJob(Job):
         self._slack = every // 2
         if started.loop_options().learning_starts >= config.steps:
             first = f"learning_starts is {started.loop_options().learning_starts}, and the run has {config.steps} steps"
-            self.notes.append(f"nothing is learned: {first}. --learning-starts N begins sooner.")
+            self.notes.append(f"next to nothing is learned: {first}. --learning-starts N begins sooner.")
         endless = time_limit_warning(environment)
         if endless is not None:
             self.notes.append(endless)

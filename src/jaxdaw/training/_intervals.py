@@ -31,10 +31,10 @@ def report_interval(phase: int, steps: int, report_every: int, **others: int) ->
         if 0 < every < phase:
             raise ConfigError(
                 f"{name} is shorter than a learning phase, after which training can pause",
-                expected=f"at least {phase}, which is num_envs * train_every"
+                expected=f"at least {phase}: num_envs times train_every, or rollout_steps"
                 + ("" if name == "report_every" else "; or 0"),
                 got=str(every),
-                fix=f"--{name.replace('_', '-')} {phase}, or a shorter learning phase",
+                fix=f"--{name.replace('_', '-')} {phase}, or fewer steps before each learning phase",
             )
     phases = max(report_every // phase, 1)
     for every in others.values():

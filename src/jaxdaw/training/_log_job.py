@@ -178,8 +178,8 @@ class LogJob(Job):
         self._learned_before: np.ndarray | None = None
         known = np.minimum(np.nan_to_num(decisions.probability, nan=1.0), 1.0)
         info = PolicyInfo(log_probability=np.log(known).astype(np.float32)[:, None])
-        experience = rows.experience._replace(reward=self._units.learned(rows.experience.reward), policy_info=info)
-        self._recorded = jax.device_put((experience, None if is_linear else rows.weights))
+        self._rows = rows.experience._replace(policy_info=info), None if is_linear else rows.weights
+        self._record()
         count = self._count = len(reward)
         self._plan: list[Any]
         if is_linear:
@@ -221,10 +221,17 @@ class LogJob(Job):
                 stacklevel=2,
             )
 
+    def _record(self) -> None:
+        """Puts the rows on the device, their rewards in the units that are learned."""
+        experience, weights = self._rows
+        rewards = self._units.learned(experience.reward)
+        self._recorded = jax.device_put((experience._replace(reward=rewards), weights))
+
     def start_with(self, learned: WarmStart) -> None:
         """Makes what was learned before the agent's first weights."""
         if self._is_linear:  # a posterior goes on in the units of its prior
             self._units = learned.units
+            self._record()
         begun = learned.begun(self._network, self._state, self._units)
         self._state = jax.tree.map(jnp.copy, begun)
         self._learned_before = learned.learned_keys
@@ -266,6 +273,7 @@ class LogJob(Job):
         self._state = jax.tree.map(jnp.copy, tree["agent"])
         self._learned_before = learned_before(self.warm_start, self.agent)
         self._done, self._seconds, self._units = kept["done"], kept["seconds"], RewardUnits(*kept["units"])
+        self._record()
         self._losses = [math.nan if loss is None else loss for loss in kept["losses"]]
         for entry in self._plan[: self._done]:
             self._chosen(entry)

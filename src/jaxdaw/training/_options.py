@@ -9,6 +9,8 @@ import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+
 from jaxdaw.errors import ConfigError, StorageError
 
 Config = TypeVar("Config", bound=Any)
@@ -130,6 +132,27 @@ def _as_tuple(value: Any) -> Any:
     return tuple(_as_tuple(part) for part in value) if isinstance(value, list) else value
 
 
+def check_kinds(config: Any) -> None:
+    """Checks the types of the options of a frozen dataclass, but of integers, whose ranges are checked elsewhere.
+
+    Raises:
+      ConfigError: a choice that does not exist, or a value of another type; the message names the option.
+    """
+    for name, hint in typing.get_type_hints(type(config)).items():
+        if hint is int or typing.get_origin(hint) is typing.ClassVar:  # check_range takes 1e5 for an integer
+            continue
+        value = getattr(config, name)
+        if not _fits(_as_tuple(value), hint):
+            choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+            close = difflib.get_close_matches(str(value), list(map(str, choices)), 1)
+            raise ConfigError(
+                f"{name} has a value that it cannot have",
+                expected=", ".join(map(str, choices)) or getattr(hint, "__name__", str(hint)).replace("typing.", ""),
+                got=repr(value)[:60],
+                fix=f"{name}={close[0]!r}" if close else None,
+            )
+
+
 def _fits(value: Any, hint: Any) -> bool:
     """Returns whether a value read from JSON has an option's type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -144,7 +167,7 @@ def _fits(value: Any, hint: Any) -> bool:
             return all(_fits(part, arguments[0]) for part in value)
         return len(value) == len(arguments) and all(map(_fits, value, arguments))
     if hint is float:
-        return isinstance(value, float | int) and not isinstance(value, bool)
+        return isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int | np.integer) and not isinstance(value, bool)
     return isinstance(value, hint if isinstance(hint, type) else object)

@@ -73,6 +73,13 @@ def load_policy(
     """
     directory = Path(directory)
     given = Given(_by_name(networks), observation_and_action_constraint_splitter, constraints)
+    if (directory / "config.json").is_file() and not (directory / POLICY.document).is_file():
+        raise StorageError(
+            f"{directory} is a run, which holds policies",
+            expected=f"a directory with {POLICY.document}",
+            got="config.json",
+            fix=f"run_policy({str(directory)!r}) for its best policy",
+        )
     document = read_document(directory, POLICY)
     refusal = format_refusal(directory, document)
     if refusal is not None:

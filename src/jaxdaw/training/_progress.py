@@ -23,7 +23,7 @@ class Progress:
     """Shows the rows of a run; use as a context manager and pass `update` as the watcher.
 
     Args:
-      steps: environment steps, or epochs, to go to.
+      steps: environment steps, or epochs, to go to; 0 where only the rows of the run tell.
       title: what is running.
       stream: where to write; None is standard error.
       quiet: show nothing.
@@ -53,10 +53,11 @@ class Progress:
                 auto_refresh=False,
             )
             self._live.start()
-            self._task = self._live.add_task(self._title, total=self._steps, line="compiling ...")
+            self._task = self._live.add_task(self._title, total=self._steps or None, line="compiling ...")
             self._live.refresh()
         elif not self._quiet:
-            self._say(f"{self._title}: {count(self._steps)} steps; compiling ...")
+            length = f" {count(self._steps)} steps;" if self._steps else ""
+            self._say(f"{self._title}:{length} compiling ...")
         return self
 
     def __exit__(self, *_: object) -> None:

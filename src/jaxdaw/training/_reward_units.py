@@ -27,9 +27,9 @@ class RewardUnits(NamedTuple):
     def standard(cls, rewards: np.ndarray) -> RewardUnits:
         """Returns the mean and the deviation of rewards `[N]`; where all are one number, a scale of 1."""
         values = np.asarray(rewards, np.float64)
-        offset, deviation = float(np.mean(values)), float(np.std(values))
-        is_constant = deviation <= 1e-12 * float(np.max(np.abs(values)))
-        return cls(offset, 1.0 if is_constant else deviation)
+        if values.min() == values.max():
+            return cls(float(values[0]), 1.0)
+        return cls(float(np.mean(values)), float(np.std(values)))
 
     def learned(self, rewards: np.ndarray) -> np.ndarray:
         """Returns rewards as a model learns them, float32."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdaw.data._report import Report
-from jaxdaw.data.decisions._check import check_decisions
+from jaxdaw.data.decisions._check import MOST_MISSING, check_decisions
 from jaxdaw.data.decisions._decisions import Decisions, chosen
 from jaxdaw.errors import ConfigError
 
@@ -326,9 +326,12 @@ def _missing_outcomes(decisions: Decisions, alpha: float) -> AuditCheck:
     expected = counts[used] * share
     statistic = float(np.sum((lost[used] - expected) ** 2 / (expected * (1 - share))))
     p_value = _tail(max(int(used.sum()) - 1, 1), statistic)
-    told = f"{share:.1%} of the rewards are not there"
+    told, status = f"{share:.1%} of the rewards are not there", _status(p_value, alpha)
+    if share > MOST_MISSING and status == "pass":
+        status = "warn"
+        told += f"; from {MOST_MISSING:.0%} on nothing is learned or estimated without --default-reward"
     if p_value < alpha:
         rates = lost / np.maximum(counts, 1)
         worst = np.argsort(-np.where(used, np.abs(rates - share) * np.sqrt(counts), 0))[:_MAX_NAMED]
         told += "; " + ", ".join(f"arm {a}: {rates[a]:.1%}" for a in worst)
-    return AuditCheck(name, _status(p_value, alpha), told, statistic, p_value)
+    return AuditCheck(name, status, told, statistic, p_value)

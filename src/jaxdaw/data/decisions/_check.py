@@ -78,7 +78,8 @@ def check_decisions(decisions: Decisions, *, needs_probability: bool = True, nee
     if needs_reward:
         missing = np.isnan(decisions.reward)
         fix = "default_reward=0.0 and expiry_s=... (--default-reward), or select() the rows whose outcome has come"
-        tell(missing, "decisions without a reward, or with NaN", "a number", None, fix)
+        wanted = f"a number, but in {MOST_MISSING:.0%} of the rows at most, which are left out"
+        tell(missing, "decisions without a reward, or with NaN", wanted, decisions.reward, fix)
         tell(np.isinf(decisions.reward), "rewards that are infinite", "a number", decisions.reward, "mend the outcomes")
     for name in (*names_of("nest"), *names_of("nest", per_arm=True)):
         for path, leaf in specs.flatten_with_path(getattr(decisions, name)):

@@ -24,6 +24,7 @@ from jaxdaw.errors import ConfigError
 from jaxdaw.math import element_wise_log_loss, element_wise_squared_loss
 from jaxdaw.policies import BoltzmannPolicy, EpsilonGreedyPolicy, FalconPolicy, FastCBPolicy, SquareCBPolicy
 from jaxdaw.training._bandit_loop import BanditLoop
+from jaxdaw.training._options import check_kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,7 @@ class BanditConfig:
     reports: int = 40
 
     def __post_init__(self):
+        check_kinds(self)
         for name in ("learn_every", "eager_updates", "updates", "batch_size", "num_members", "reports"):
             check_range(name, getattr(self, name), 1, math.inf, integer=True)
         for name in ("horizon", "eager_rounds", "replay_capacity"):

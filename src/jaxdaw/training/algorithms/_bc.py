@@ -12,6 +12,7 @@ import optax
 
 from jaxdaw import networks, specs
 from jaxdaw.agents import BehavioralCloningAgent, check_range, nested_loss
+from jaxdaw.training._options import check_kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,7 @@ class BcConfig:
     checkpoint_every: int = 2
 
     def __post_init__(self):
+        check_kinds(self)
         for name in ("epochs", "epoch_updates", "lstm_size", "sequence_length", "batch_size", "eval_episodes"):
             check_range(name, getattr(self, name), 1, math.inf, integer=True)
         for name in ("patience", "max_episode_steps", "eval_every", "checkpoint_every"):

@@ -14,7 +14,11 @@ from jaxdaw import networks
 from jaxdaw.agents import check_range
 from jaxdaw.errors import ConfigError
 from jaxdaw.math import element_wise_huber_loss, element_wise_squared_loss
+from jaxdaw.training._options import check_kinds
 from jaxdaw.training._trainer import LoopOptions
+
+_LARGEST = 2**31 - 1
+"""What counts and sizes do not exceed: they are int32 on the device."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +62,9 @@ class EnvironmentConfig:
     summary_interval: int = 100
 
     def __post_init__(self):
+        check_kinds(self)
+        for units in self.fc_layer_params:
+            check_range("fc_layer_params", units, 1, _LARGEST, integer=True)
         self.check_integers(1, "steps", "num_envs", "lstm_size", "eval_episodes", "report_every", "summary_interval")
         self.check_integers(0, "max_episode_steps", "eval_every", "checkpoint_every")
         self.check_numbers(math.inf, "gradient_clipping")
@@ -66,7 +73,7 @@ class EnvironmentConfig:
     def check_integers(self, least: int, *names: str) -> None:
         """Checks that options are integers of at least `least`; raises a ConfigError that names one that is not."""
         for name in names:
-            check_range(name, getattr(self, name), least, math.inf, integer=True)
+            check_range(name, getattr(self, name), least, _LARGEST, integer=True)
 
     def check_numbers(self, greatest: float, *names: str, above_0: bool = False) -> None:
         """Checks that options are from 0 to `greatest`; raises a ConfigError that names one that is not."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdaw import networks, specs
-from jaxdaw.agents import PPOAgent, check_choice
+from jaxdaw.agents import PPOAgent
 from jaxdaw.errors import ConfigError
 from jaxdaw.policies import split_observation
 from jaxdaw.training._trainer import LoopOptions
@@ -80,8 +80,6 @@ class PpoConfig(EnvironmentConfig):
         self.check_numbers(math.inf, "learning_rate", "adaptive_kl_target", above_0=True)
         self.check_numbers(math.inf, "importance_ratio_clipping", "value_clipping", "target_kl")
         self.check_numbers(math.inf, "initial_adaptive_kl_beta", "value_pred_loss_coef", "entropy_regularization")
-        for name in self.normalize:
-            check_choice("normalize", name, ("observation", "reward"))
         rows = self.num_envs if self.network == "rnn" else self.num_envs * self.rollout_steps
         if rows % self.minibatches:
             of_what = "environments" if self.network == "rnn" else "frames"
