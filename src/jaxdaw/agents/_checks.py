@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _MANY_SHAPES = 8
 """Compiled shapes of experience at which a user is told to pad."""
 
+_UNUSED = (".time_step.reward", ".time_step.discount")
+"""What a transition holds of the step before its own, of which nothing is learned."""
+
 
 def check_range(
     name: str,
@@ -116,7 +119,7 @@ def check_example_weights(weights: Any) -> None:
 
 
 def nan_unless_valid(experience: Any, weights: Any, lead: int) -> Any:
-    """Returns the weights, or NaN where the batch holds step types that do not exist or weights that are none; pure.
+    """Returns the weights, or NaN where the batch holds step types or weights that are none, or is not finite; pure.
 
     NaN weights make the step be refused: what `BatchChecks` refuses of a NumPy batch is refused on the device too.
 
@@ -131,6 +134,9 @@ def nan_unless_valid(experience: Any, weights: Any, lead: int) -> Any:
     for values in types:
         exists = (values >= StepType.FIRST) & (values <= StepType.LAST)
         is_valid &= jnp.all(exists, axis=tuple(range(lead, jnp.ndim(values))))
+    for path, leaf in specs.flatten_with_path(experience):  # what a clip or a mean would hide
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and not (isinstance(experience, Transition) and path in _UNUSED):
+            is_valid &= jnp.all(jnp.isfinite(leaf), axis=tuple(range(lead, jnp.ndim(leaf))))
     if weights is None:
         return jnp.where(is_valid, 1.0, jnp.nan)
     is_valid = is_valid.reshape(*is_valid.shape, *(1,) * (jnp.ndim(weights) - lead))
@@ -149,8 +155,8 @@ def explain_refusal(
         check_example_weights(weights)
     for path, leaf in specs.flatten_with_path(experience):
         values = np.asarray(leaf)
-        if isinstance(experience, Transition) and path in (".time_step.reward", ".time_step.discount"):
-            continue  # the action of a boundary frame is undefined
+        if isinstance(experience, Transition) and path in _UNUSED:
+            continue
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             faulty = ~np.isfinite(values)
             index = [int(i) for i in np.argwhere(faulty)[0]]
