@@ -215,11 +215,11 @@ def _opened(directory: Path, env: str, given: Given, trust: tuple[str, ...]) -> 
 
     described = training.read_config(directory)
     if described["algorithm"] == "bandit":
-        run = shlex.quote(str(directory))
+        run, log = shlex.quote(str(directory)), described.get("log")
         raise ConfigError(
             "a bandit has no episodes to play: it was measured while it learned",
             expected="a run of an environment with episodes",
             got=str(directory),
-            fix=f"jaxdaw ope LOG --policy {run}" if "log" in described else f"jaxdaw plot {run}",
+            fix=f"jaxdaw plot {run}" if log is None else f"jaxdaw ope {shlex.quote(str(log))} --policy {run}",
         )
     return described, training.run_recipe(directory, env, env_options=given.env_options, trust=trust)

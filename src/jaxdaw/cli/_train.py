@@ -445,7 +445,8 @@ def tell_worth(run: Run, aside: Any) -> None:
     from jaxdaw import evaluation
 
     if len(aside) and np.isnan(aside.probability).any():
-        print("worth   not known: the log has no probabilities; jaxdaw ope LOG --policy RUN --estimate-propensities")
+        told = "the log has no probabilities; they can be estimated"
+        print(f"worth   not known: {told}: jaxdaw ope LOG --policy {run.directory} --estimate-propensities")
     elif len(aside):
         learned = {"learned, greedy": run.policy.greedy(), "learned, as it explores": run.policy}
         print(evaluation.describe_off_policy(evaluation.evaluate_off_policy(aside, learned)))
