@@ -202,14 +202,20 @@ POLICIES: dict[str, Callable[[], Policy]] = {
 }
 
 
+@functools.lru_cache(maxsize=2)
+def policy_of(name: str) -> Policy:
+    """Returns a row's one policy, so that the checks share its compiled programs."""
+    return POLICIES[name]()
+
+
 @pytest.mark.parametrize("check", testing.POLICY_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", POLICIES)
 def test_policy_conforms(name: str, check: Callable[[Any], None]):
-    check(POLICIES[name])
+    check(lambda: policy_of(name))
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_what_a_call_reads_is_what_the_weights_are(name: str):
-    policy = POLICIES[name]()
+    policy = policy_of(name)
     for mine, whole in zip(policy._weight_leaves(), jax.tree.leaves(policy.get_weights()), strict=True):
         np.testing.assert_array_equal(mine, whole)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.monitoring
 import numpy as np
 
 from jaxdaw import specs
@@ -133,12 +135,13 @@ def memory_starts_anew_with_the_episode(make: Make) -> None:
 def nothing_recompiles(make: Make) -> None:
     """A second call of the same shapes does not recompile."""
     policy = make()
-    calls = counted(policy, "_distribution")
-    policy.action(_time_step(policy, 2), policy.get_initial_state(2), seed=0)
-    first = calls()
-    for seed in range(1, 4):
-        policy.action(_time_step(policy, 2, seed), policy.get_initial_state(2), seed=seed)
-    assert calls() == first, f"action was traced anew {calls() - first} times"
+    first, *others = [_time_step(policy, 2, seed) for seed in range(4)]
+    state = policy.get_initial_state(2)
+    policy.action(first, state, seed=0)
+    with compilations() as compiled:
+        for seed, time_step in enumerate(others, 1):
+            policy.action(time_step, state, seed=seed)
+    assert not compiled, f"action was compiled anew {len(compiled)} times"
 
 
 POLICY_CHECKS: tuple[Callable[[Make], None], ...] = (
@@ -155,16 +158,20 @@ POLICY_CHECKS: tuple[Callable[[Make], None], ...] = (
 """Each takes a function that makes a policy, anew at every call. Checks of what a policy does not do pass."""
 
 
-def counted(owner: Any, method: str) -> Callable[[], int]:
-    """Replaces a pure method, which runs in Python only while it is traced; returns how often that was."""
-    original, calls = getattr(owner, method), []
+@contextlib.contextmanager
+def compilations() -> Iterator[list[float]]:
+    """Collects the seconds of each compilation by JAX, also of one that is found in the persistent cache."""
+    seconds: list[float] = []
 
-    def counting(*args: Any, **kwargs: Any) -> Any:
-        calls.append(1)
-        return original(*args, **kwargs)
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            seconds.append(duration_secs)
 
-    setattr(owner, method, counting)
-    return lambda: len(calls)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seconds
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def _time_step(policy: Policy, rows: int, seed: int = 0) -> TimeStep:
